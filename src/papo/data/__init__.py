@@ -1,0 +1,1 @@
+"""Questions about images, and where they come from."""

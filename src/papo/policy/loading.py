@@ -1,0 +1,85 @@
+"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the override to fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from papo.errors import ConfigError
+from papo.policy.processing import ImageTextProcessor, load_processor
+from papo.policy.vlm import Policy
+
+SUPPORTED = ("qwen2_5_vl",)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    policy: Policy
+    processor: ImageTextProcessor
+    source: str  # what it was loaded from, for records
+
+
+def resolve(path: str | Path) -> str:
+    """The folder that `path` means, else `path` itself as a hub id.
+
+    In this order: a model folder; a run directory, whose model/ is meant; a model shipped with the package.
+    """
+    folder = Path(path)
+    if (folder / "model" / "config.json").is_file():
+        return str(folder / "model")
+    if folder.exists():
+        return str(folder)
+    shipped = resources.files("papo") / "assets" / str(path)
+    return str(shipped) if shipped.is_dir() else str(path)
+
+
+def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_tokens: int) -> Loaded:
+    """Loads weights, processor and generation settings.
+
+    Args:
+        path: model folder, run directory, name of a shipped model, or hub id.
+        train_vision, chunk_tokens: see Policy.
+        dtype: "float32", "bfloat16" or "float16".
+
+    Raises:
+        ConfigError: nothing loadable there, or not a vision-language model that the four verbs know.
+    """
+    source = resolve(path)
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise ConfigError(f"model.dtype must be float32, bfloat16 or float16, got {dtype!r}")
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"model.path={path} is no model folder, run directory, shipped model or reachable hub id: "
+            f"{first_line(error)}"
+        ) from error
+    if config.model_type not in SUPPORTED:
+        raise ConfigError(
+            f"model.path={path} is of type {config.model_type!r}, not a supported vision-language model "
+            f"({', '.join(SUPPORTED)})"
+        )
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
+        processor = load_processor(source)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
+    if model.generation_config.eos_token_id is None:
+        model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+
+
+def save_policy(policy: Policy, processor: ImageTextProcessor, folder: str | Path) -> None:
+    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor."""
+    policy.model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,84 @@
+"""How the next token is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Settings of a roll-out.
+
+    Attributes:
+        max_new_tokens: a response is cut off here, in tokens.
+        temperature: divides the logits; 0 takes the likeliest token.
+        top_p: keeps the smallest set of tokens whose probabilities sum to at least top_p; 1 keeps all.
+        top_k: keeps the top_k likeliest tokens; 0 keeps all.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"rollout.max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"rollout.temperature must be 0 (greedy) or positive, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"rollout.top_p must lie in (0, 1], got {self.top_p}")
+        if self.top_k < 0:
+            raise ValueError(f"rollout.top_k must be 0 (off) or positive, got {self.top_k}")
+
+    @property
+    def score_temperature(self) -> float:
+        """The temperature under which responses are scored; greedy responses are scored by the unscaled policy."""
+        return self.temperature or 1.0
+
+
+def next_token_probs(logits: Tensor, sampling: Sampling, banned: Tensor) -> Tensor:
+    """The distribution that the next token is drawn from.
+
+    Args:
+        logits: [b, V] float32, already divided by the temperature; not modified.
+        banned: [k] int64, tokens that are never drawn.
+
+    Returns:
+        [b, V] probabilities, not normalised (`draw` divides by their sum).
+    """
+    logits = logits.index_fill(-1, banned, float("-inf"))
+    if sampling.temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    if sampling.top_k:
+        kth = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < kth, float("-inf"))
+    probs = logits.softmax(-1)
+    if sampling.top_p < 1:
+        ordered, order = probs.sort(-1, descending=True)
+        # A token stays while the tokens before it have not yet reached top_p, so the likeliest always stays.
+        before = ordered.cumsum(-1) - ordered
+        probs = probs.scatter(-1, order, ordered.masked_fill(before >= sampling.top_p, 0.0))
+    return probs
+
+
+def draw(probs: Tensor, uniform: Tensor) -> Tensor:
+    """The token at which the cumulative distribution passes `uniform`.
+
+    One number per row decides the token, drawn before decoding starts: a response does not depend on which other rows
+    are still running.
+
+    Args:
+        probs: [b, V], non-negative, not necessarily normalised.
+        uniform: [b] in [0, 1).
+
+    Returns:
+        [b] int64. A token of probability 0 is never drawn.
+    """
+    cumulative = probs.cumsum(-1)
+    # Just below 1, so that rounding cannot push the threshold past the last possible token.
+    threshold = uniform.clamp(max=1 - 1e-6)[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)

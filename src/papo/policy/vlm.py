@@ -1,0 +1,241 @@
+"""The policy: four verbs over a vision-language model of transformers.
+
+    features = policy.encode(images)                       vision tower, once per image
+    context = policy.prefill(prompts, features)            prompt, once per prompt
+    responses = policy.sample(context, group_size, ...)    G responses that share the context
+    scores = policy.score(context, responses)              log-probabilities and entropies of them
+
+Roll-out is encode, prefill, sample. The current, corrupted and reference policies are encode, prefill, score with other
+features or other weights. Sharing the context is exact: the same numbers as a forward pass over each repeated prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
+from papo.policy.logprobs import token_scores
+from papo.policy.sampling import Sampling, draw, next_token_probs
+from papo.types import Features, Images, PromptBatch, Responses, Scores
+
+# Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
+COMPACT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Context:
+    """N prompts after prefill, ready to be continued by any number of responses each."""
+
+    layers: Layers  # keys and values [N, heads, P, head_dim] of each layer
+    hidden: Tensor  # [N, H], the state that predicts the first response token
+    mask: Tensor  # [N, P] bool, true = token
+    next_position: Tensor  # [N] int64, rotary position of the first response token
+
+
+class Policy(nn.Module):
+    """A Qwen2.5-VL-like model seen through the four verbs.
+
+    Args:
+        model: a transformers model with `model.visual`, `model.language_model` and `lm_head`.
+        train_vision: whether gradient reaches the vision tower; where not, its parameters are frozen.
+        chunk_tokens: tokens whose logits exist at one time in `score`.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
+        super().__init__()
+        self.model = model
+        self.train_vision = train_vision
+        self.chunk_tokens = chunk_tokens
+        model.model.visual.requires_grad_(train_vision)
+        config = model.config
+        self.image_token_id: int = config.image_token_id
+        # A sampled vision token has no features to stand for and would break the next forward pass.
+        names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+        banned = sorted({getattr(config, name) for name in names if getattr(config, name, None) is not None})
+        self.register_buffer("banned", torch.tensor(banned), persistent=False)
+        eos = model.generation_config.eos_token_id
+        assert eos is not None, "loading sets generation_config.eos_token_id"
+        self.register_buffer("eos", torch.tensor(eos).reshape(-1), persistent=False)
+
+    # ------------------------------------------------------------------------------------------------------- encode
+
+    def encode(self, images: Images) -> Features:
+        """Visual tokens of each prompt, [M, H] each (M = 0 without an image), one tower pass for all images."""
+        if images.grid.shape[0] == 0:
+            return tuple(
+                images.pixel_values.new_zeros(0, self.model.config.text_config.hidden_size) for _ in images.counts
+            )
+        visual = self.model.model.visual
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.train_vision):
+            tokens = visual(images.pixel_values.to(visual.dtype), grid_thw=images.grid).pooler_output  # [sum of M, H]
+        per_image = [patches // visual.spatial_merge_size**2 for patches in images.patches()]
+        per_prompt, start = [], 0
+        for count in images.counts:
+            per_prompt.append(sum(per_image[start : start + count]))
+            start += count
+        return tokens.split(per_prompt)
+
+    # ------------------------------------------------------------------------------------------------------ prefill
+
+    def prefill(self, prompts: PromptBatch, features: Features) -> Context:
+        """Runs the language model over each prompt once.
+
+        Raises:
+            ValueError: a prompt's image placeholders are not as many as its visual tokens.
+        """
+        is_image = prompts.prompt_ids == self.image_token_id  # [N, P]
+        expected, got = is_image.sum(-1).tolist(), [len(tokens) for tokens in features]
+        for item, placeholders, tokens in zip(prompts.items, expected, got, strict=True):
+            if placeholders != tokens:
+                raise ValueError(f"prompt of item {item.id} has {placeholders} image placeholders for {tokens} tokens")
+        embeddings = self.model.get_input_embeddings()(prompts.prompt_ids)  # [N, P, H]
+        visual_tokens = torch.cat(features).to(embeddings.dtype)
+        embeddings = embeddings.masked_scatter(is_image.unsqueeze(-1), visual_tokens)
+
+        positions, _ = self.model.model.get_rope_index(
+            prompts.prompt_ids,
+            mm_token_type_ids=is_image.int(),
+            image_grid_thw=prompts.images.grid if len(prompts.images.grid) else None,
+            attention_mask=prompts.prompt_mask,
+        )  # [3, N, P]
+        cache = PrefillCache()
+        output = self.model.model.language_model(
+            inputs_embeds=embeddings,
+            attention_mask=_prefill_mask(prompts.prompt_mask, embeddings.dtype),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return Context(
+            layers=cache.prefix,
+            hidden=output.last_hidden_state[:, -1],
+            mask=prompts.prompt_mask,
+            next_position=positions.amax(dim=(0, 2)) + 1,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- sample
+
+    @torch.no_grad()
+    def sample(self, context: Context, group_size: int, sampling: Sampling, seeds: Sequence[int]) -> Responses:
+        """Draws G responses per prompt; row n * G + g is response g of prompt n.
+
+        Vision tokens are never drawn. A row stops at end-of-sequence and then leaves the batch.
+
+        Args:
+            seeds: one per prompt. A group depends on its own seed, not on the prompts or ranks beside it.
+        """
+        device, T = context.hidden.device, sampling.max_new_tokens
+        B = context.hidden.shape[0] * group_size
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        uniform = torch.cat([torch.rand(group_size, T, generator=generator) for generator in generators]).to(device)
+        response_ids = torch.full((B, T), self.pad_token_id, dtype=torch.long, device=device)
+        response_mask = torch.zeros(B, T, dtype=torch.bool, device=device)
+        logprobs = torch.zeros(B, T, device=device)
+        finished = torch.zeros(B, dtype=torch.bool, device=device)
+
+        cache = DecodeCache(context.layers, group_size, T)
+        P = cache.length
+        visible = torch.cat([context.mask, context.mask.new_ones(len(context.mask), T)], dim=1)
+        mask = _additive(visible, context.hidden.dtype)[:, None, None].repeat_interleave(
+            group_size, 0
+        )  # [B, 1, 1, P+T]
+        position = context.next_position.repeat_interleave(group_size)  # [B]
+        hidden = context.hidden.repeat_interleave(group_size, 0)  # [B, H]
+        rows = torch.arange(B, device=device)  # which rows of the result the running rows are
+        for t in range(T):
+            logits = self.model.lm_head(hidden).float() / sampling.score_temperature  # [b, V]
+            tokens = draw(next_token_probs(logits, sampling, self.banned), uniform[rows, t])
+            running = ~finished[rows]
+            response_ids[rows[running], t] = tokens[running]
+            response_mask[rows, t] = running
+            chosen = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
+            logprobs[rows, t] = chosen * running
+            finished[rows] |= torch.isin(tokens, self.eos)
+            running = ~finished[rows]
+            remaining = int(running.sum())
+            if remaining == 0 or t + 1 == T:
+                break
+            if remaining <= (1 - COMPACT_SHARE) * len(rows):
+                keep = running.nonzero().squeeze(-1)
+                cache.keep(keep)
+                rows, tokens, mask, position = rows[keep], tokens[keep], mask[keep], position[keep]
+            hidden = self.model.model.language_model(
+                inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
+                attention_mask=mask[..., : P + t + 1],
+                position_ids=(position + t).expand(3, -1).unsqueeze(-1),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[:, 0]
+            cache.length += 1
+        width = int(response_mask.any(0).sum())
+        return Responses(response_ids[:, :width], response_mask[:, :width], logprobs[:, :width], finished)
+
+    # -------------------------------------------------------------------------------------------------------- score
+
+    def score(self, context: Context, responses: Responses, *, temperature: float = 1.0) -> Scores:
+        """log pi(o_t | o_<t, q, I) and the entropy of pi at each response token; gradient as the caller's grad mode.
+
+        Args:
+            responses: B = N * G rows, G rows for each of the context's prompts in order.
+            temperature: the one that the responses were sampled with.
+        """
+        ids, mask = responses.response_ids, responses.response_mask  # [B, T]
+        hidden = self._response_states(context, ids)  # [B, T, H]
+        logprobs, entropy = token_scores(
+            hidden[mask], ids[mask], self.model.lm_head, temperature=temperature, chunk_tokens=self.chunk_tokens
+        )  # padding never reaches the vocabulary
+        zeros = torch.zeros(ids.shape, device=ids.device)
+        return Scores(logprobs=zeros.masked_scatter(mask, logprobs), entropy=zeros.masked_scatter(mask, entropy))
+
+    def _response_states(self, context: Context, ids: Tensor) -> Tensor:
+        """[B, T, H], at t the state that predicts token t; the last token is never fed, nothing follows it."""
+        (B, T), N = ids.shape, len(context.mask)
+        assert B % N == 0, f"{B} responses do not divide into groups for {N} prompts"
+        G = B // N
+        first = context.hidden.repeat_interleave(G, 0).unsqueeze(1)  # [B, 1, H]
+        if T == 1:
+            return first
+        embeddings = self.model.get_input_embeddings()(ids[:, :-1])  # [B, T-1, H]
+        steps = torch.arange(T - 1, device=ids.device)
+        positions = context.next_position.repeat_interleave(G)[:, None] + steps  # [B, T-1]
+        prompt = context.mask.repeat_interleave(G, 0)[:, None].expand(B, T - 1, -1)  # [B, T-1, P]
+        causal = (steps[:, None] >= steps).expand(B, -1, -1)  # [B, T-1, T-1]; padding lies right, so none sees it
+        visible = torch.cat([prompt, causal], dim=-1).unsqueeze(1)
+        output = self.model.model.language_model(
+            inputs_embeds=embeddings,
+            attention_mask=_additive(visible, embeddings.dtype),
+            position_ids=positions.expand(3, -1, -1),
+            past_key_values=SharedPrefixCache(context.layers, G),
+            use_cache=True,
+        )
+        return torch.cat([first, output.last_hidden_state], dim=1)
+
+    # -------------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def pad_token_id(self) -> int:
+        pad = self.model.generation_config.pad_token_id
+        return int(self.eos[0]) if pad is None else pad
+
+    @property
+    def device(self) -> torch.device:
+        return self.eos.device
+
+
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where visible, -inf where not; floating point, because attention would convert a bool mask in every layer."""
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, float("-inf"))
+
+
+def _prefill_mask(prompt_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """[N, 1, P, P] causal mask over left-padded prompts."""
+    P = prompt_mask.shape[1]
+    causal = torch.ones(P, P, dtype=torch.bool, device=prompt_mask.device).tril()
+    itself = torch.eye(P, dtype=torch.bool, device=prompt_mask.device)
+    # Padding attends to itself: a row that sees nothing is NaN, and 0 * NaN would reach the tokens behind it.
+    return _additive((causal & prompt_mask[:, None]) | itself, dtype).unsqueeze(1)

@@ -1,0 +1,91 @@
+"""The folder of a run: what is in it, and that it can be written at all."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from papo.errors import ConfigError
+
+PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
+
+
+class RunDir:
+    """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl and metrics.json.
+
+    Args:
+        path: created where missing.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Permission bits bind everybody but root; a folder without any write bit is meant to stay as it is.
+            if not self.path.stat().st_mode & 0o222 or not self.path.parent.stat().st_mode & 0o222:
+                raise PermissionError("the folder is marked read-only")
+            probe = self.path / ".write_probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"hydra.run.dir={self.path} cannot be written ({error.strerror or error}); "
+                "choose another with hydra.run.dir=..."
+            ) from error
+
+    def start(self, cfg: DictConfig) -> None:
+        """Records what is about to run."""
+        self.checkpoints.mkdir(exist_ok=True)
+        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        self.write("provenance.json", provenance(cfg.seed))
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """JSON beside and renamed, so that no reader ever finds half a file."""
+        part = self.path / f"{name}.part"
+        part.write_text(json.dumps(content, indent=2) + "\n")
+        part.replace(self.path / name)
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Commit, versions, machine and seed."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            command = ["git", "-C", str(Path(__file__).parent), *arguments]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None  # an installed copy without git or history still runs
+
+    return {
+        "command": sys.argv,
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain")),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
+
+
+def peak_memory_gib() -> float:
+    """Largest memory so far: of the accelerator where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,0 +1,118 @@
+"""What supervised and reinforcement training share: a policy, its optimizer, and held-out accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch.optim import Optimizer
+
+from papo.evaluation.answering import Answered, answer
+from papo.evaluation.metrics import Estimate, mean_over_items
+from papo.policy.processing import PromptProcessor
+from papo.policy.sampling import Sampling
+from papo.policy.vlm import Policy
+from papo.training.schedules import learning_rate_scale
+from papo.types import Item, PromptBatch
+
+
+class PolicyModule(LightningModule):
+    """A trainable policy that counts its own steps and measures itself on held-out prompts.
+
+    Args:
+        policy: the model that is trained.
+        processor: makes prompts, reads responses.
+        optimizer: takes the trainable parameters, returns the optimizer.
+        schedule, warmup_steps, total_steps: see `learning_rate_scale`.
+        grad_clip: largest gradient norm.
+        val_sampling: how held-out prompts are answered.
+        val_samples: k of avg@k.
+        seed: of held-out answers.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        processor: PromptProcessor,
+        optimizer: Callable[..., Optimizer],
+        *,
+        schedule: str,
+        warmup_steps: int,
+        total_steps: int,
+        grad_clip: float,
+        val_sampling: Sampling,
+        val_samples: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy = policy
+        self.processor = processor
+        self.make_optimizer = optimizer
+        self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
+        self.grad_clip = grad_clip
+        self.val_sampling, self.val_samples = val_sampling, val_samples
+        self.seed = seed
+        self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
+        self.step_seconds: list[float] = []  # of this process, for the median
+        self.val_answers: list[Answered] = []
+        self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step
+
+    def collate(self, items: Sequence[Item]) -> Any:
+        """What `training_step` gets for the items of one step."""
+        return self.processor.prompts(items)
+
+    # ----------------------------------------------------------------------------------------------------- optimizer
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
+
+    def apply_gradient(self, loss: torch.Tensor) -> tuple[float, bool]:
+        """Clips and applies the accumulated gradient unless it or the loss is not finite.
+
+        Returns:
+            The gradient norm before clipping, and whether the parameters were updated.
+        """
+        optimizer = self.optimizers()
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+        finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
+        if finite:
+            scale = learning_rate_scale(
+                self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(norm), finite
+
+    # ---------------------------------------------------------------------------------------------------- validation
+
+    def on_validation_epoch_start(self) -> None:
+        self.val_answers = []
+
+    def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
+        self.val_answers += answer(
+            self.policy, self.processor, prompts, k=self.val_samples, sampling=self.val_sampling, seed=self.seed
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        self.logger.log_metrics({f"val/avg@{self.val_samples}": self.val_accuracy().mean}, step=self.step)
+
+    def val_accuracy(self) -> Estimate:
+        """avg@k of the last validation."""
+        return mean_over_items([answered.accuracy for answered in self.val_answers if answered.scorable])
+
+    # --------------------------------------------------------------------------------------------------- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["step"] = self.step
+        checkpoint["accuracy_before"] = None if self.accuracy_before is None else self.accuracy_before.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.step = checkpoint["step"]
+        before = checkpoint["accuracy_before"]
+        self.accuracy_before = None if before is None else Estimate(before["mean"], tuple(before["ci95"]), before["n"])

@@ -1,0 +1,119 @@
+"""What a run leaves behind while it trains, and how it stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from lightning import Callback, Trainer
+
+from papo.training.papo import PapoModule
+from papo.types import Rollouts
+
+
+class Checkpointer(Callback):
+    """Writes checkpoints/last.ckpt every so many steps and at the end, always at a step boundary."""
+
+    def __init__(self, run_dir: Path, every: int) -> None:
+        self.path = run_dir / "checkpoints" / "last.ckpt"
+        self.every = every
+
+    def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
+        if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
+            # Written beside and renamed: whatever interrupts this, last.ckpt is whole.
+            part = self.path.with_suffix(".part")
+            trainer.save_checkpoint(part)
+            part.replace(self.path)
+
+
+class GracefulStop(Callback):
+    """Ctrl-C or SIGTERM ends training after the current step; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._previous: dict[int, object] = {}
+
+    def on_fit_start(self, trainer: Trainer, module) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals belong to the main thread; embedding programs handle their own
+
+        def stop(number: int, frame) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+            trainer.should_stop = True
+            print("\nstopping after this step; once more stops at once and loses it", flush=True)
+
+        self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def teardown(self, trainer: Trainer, module, stage: str) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+class StepLog(Callback):
+    """Every step's metrics to TensorBoard and the progress bar, every response to rollouts.jsonl.
+
+    Args:
+        run_dir: where rollouts.jsonl goes.
+        images_every: steps between pictures and sample texts in TensorBoard.
+    """
+
+    def __init__(self, run_dir: Path, images_every: int) -> None:
+        self.path = run_dir / "rollouts.jsonl"
+        self.images_every = images_every
+
+    def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
+        """Resuming in the same directory: steps that will be repeated are dropped, so each is recorded once."""
+        if self.path.exists():
+            with self.path.open() as lines:
+                kept = [line for line in lines if json.loads(line)["step"] <= module.step]
+            self.path.write_text("".join(kept))
+
+    def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
+        metrics, rollouts = module.metrics, module.rollouts
+        trainer.logger.log_metrics(metrics, step=module.step)
+        bar = {"reward": metrics["reward/mean"], "s/step": metrics["time/step"]}
+        if "perception/kl" in metrics:
+            bar["kl_prcp"] = metrics["perception/kl"]
+        module.log_dict(bar, prog_bar=True, logger=False)
+        with self.path.open("a") as file:
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rollouts, module.step))
+        if module.step % self.images_every == 1 or self.images_every == 1:
+            self.log_samples(trainer, rollouts, module.step)
+
+    def log_samples(self, trainer: Trainer, rollouts: Rollouts, step: int) -> None:
+        """The first image beside its corruption, and the first group's responses with their rewards."""
+        writer = trainer.logger.experiment
+        item, G = rollouts.prompts.items[0], rollouts.group_size
+        group = zip(rollouts.texts[:G], rollouts.rewards[:G], strict=True)
+        # Indented text is shown verbatim: nothing that the model wrote is rendered.
+        lines = [f"    {item.question}", f"    answer: {item.answer}", ""]
+        lines += [f"    {result.total:.2f}  {' '.join(text.split())}" for text, result in group]
+        writer.add_text("samples/group", "\n".join(lines), step)
+        if rollouts.corrupted_images is not None and item.images:
+            pair = [images.pixels() for images in (rollouts.prompts.images, rollouts.corrupted_images)]
+            writer.add_image("corruption/original_corrupted", torch.cat(pair, dim=2), step)
+
+
+def records(rollouts: Rollouts, step: int) -> list[dict]:
+    """One JSON-able record per response."""
+    return [
+        {
+            "step": step,
+            "id": item.id,
+            "question": item.question,
+            "answer": item.answer,
+            "response": rollouts.texts[row],
+            "reward": rollouts.rewards[row].total,
+            **{f"reward_{part}": value for part, value in rollouts.rewards[row].parts.items()},
+            "advantage": round(rollouts.advantages[row].item(), 6),
+        }
+        for row, item in (
+            (row, rollouts.prompts.items[row // rollouts.group_size]) for row in range(len(rollouts.texts))
+        )
+    ]

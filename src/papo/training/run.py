@@ -1,0 +1,139 @@
+"""One training run: build everything, measure, train, measure again, leave a complete run directory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from papo.building import built
+from papo.data.module import PromptData
+from papo.errors import ConfigError
+from papo.evaluation.metrics import Estimate
+from papo.policy.loading import Loaded, save_policy
+from papo.policy.processing import PromptProcessor
+from papo.run_dir import RunDir, peak_memory_gib
+from papo.training.base import PolicyModule
+from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
+from papo.training.papo import PapoModule
+from papo.training.resume import checked_checkpoint
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Runs one experiment and returns what it wrote to metrics.json.
+
+    Args:
+        cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
+
+    Raises:
+        ConfigError: a setting cannot work; raised before anything is written.
+        TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
+    """
+    started = time.perf_counter()
+    loaded, module, data = build(cfg)
+    checkpoint = checked_checkpoint(cfg.ckpt_path, module)
+    run = RunDir(cfg.run_dir)
+    run.start(cfg)
+
+    stop = GracefulStop()
+    trainer = build_trainer(cfg, run.path, module, stop)
+    before = None
+    if checkpoint is None:
+        trainer.validate(module, data, verbose=False)
+        before = module.accuracy_before = module.val_accuracy()
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    before = module.accuracy_before
+    after = None
+    if not stop.stopped:
+        trainer.validate(module, data, verbose=False)
+        after = module.val_accuracy()
+
+    save_policy(module.policy, loaded.processor, run.model)
+    metrics = {
+        "name": cfg.name,
+        "accuracy_before": before.mean,
+        "accuracy_after": None if after is None else after.mean,
+        "accuracy": f"avg@{cfg.val.samples}",
+        "before": before.to_dict(),
+        "after": None if after is None else after.to_dict(),
+        "steps": module.step,
+        "interrupted": stop.stopped,
+        "seconds": time.perf_counter() - started,
+        "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
+        "peak_memory_gib": peak_memory_gib(),
+        "seed": cfg.seed,
+    }
+    run.write("metrics.json", metrics)
+    log_hyperparameters(trainer, cfg, before, after)
+    print(summary(metrics, before, after, run))
+    return metrics
+
+
+def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
+    """Everything that a run is made of; writes nothing.
+
+    Raises:
+        ConfigError: from any constructor that refused its settings.
+    """
+    if cfg.trainer.max_steps < 1:
+        raise ConfigError(f"trainer.max_steps must be at least 1, got {cfg.trainer.max_steps}")
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    loaded: Loaded = built(cfg.model)
+    processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
+    module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
+    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts)
+    return loaded, module, data
+
+
+def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Callback) -> Trainer:
+    callbacks = [stop, TQDMProgressBar(refresh_rate=1)]
+    if isinstance(module, PapoModule):
+        callbacks.append(StepLog(run_dir, cfg.trainer.images_every))
+    callbacks.append(Checkpointer(run_dir, cfg.trainer.checkpoint_every))  # last: it records what the others did
+    return Trainer(
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        precision=cfg.trainer.precision,
+        max_epochs=1,  # the data is endless: a run is one epoch of max_steps batches
+        limit_train_batches=cfg.trainer.max_steps,
+        check_val_every_n_epoch=None,
+        val_check_interval=cfg.val.every or cfg.trainer.max_steps + 1,
+        num_sanity_val_steps=0,
+        logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        deterministic=cfg.trainer.deterministic,
+    )
+
+
+def log_hyperparameters(trainer: Trainer, cfg: DictConfig, before: Estimate, after: Estimate | None) -> None:
+    """What TensorBoard's HPARAMS page compares runs by."""
+    names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key != "run_dir"]
+    params = {name: cfg[name] for name in names}
+    params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
+    final = {} if after is None else {"final/accuracy": after.mean, "final/gain": after.mean - before.mean}
+    trainer.logger.log_hyperparams(params, final)
+    trainer.logger.finalize("success")
+
+
+def summary(metrics: dict[str, Any], before: Estimate, after: Estimate | None, run: RunDir) -> str:
+    """The table that a run ends with."""
+    rows = [
+        ("held-out accuracy, %", f"{metrics['accuracy']} [95 % interval]", "items"),
+        ("before", str(before), before.n),
+    ]
+    if after is not None:
+        gain = 100 * (after.mean - before.mean)
+        rows += [("after", str(after), after.n), ("gain", f"{gain:+.1f} points", "")]
+    table = "\n".join(f"{a:<22}{b:<28}{c}" for a, b, c in rows)
+    pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
+    if after is None:
+        pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"
+    return f"\n{table}\n{pace}\n{run.path}"

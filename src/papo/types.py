@@ -1,0 +1,210 @@
+"""What flows through one training step.
+
+Shape legend, used in every docstring and suffix comment of the package:
+
+    N  prompts in a batch               G  responses per prompt (group_size)
+    B  = N * G responses; row n * G + g is response g of prompt n
+    P  prompt tokens, padded LEFT       T  response tokens, padded RIGHT
+    V  vocabulary                       H  hidden width of the language model
+    L  vision patches of one image      M  visual tokens of one image after merging
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question about zero or more images, with the answer that a grader trusts."""
+
+    id: str
+    question: str
+    images: tuple[Image.Image, ...]
+    answer: str
+    answer_type: str  # "integer" | "text" | "choice"
+    choices: tuple[str, ...] = ()
+    rationale: str | None = None  # the perceived values in words; supervised targets only
+    tags: Mapping[str, str] = field(default_factory=dict)  # break-downs: family, task, vision_dependency
+    scene: Mapping[str, Any] | None = None  # the ground truth that was drawn (lab only)
+
+
+@dataclass(frozen=True)
+class PatchLayout:
+    """How an image processor turned pixels into patches; what is needed to paint in pixel space, and to look."""
+
+    image_mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
+    image_std: tuple[float, ...]
+    frames: int  # temporal_patch_size: a still image fills a patch this many times
+    merge_size: int  # patches per side of one visual token; patches are ordered token by token
+
+
+@dataclass(frozen=True)
+class Images:
+    """The processed images of N prompts as flattened patches, the layout of the Qwen-VL family.
+
+    Patches of all images lie behind one another; each row holds one patch of every channel and frame. Corruption
+    edits rows, the vision tower reads them; nothing else looks inside.
+    """
+
+    pixel_values: Tensor  # [sum of L, C] normalised pixel values, C = channels * frames * patch height * patch width
+    grid: Tensor  # [I, 3] int64: frames, rows and columns of patches of each of the I images
+    counts: tuple[int, ...]  # images of each prompt, length N, sum I
+    layout: PatchLayout
+
+    def patches(self) -> list[int]:
+        """L of each image, in order."""
+        return self.grid.prod(-1).tolist()
+
+    def select(self, prompts: Sequence[int]) -> Images:
+        """The images of the given prompts, in the given order."""
+        starts = [sum(self.counts[:n]) for n in range(len(self.counts))]
+        images = [starts[n] + i for n in prompts for i in range(self.counts[n])]
+        parts = self.pixel_values.split(self.patches())
+        pixel_values = torch.cat([parts[i] for i in images]) if images else self.pixel_values[:0]
+        return Images(pixel_values, self.grid[images], tuple(self.counts[n] for n in prompts), self.layout)
+
+    def pixels(self, image: int = 0) -> Tensor:
+        """One image as [channels, height, width] in [0, 1] on the CPU: normalisation and patch order undone."""
+        _, rows, columns = self.grid[image].tolist()
+        patches = self.pixel_values.split(self.patches())[image].float().cpu()  # [L, C]
+        channels, frames, m = len(self.layout.image_mean), self.layout.frames, self.layout.merge_size
+        size = math.isqrt(patches.shape[1] // (channels * frames))
+        tokens = patches.reshape(rows // m, columns // m, m, m, channels, frames, size, size)[..., 0, :, :]
+        pixels = tokens.permute(4, 0, 2, 5, 1, 3, 6).reshape(channels, rows * size, columns * size)
+        mean, std = (torch.tensor(values)[:, None, None] for values in (self.layout.image_mean, self.layout.image_std))
+        return (pixels * std + mean).clamp(0, 1)
+
+    def to(self, device: torch.device) -> Images:
+        return Images(self.pixel_values.to(device), self.grid.to(device), self.counts, self.layout)
+
+
+Features = tuple[Tensor, ...]  # per prompt the visual tokens [M, H] that its image placeholders stand for
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """N processed prompts."""
+
+    items: tuple[Item, ...]
+    prompt_ids: Tensor  # [N, P] int64, padded left
+    prompt_mask: Tensor  # [N, P] bool, true = token
+    images: Images
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def select(self, prompts: Sequence[int]) -> PromptBatch:
+        """The given prompts, in the given order, without the columns that are padding in all of them."""
+        prompts = list(prompts)
+        mask = self.prompt_mask[prompts]
+        width = int(mask.sum(-1).max())
+        return PromptBatch(
+            items=tuple(self.items[n] for n in prompts),
+            prompt_ids=self.prompt_ids[prompts][:, -width:],
+            prompt_mask=mask[:, -width:],
+            images=self.images.select(prompts),
+        )
+
+    def to(self, device: torch.device) -> PromptBatch:
+        return replace(
+            self,
+            prompt_ids=self.prompt_ids.to(device),
+            prompt_mask=self.prompt_mask.to(device),
+            images=self.images.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class RewardResult:
+    """What one response earned."""
+
+    total: float
+    parts: Mapping[str, float]  # unweighted, in [0, 1]
+    answer: str | None  # what was read out of the response
+    scorable: bool  # false where the item itself cannot be graded: nothing is learnt from its group
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What the policy wrote: B = N * G rows."""
+
+    response_ids: Tensor  # [B, T] int64, padded right
+    response_mask: Tensor  # [B, T] bool, true up to and including end-of-sequence: the tokens that are trained on
+    logprobs: Tensor  # [B, T] float32 nats under the sampling temperature, before top_p/top_k; 0 at padding
+    finished: Tensor  # [B] bool, false where max_new_tokens cut the response off
+
+    def select(self, rows: Sequence[int]) -> Responses:
+        """The given rows, in the given order, without the columns that are padding in all of them."""
+        rows = list(rows)
+        mask = self.response_mask[rows]
+        width = max(1, int(mask.sum(-1).max()))
+        return Responses(
+            response_ids=self.response_ids[rows][:, :width],
+            response_mask=mask[:, :width],
+            logprobs=self.logprobs[rows][:, :width],
+            finished=self.finished[rows],
+        )
+
+    def to(self, device: torch.device) -> Responses:
+        tensors = (self.response_ids, self.response_mask, self.logprobs, self.finished)
+        return Responses(*(tensor.to(device) for tensor in tensors))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a policy thinks of given responses."""
+
+    logprobs: Tensor  # [B, T] float32 nats, log pi(o_t | o_<t, q, I); 0 at padding
+    entropy: Tensor  # [B, T] float32 nats, H[pi(. | o_<t, q, I)] over the whole vocabulary; 0 at padding
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Everything about one batch of responses that stays constant while the policy is updated on it."""
+
+    prompts: PromptBatch  # N prompts
+    responses: Responses  # B = N * G rows
+    texts: tuple[str, ...]  # [B]
+    rewards: tuple[RewardResult, ...]  # [B]
+    advantages: Tensor  # [B] float32
+    corrupted_images: Images | None = None  # where the objective looks at them
+    ref_logprobs: Tensor | None = None  # [B, T] nats, where the objective has a reference
+    features: Features | None = None  # visual tokens of the images, where the vision tower is frozen
+    corrupted_features: Features | None = None  # the same of the corrupted images
+
+    @property
+    def group_size(self) -> int:
+        return len(self.texts) // len(self.prompts)
+
+    def rows(self, prompts: Sequence[int]) -> list[int]:
+        """The B-rows of the given prompts."""
+        return [n * self.group_size + g for n in prompts for g in range(self.group_size)]
+
+    def select(self, prompts: Sequence[int]) -> Rollouts:
+        """The given prompts with their groups, in the given order, without columns that are padding in all of them."""
+        rows = self.rows(prompts)
+        responses = self.responses.select(rows)
+        width = responses.response_ids.shape[1]
+
+        def pick(features: Features | None) -> Features | None:
+            return None if features is None else tuple(features[n] for n in prompts)
+
+        return Rollouts(
+            prompts=self.prompts.select(prompts),
+            responses=responses,
+            texts=tuple(self.texts[row] for row in rows),
+            rewards=tuple(self.rewards[row] for row in rows),
+            advantages=self.advantages[rows],
+            corrupted_images=None if self.corrupted_images is None else self.corrupted_images.select(prompts),
+            ref_logprobs=None if self.ref_logprobs is None else self.ref_logprobs[rows][:, :width],
+            features=pick(self.features),
+            corrupted_features=pick(self.corrupted_features),
+        )

@@ -1,0 +1,17 @@
+"""python train.py experiment=papo_qwen mask_ratio=0.6"""
+
+import hydra
+from omegaconf import DictConfig
+
+from papo import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> None:
+    from papo import train  # after Hydra has read the command line, which is quick
+
+    cli.guarded(train)(cfg)
+
+
+if __name__ == "__main__":
+    cli.run(main)
