@@ -9,21 +9,22 @@ on stdin and prints {"seconds": x, "parts": {...}} for it, until stdin closes; w
 stdout, everything that the libraries say goes to stderr.
 
 What was needed to make it run, none of which adds work to a step:
-1. `requests` must be installed by hand: trl imports it and does not require it.
+1. `requests` must be installed by hand: trl imports it without requiring it.
 2. trl wants a processor, and AutoProcessor cannot build Qwen2.5-VL's without torchvision (it insists on a video
    processor): `ImageOnlyProcessor` below is that class without the video half.
 3. <|image_pad|> and the other special tokens are suppressed while sampling. A sampled <|image_pad|> makes the next
    forward fail with "Image features and image tokens do not match"; suppressing the two end tokens with them makes
    all responses exactly `--new-tokens` long. This is one torch.where on [64, 600] per token.
 
-Settings in its favour: float32 without autocast (its default, bfloat16, is slower on a CPU), no gradient
-checkpointing (its default is on), all 64 responses in one forward, key-value cache, fused AdamW, images already
-decoded in memory, no logging, no saving, no progress bar.
+Settings in its favour: no gradient checkpointing (its default is on), all 64 responses in one forward, key-value
+cache, SDPA, fused AdamW, images already decoded in memory, no logging, no saving, no progress bar. float32 without
+autocast (its default is bfloat16), as on the other side.
 
-Left as it is, being part of what is measured: images are processed twice per step; entropies are computed although
-their weights are 0 (without gradient); the corrupted branch is differentiated; and the policy and the corrupted pass
-run without mm_token_type_ids, hence without M-RoPE, under transformers 5. This last is a defect (those passes do not
-score the distribution that was sampled from) and makes trl's step slightly cheaper.
+Left as it is, being part of what is measured: the tower and the prompt are run for each of the 64 responses; images
+are processed twice per step; entropies are computed although their weights are 0 (without gradient); the corrupted
+branch is differentiated; and PAPOTrainer does not hand mm_token_type_ids to the policy and the corrupted pass, which
+therefore run without M-RoPE under transformers 5. This last is a defect (those two passes do not score the
+distribution that was sampled from) and spares trl a little work.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, PrinterCallback, Tra
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor  # noqa: E402
 from trl.experimental.papo import PAPOConfig, PAPOTrainer  # noqa: E402
 
+MAX_STEPS = 10_000  # more than anybody asks for
 POOL_STEPS = 8  # distinct batches of images; they come round again after this many steps
 
 
@@ -83,19 +85,13 @@ class ImageOnlyProcessor(Qwen2_5_VLProcessor):
     def get_attributes(cls) -> list[str]:
         return ["image_processor", "tokenizer"]
 
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
-
-    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
-        return type(argument) if argument is None else super().check_argument_for_proper_class(argument_name, argument)
-
 
 class Prompts(torch.utils.data.Dataset):
     """One fixed question about images of noise, endlessly; decoded images, so that fetching costs nothing."""
 
     def __init__(self, prompts: int, size: int, seed: int):
         self.images = random_images(prompts * POOL_STEPS, size, seed)
-        self.length = prompts * 10_000  # more steps than anybody asks for, so that no epoch ends within a run
+        self.length = prompts * MAX_STEPS  # no epoch ends within a run
         # trl puts the image part in itself, in front of the text.
         self.prompt = [{"role": "user", "content": messages()[0]["content"][1]["text"]}]
 
@@ -194,7 +190,10 @@ def build_trainer(folder: str, output_dir: str) -> PAPOTrainer:
     responses = ARGUMENTS.prompts * ARGUMENTS.group_size
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     processor = ImageOnlyProcessor(
-        AutoImageProcessor.from_pretrained(folder), tokenizer, chat_template=tokenizer.chat_template
+        AutoImageProcessor.from_pretrained(folder),
+        tokenizer,
+        video_processor=None,
+        chat_template=tokenizer.chat_template,
     )
     args = PAPOConfig(
         output_dir=output_dir,
@@ -235,7 +234,7 @@ def build_trainer(folder: str, output_dir: str) -> PAPOTrainer:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        max_steps=10_000 if ARGUMENTS.interactive else ARGUMENTS.steps + 1,
+        max_steps=MAX_STEPS if ARGUMENTS.interactive else ARGUMENTS.steps + 1,
         seed=ARGUMENTS.seed,
         # device_map="auto", trl's default here, would only add accelerate's hooks
         model_init_kwargs={"dtype": "float32", "device_map": None, "attn_implementation": "sdpa"},
@@ -261,7 +260,7 @@ def watch_parts(trainer: PAPOTrainer) -> Parts:
     def which_pass(model, *args, **kwargs) -> str:
         if model is trainer.ref_model:
             return "reference"
-        passes["count"] += 1
+        passes["count"] += 1  # every loss scores twice: the image as it is, then masked
         return "policy_forward" if passes["count"] % 2 else "corrupted_forward"
 
     parts.watch(trainer, "_tokenize_prompts", "process")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -15,53 +15,54 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, TrainingDiverged
 
+# Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
+DIVERGED, MISTAKE, INTERRUPTED = 1, 2, 130
+
 
 def run(main: Callable[[], None]) -> None:
-    """Calls a Hydra main; mistakes become messages, everything else keeps its traceback.
-
-    Exit status: 0 done, 1 training diverged, 2 a setting cannot work, 130 interrupted.
-    """
+    """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's own exit with status 1
     try:
         main()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(fail(2, error))
+    except (HydraException, OmegaConfBaseException) as error:
+        # Where Hydra searched for a file helps its developers, not the person with the typing mistake.
+        fail(MISTAKE, str(error).partition("\nConfig search path")[0].strip())
     except OSError as error:
-        # Hydra makes the run directory before our code runs; anything else that the system refuses is a bug.
-        if error.filename is None or not made_by_hydra(error):
+        if not raised_by_hydra(error):
             raise
-        message = (
-            f"hydra.run.dir={error.filename} cannot be written: {error.strerror}; choose another with hydra.run.dir=..."
-        )
-        sys.exit(fail(2, ConfigError(message)))
-    except TrainingDiverged as error:
-        sys.exit(fail(1, error))
+        # The one thing that Hydra does with files here: make the run directory before our code is called.
+        message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
+        fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
 
 
-def fail(status: int, error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
+def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], None]:
+    """`task`, ending the process on errors that a user can fix; Hydra would print a line of its own about them."""
 
-
-def made_by_hydra(error: OSError) -> bool:
-    """Whether the error came out of Hydra's own mkdir."""
-    trace, last = error.__traceback__, None
-    while trace is not None:
-        name = trace.tb_frame.f_globals.get("__name__", "")
-        last = name if not name.startswith(("pathlib", "os")) else last
-        trace = trace.tb_next
-    return last is not None and last.startswith("hydra.")
-
-
-def guarded(task: Callable[[DictConfig], object]) -> Callable[[DictConfig], object]:
-    """`task`, but a ConfigError takes the empty directory that Hydra made with it."""
-
-    def run_task(cfg: DictConfig) -> object:
+    def run_task(cfg: DictConfig) -> None:
         try:
-            return task(cfg)
-        except ConfigError:
-            with contextlib.suppress(OSError):  # not empty: it was there before, and stays
-                Path(HydraConfig.get().runtime.output_dir).rmdir()
-            raise
+            result = task(cfg)
+        except ConfigError as error:
+            with contextlib.suppress(OSError):  # not empty: something was there before, and stays
+                os.rmdir(HydraConfig.get().runtime.output_dir)
+            fail(MISTAKE, error)
+        except TrainingDiverged as error:
+            fail(DIVERGED, error)
+        if result.get("interrupted"):
+            sys.exit(INTERRUPTED)
 
     return run_task
+
+
+def fail(status: int, message: object) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def raised_by_hydra(error: OSError) -> bool:
+    """Whether Hydra's own code, and not something that it called for us, ran into the error."""
+    last, trace = "", error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        last = last if name.startswith(("pathlib", "os")) else name
+        trace = trace.tb_next
+    return last.startswith("hydra.")

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from papo.errors import ConfigError
@@ -28,7 +29,7 @@ def resolve(path: str | Path) -> str:
 
     In this order: a model folder; a run directory, whose model/ is meant; a model shipped with the package.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
     if (folder / "model" / "config.json").is_file():
         return str(folder / "model")
     if folder.exists():
@@ -49,6 +50,8 @@ def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_token
         ConfigError: nothing loadable there, or not a vision-language model that the four verbs know.
     """
     source = resolve(path)
+    if source.startswith(("/", ".", "~")) and not Path(source).exists():
+        raise ConfigError(f"model.path={path} does not exist")
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"model.dtype must be float32, bfloat16 or float16, got {dtype!r}")
     try:
@@ -66,7 +69,7 @@ def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_token
     try:
         model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
         processor = load_processor(source)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id

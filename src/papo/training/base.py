@@ -109,6 +109,8 @@ class PolicyModule(LightningModule):
     # --------------------------------------------------------------------------------------------------- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
+        # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
+        del checkpoint["loops"]
         checkpoint["step"] = self.step
         checkpoint["accuracy_before"] = None if self.accuracy_before is None else self.accuracy_before.to_dict()
 

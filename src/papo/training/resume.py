@@ -11,20 +11,18 @@ from papo.errors import ConfigError
 from papo.training.base import PolicyModule
 
 
-def checked_checkpoint(path: str | None, module: PolicyModule) -> str | None:
-    """`path` itself, if its weights fit `module`; None stays None.
+def steps_behind(path: str, module: PolicyModule) -> int:
+    """The steps that the checkpoint at `path` has behind it, if `module` can continue from it.
 
     Raises:
-        ConfigError: no such file, no checkpoint of this package, or one of another model.
+        ConfigError: no such file, no checkpoint of this package, one of another model, or nothing left to do.
     """
-    if path is None:
-        return None
     if not Path(path).is_file():
         raise ConfigError(f"ckpt_path={path} does not exist; a run keeps its own at <run>/checkpoints/last.ckpt")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         saved = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        checkpoint["step"]
+        step: int = checkpoint["step"]
     except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError, OSError) as error:
         raise ConfigError(f"ckpt_path={path} is no checkpoint of this package") from error
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
@@ -35,7 +33,9 @@ def checked_checkpoint(path: str | None, module: PolicyModule) -> str | None:
             f"ckpt_path={path} does not fit model.path: {len(differing)} tensors differ, e.g. {name} is "
             f"{describe(saved.get(name))} in the checkpoint and {describe(expected.get(name))} in the model"
         )
-    return str(path)
+    if step >= module.total_steps:
+        raise ConfigError(f"ckpt_path={path} has {step} steps behind it; continue with trainer.max_steps above {step}")
+    return step
 
 
 def describe(shape: torch.Size | None) -> str:

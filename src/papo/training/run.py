@@ -22,7 +22,7 @@ from papo.run_dir import RunDir, peak_memory_gib
 from papo.training.base import PolicyModule
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 from papo.training.papo import PapoModule
-from papo.training.resume import checked_checkpoint
+from papo.training.resume import steps_behind
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -37,19 +37,17 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     loaded, module, data = build(cfg)
-    checkpoint = checked_checkpoint(cfg.ckpt_path, module)
+    done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     run = RunDir(cfg.run_dir)
     run.start(cfg)
 
     stop = GracefulStop()
-    trainer = build_trainer(cfg, run.path, module, stop)
-    before = None
-    if checkpoint is None:
+    trainer = build_trainer(cfg, run.path, module, stop, steps=cfg.trainer.max_steps - done)
+    if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
-        before = module.accuracy_before = module.val_accuracy()
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    before = module.accuracy_before
-    after = None
+        module.accuracy_before = module.val_accuracy()
+    trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+    before, after = module.accuracy_before, None
     if not stop.stopped:
         trainer.validate(module, data, verbose=False)
         after = module.val_accuracy()
@@ -91,7 +89,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     return loaded, module, data
 
 
-def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Callback) -> Trainer:
+def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Callback, *, steps: int) -> Trainer:
     callbacks = [stop, TQDMProgressBar(refresh_rate=1)]
     if isinstance(module, PapoModule):
         callbacks.append(StepLog(run_dir, cfg.trainer.images_every))
@@ -100,10 +98,10 @@ def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Ca
         accelerator=cfg.trainer.accelerator,
         devices=1,
         precision=cfg.trainer.precision,
-        max_epochs=1,  # the data is endless: a run is one epoch of max_steps batches
-        limit_train_batches=cfg.trainer.max_steps,
+        max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
+        limit_train_batches=steps,
         check_val_every_n_epoch=None,
-        val_check_interval=cfg.val.every or cfg.trainer.max_steps + 1,
+        val_check_interval=cfg.val.every or steps + 1,
         num_sanity_val_steps=0,
         logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
         callbacks=callbacks,

@@ -1,0 +1,174 @@
+"""Saving and loading in the ordinary layout, and what a user reads when it fails."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText, GPT2Config, GPT2LMHeadModel
+
+from papo.errors import ConfigError
+from papo.policy.loading import load_policy, resolve, save_policy
+from papo.policy.processing import PromptProcessor
+
+SETTINGS = {"train_vision": True, "dtype": "float32", "chunk_tokens": 100}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, policy, image_text_processor):
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save_policy(policy, image_text_processor, folder)
+    return folder
+
+
+@pytest.fixture
+def copy_of(folder, tmp_path):
+    """A copy that a test may damage."""
+    target = tmp_path / "copy"
+    target.mkdir()
+    for file in folder.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def scores(policy, prompts, responses):
+    with torch.no_grad():
+        return policy.score(policy.prefill(prompts, policy.encode(prompts.images)), responses).logprobs
+
+
+def test_round_trip(folder, policy, processor, items, prompts, make_responses):
+    loaded = load_policy(folder, **SETTINGS)
+    again = PromptProcessor(loaded.processor, processor.instruction).prompts(items)
+    assert torch.equal(again.prompt_ids, prompts.prompt_ids)
+    assert torch.equal(again.images.pixel_values, prompts.images.pixel_values)
+    assert again.images.layout == prompts.images.layout
+    responses = make_responses([4] * 5)
+    assert torch.equal(scores(loaded.policy, again, responses), scores(policy, prompts, responses))
+    assert loaded.source == str(folder)
+    assert loaded.policy.eos.tolist() == policy.eos.tolist()
+    assert loaded.policy.pad_token_id == policy.pad_token_id
+    assert loaded.policy.chunk_tokens == 100
+
+
+def test_transformers_loads_the_folder(folder, policy):
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    for name, parameter in policy.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], parameter), name
+    assert (folder / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_settings_reach_the_policy(folder, train_vision):
+    policy = load_policy(folder, train_vision=train_vision, dtype="bfloat16", chunk_tokens=7).policy
+    assert policy.train_vision is train_vision
+    assert all(p.requires_grad == train_vision for p in policy.model.model.visual.parameters())
+    assert {parameter.dtype for parameter in policy.parameters()} == {torch.bfloat16}
+    assert policy.chunk_tokens == 7
+
+
+def test_a_run_directory_means_its_model(folder):
+    assert resolve(folder.parent) == str(folder)
+    assert resolve(folder) == str(folder)
+    assert load_policy(folder.parent, **SETTINGS).source == str(folder)
+
+
+def test_anything_else_is_a_hub_id():
+    assert resolve("Qwen/Qwen2.5-VL-3B-Instruct") == "Qwen/Qwen2.5-VL-3B-Instruct"
+
+
+def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, processor):
+    (copy_of / "generation_config.json").write_text("{}")
+    config = json.loads((copy_of / "config.json").read_text())
+    for part in (config, config["text_config"]):
+        part.pop("eos_token_id", None)
+        part.pop("pad_token_id", None)
+    (copy_of / "config.json").write_text(json.dumps(config))
+    policy = load_policy(copy_of, **SETTINGS).policy
+    assert policy.eos.tolist() == [processor.tokenizer.eos_token_id]
+    assert policy.pad_token_id == processor.tokenizer.pad_token_id
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+def refused(path, *words, **settings):
+    with pytest.raises(ConfigError, match=re.escape(f"model.path={path}")) as caught:
+        load_policy(path, **SETTINGS | settings)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_path_is_refused(tmp_path):
+    refused(tmp_path / "nowhere", "no model folder, run directory, shipped model or reachable hub id")
+
+
+def test_a_hub_id_that_cannot_be_reached_is_refused():
+    refused("some-people/some-model", "no model folder, run directory, shipped model or reachable hub id")
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    refused(tmp_path)
+
+
+def test_a_language_model_without_vision_is_refused(tmp_path):
+    GPT2LMHeadModel(GPT2Config(vocab_size=20, n_positions=8, n_embd=8, n_layer=1, n_head=1)).save_pretrained(tmp_path)
+    refused(tmp_path, "'gpt2'", "qwen2_5_vl")
+
+
+def test_corrupt_weights_are_refused(copy_of):
+    (copy_of / "model.safetensors").write_bytes(b"these are not weights")
+    refused(copy_of, "could not be loaded")
+
+
+def test_truncated_weights_are_refused(copy_of):
+    weights = (copy_of / "model.safetensors").read_bytes()
+    (copy_of / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    refused(copy_of, "could not be loaded")
+
+
+def test_missing_weights_are_refused(copy_of):
+    (copy_of / "model.safetensors").unlink()
+    refused(copy_of, "could not be loaded")
+
+
+@pytest.mark.xfail(strict=True, reason="transformers fills what is missing with random weights and only warns")
+def test_weights_that_lack_a_layer_are_refused(copy_of):
+    weights = load_file(copy_of / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if "layers.1.mlp" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, copy_of / "model.safetensors", metadata={"format": "pt"})
+    refused(copy_of)
+
+
+def test_weights_of_another_shape_are_refused(copy_of):
+    config = json.loads((copy_of / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 64
+    (copy_of / "config.json").write_text(json.dumps(config))
+    refused(copy_of, "could not be loaded")
+
+
+def test_a_missing_processor_is_refused(copy_of):
+    for file in copy_of.iterdir():
+        if "processor" in file.name:
+            file.unlink()
+    refused(copy_of, "could not be loaded")
+
+
+@pytest.mark.xfail(strict=True, reason="transformers makes up an empty tokenizer, nothing checks it against the model")
+def test_a_missing_tokenizer_is_refused(copy_of):
+    for file in copy_of.iterdir():
+        if "token" in file.name:
+            file.unlink()
+    refused(copy_of, "could not be loaded")
+
+
+def test_a_damaged_config_is_refused(copy_of):
+    (copy_of / "config.json").write_text("{not json")
+    refused(copy_of)
+
+
+def test_an_unknown_precision_names_its_override(folder):
+    with pytest.raises(ConfigError, match=r"model\.dtype must be .*'float8'"):
+        load_policy(folder, **SETTINGS | {"dtype": "float8"})

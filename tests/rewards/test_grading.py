@@ -1,0 +1,138 @@
+"""Right, wrong, or unscorable, by type of answer."""
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from papo.rewards.grading import Verdict, grade
+from papo.types import Item
+
+ITEM = Item("item-7", "How many?", (Image.new("RGB", (28, 28)),), answer="7", answer_type="integer")
+
+
+def verdict(answer_type: str, gold: str, response: str) -> Verdict:
+    return grade(replace(ITEM, answer=gold, answer_type=answer_type), response).verdict
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "right"),
+    [
+        ("7", "7", True),
+        ("7", " 7 ", True),
+        ("7", "07", True),
+        ("7", "+7", True),
+        ("-7", "-7", True),
+        ("0", "-0", True),
+        ("07", "7", True),
+        (" 7 ", "7", True),
+        ("123456789012345678", "123456789012345678", True),
+        ("7", "8", False),
+        ("7", "-7", False),
+        ("7", "7.0", False),
+        ("7", "7,0", False),
+        ("7", "7 apples", False),
+        ("7", "= 7", False),
+        ("7", "", False),
+        ("7", "--7", False),
+        ("7", "+-7", False),
+        ("7", "0x7", False),
+        ("70", "7_0", False),  # int() would take it
+        ("70", "7e1", False),
+        ("7", "seven", False),
+        ("7", "٧", False),  # int() would take it: Arabic-Indic seven
+        ("7", "７", False),  # full-width seven
+        ("7", "⁷", False),
+        ("7", "7\x00", False),
+        ("7", "\x007", False),
+        ("7", "7\n7", False),
+        ("7", "7" * 10**6, False),  # int() would raise
+        ("7", "0" * 10**6 + "7", False),  # more digits than any answer has
+        ("123456789012345678", "1234567890123456780", False),
+    ],
+)
+def test_integer(gold, boxed, right):
+    assert verdict("integer", gold, f"so \\boxed{{{boxed}}}") is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "right"),
+    [
+        ("B", "B", True),
+        ("B", "b", True),
+        ("b", "B", True),
+        ("B", "(B)", True),
+        ("B", "( b )", True),
+        ("B", "A", False),
+        ("B", "AB", False),
+        ("B", "B, C", False),
+        ("B", "", False),
+        ("B", "()", False),
+        ("B", "\x00B", False),
+        ("B", "В", False),  # Cyrillic
+    ],
+)
+def test_choice(gold, boxed, right):
+    assert verdict("choice", gold, f"\\boxed{{{boxed}}}") is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "right"),
+    [
+        ("red", "red", True),
+        ("red", "RED", True),
+        ("Red", " red ", True),
+        (" red ", "red", True),
+        ("Straße", "STRASSE", True),
+        ("7", "7", True),
+        ("7", "07", False),
+        ("red", "(red)", False),
+        ("red", "dark red", False),
+        ("red", "re", False),
+        ("red", "", False),
+        ("red", "red\x00", False),
+    ],
+)
+def test_text(gold, boxed, right):
+    assert verdict("text", gold, f"\\boxed{{{boxed}}}") is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+@pytest.mark.parametrize("response", ["", "7", "the answer is 7", "\\boxed{7", "\\boxed {7}"])
+@pytest.mark.parametrize("answer_type", ["integer", "choice", "text"])
+def test_without_a_complete_box_a_response_is_wrong(answer_type, response):
+    grading = grade(replace(ITEM, answer_type=answer_type), response)
+    assert grading.verdict is Verdict.WRONG
+    assert grading.answer is None
+    assert not grading.correct
+
+
+@pytest.mark.parametrize(
+    ("answer_type", "gold"),
+    [
+        ("integer", ""),
+        ("integer", "   "),
+        ("integer", "7.5"),
+        ("integer", "seven"),
+        ("integer", "٧"),
+        ("integer", "9" * 19),
+        ("choice", " "),
+        ("text", ""),
+    ],
+)
+def test_an_item_that_cannot_be_graded_is_unscorable(answer_type, gold):
+    """Whatever the response says, even if it repeats the gold answer."""
+    for response in (f"\\boxed{{{gold}}}", "\\boxed{7}", "no box"):
+        assert verdict(answer_type, gold, response) is Verdict.UNSCORABLE
+
+
+def test_the_last_box_is_graded_and_reported():
+    grading = grade(ITEM, "\\boxed{3} no, \\boxed{ 7 }")
+    assert grading.correct
+    assert grading.answer == "7"
+    assert "'7' against '7'" in grading.reason
+    assert grade(ITEM, "\\boxed{7} no, \\boxed{3}").answer == "3"
+
+
+def test_an_unknown_answer_type_is_an_error():
+    with pytest.raises(ValueError, match=r"item-7.*'float'.*integer, choice, text"):
+        grade(replace(ITEM, answer_type="float"), "\\boxed{7}")

@@ -1,0 +1,532 @@
+"""One training step from roll-out to update, on the tiny policy, inside a real Trainer."""
+
+import copy
+import dataclasses
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader
+
+from papo.corruption import RandomPatchMask
+from papo.errors import ConfigError, TrainingDiverged
+from papo.objective import Denominators, Objective, group_advantages
+from papo.policy.sampling import Sampling
+from papo.rewards.reward import Reward
+from papo.seeding import derive_seed
+from papo.training.papo import PapoModule, split_evenly
+from papo.types import PromptBatch, RewardResult
+
+G = 3
+PAPO = Objective(
+    clip_low=0.2,
+    clip_high=0.3,
+    kl_coef=0.1,
+    perception_coef=0.2,
+    entropy_coef=0.05,
+    corrupted_entropy_coef=0.03,
+    corrupted_gradient=True,
+    kl_cap=10.0,
+    loss_aggregation="seq-mean-token-mean",
+)
+GRPO = dataclasses.replace(PAPO, kl_coef=0.0, perception_coef=0.0, entropy_coef=0.0, corrupted_entropy_coef=0.0)
+SAMPLING = Sampling(max_new_tokens=7, temperature=0.8)
+
+
+def marks(item, text: str) -> RewardResult:
+    """A reward that a random policy earns more and less of."""
+    total = sum(map(ord, text)) % 5 / 4
+    return RewardResult(total, {"accuracy": total}, None, scorable=True)
+
+
+@pytest.fixture
+def make_module(make_policy, bias_logits, processor):
+    """A module around a fresh policy, whose responses are of 1 to 7 tokens."""
+
+    def make(objective=PAPO, *, train_vision=True, **settings) -> PapoModule:
+        policy = make_policy(train_vision=train_vision)
+        bias_logits(policy, {processor.tokenizer.eos_token_id: 8.0})
+        defaults = {
+            "policy": policy,
+            "processor": processor,
+            # Plain steps along the gradient: Adam would hide its scale. Far from the clipping, which would too.
+            "optimizer": partial(torch.optim.SGD, lr=1e-3),
+            "objective": objective,
+            "corruption": RandomPatchMask(0.6),
+            "reward": marks,
+            "sampling": SAMPLING,
+            "group_size": G,
+            "updates_per_rollout": 1,
+            "micro_batch_prompts": 5,
+            "max_skipped_updates": 5,
+            "schedule": "constant",
+            "warmup_steps": 0,
+            "total_steps": 10,
+            "grad_clip": 1e6,
+            "val_sampling": SAMPLING,
+            "val_samples": 1,
+            "seed": 3,
+        }
+        return PapoModule(**defaults | settings)
+
+    return make
+
+
+def fit(module: PapoModule, *batches: PromptBatch) -> PapoModule:
+    """Trains one step on each batch."""
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*num_workers.*")
+        trainer.fit(module, DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
+    return module
+
+
+def weights(module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def same(a, b) -> bool:
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def close(a, b, tolerance=1e-6) -> bool:
+    assert a.keys() == b.keys()
+    return all(float((a[name] - b[name]).abs().max()) <= tolerance for name in a)
+
+
+def count_tower_passes(policy) -> list[int]:
+    """Patches of each pass of the vision tower from here on."""
+    passes = []
+    policy.model.model.visual.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
+    return passes
+
+
+def record_scores(policy) -> list:
+    """What each later call of `score` returns."""
+    scores, original = [], policy.score
+
+    def score(*args, **kwargs):
+        scores.append(original(*args, **kwargs))
+        return scores[-1]
+
+    policy.score = score
+    return scores
+
+
+# ------------------------------------------------------------------------------------------------------------ update
+
+
+def update_by_hand(module, objective, prompts, lr=1e-3):
+    """The step again from `module`'s untrained policy: the whole batch at once, every term from its definition."""
+    policy = copy.deepcopy(module.policy)
+    with torch.no_grad():
+        context = policy.prefill(prompts, policy.encode(prompts.images))
+        seeds = [derive_seed("rollout", 3, 0, item.id) for item in prompts.items]
+        responses = policy.sample(context, G, SAMPLING, seeds)
+    texts = module.processor.decode(responses)
+    rewards = torch.tensor([marks(None, text).total for text in texts])
+
+    def score(images):
+        return policy.score(policy.prefill(prompts, policy.encode(images)), responses, temperature=0.8)
+
+    current = score(prompts.images)
+    extra = {}
+    if objective.kl_coef:
+        extra["ref_logprobs"] = current.logprobs.detach()  # the policy has not moved yet
+    if objective.perception_coef or objective.corrupted_entropy_coef:
+        seeds = [derive_seed("corruption", 3, 0, item.id) for item in prompts.items]
+        extra["corrupted"] = score(RandomPatchMask(0.6)(prompts.images, seeds))
+    denominators = Denominators.of(responses.response_mask)
+    loss, _ = objective(
+        current, responses.logprobs, group_advantages(rewards, G), responses.response_mask, denominators, **extra
+    )
+    loss.backward()
+    return {
+        f"policy.{name}": (parameter if parameter.grad is None else parameter - lr * parameter.grad).detach()
+        for name, parameter in policy.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_the_update_is_the_one_by_hand(make_module, prompts, train_vision):
+    module = make_module(train_vision=train_vision)
+    expected = update_by_hand(module, PAPO, prompts)
+    before = weights(module)
+    fit(module, prompts)
+    assert close(weights(module), expected, 1e-6)
+    moved = {name for name, value in weights(module).items() if not torch.equal(value, before[name])}
+    assert any("language_model" in name for name in moved)
+    assert any("visual" in name for name in moved) == train_vision
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+@pytest.mark.parametrize("aggregation", ["seq-mean-token-mean", "token-mean"])
+def test_micro_batches_change_memory_only(make_module, prompts, train_vision, aggregation):
+    """Two updates of a step, so that the second one sees ratios, a reference and clipping away from 1."""
+    objective = dataclasses.replace(PAPO, loss_aggregation=aggregation)
+    results = [
+        fit(make_module(objective, train_vision=train_vision, micro_batch_prompts=size, updates_per_rollout=2), prompts)
+        for size in (5, 3, 2, 1)
+    ]
+    lengths = results[0].rollouts.responses.response_mask.sum(-1)
+    assert len(lengths.unique()) > 3
+    for other in results[1:]:
+        assert close(weights(other), weights(results[0]))
+        for name in ("loss/total", "perception/kl", "policy/ref_kl", "policy/grad_norm", "policy/entropy"):
+            assert other.metrics[name] == pytest.approx(results[0].metrics[name], rel=1e-3, abs=1e-6), name
+    assert results[0].metrics["policy/ref_kl"] > 1e-6
+
+
+def test_coefficients_of_zero_are_grpo_bit_for_bit(make_module, prompts):
+    """And cost what GRPO costs: no corrupted image, no second pass, no reference."""
+    module = make_module(GRPO, corruption=None)
+    expected = update_by_hand(module, GRPO, prompts)
+    passes, scores = count_tower_passes(module.policy), record_scores(module.policy)
+    fit(module, prompts)
+    assert same(weights(module), expected)
+    assert passes == [sum(prompts.images.patches())] * 2  # roll-out and update
+    assert len(scores) == 1
+    assert module.reference == ()
+    assert module.rollouts.corrupted_images is None
+    assert module.rollouts.ref_logprobs is None
+    assert not any(name.startswith("perception/") for name in module.metrics)
+
+
+@pytest.mark.parametrize("name", ["perception_coef", "entropy_coef", "corrupted_entropy_coef"])
+def test_each_coefficient_moves_the_parameters(make_module, prompts, name):
+    base = fit(make_module(GRPO), prompts)
+    other = fit(make_module(dataclasses.replace(GRPO, **{name: 0.1})), prompts)
+    assert not close(weights(other), weights(base), 1e-5)
+
+
+def test_updates_divide_the_prompts(make_module, prompts, monkeypatch):
+    module = make_module(updates_per_rollout=2)
+    seen = []
+    original = module.update
+    monkeypatch.setattr(module, "update", lambda part: seen.append(part.prompts.items) or original(part))
+    fit(module, prompts)
+    assert seen == [prompts.items[:2], prompts.items[2:]]
+
+
+def test_gradient_is_clipped_to_its_norm(make_module, prompts):
+    module = make_module(grad_clip=0.01, optimizer=partial(torch.optim.SGD, lr=1.0))
+    before = weights(module)
+    fit(module, prompts)
+    after = weights(module)
+    step = torch.stack([(after[name] - before[name]).norm() for name in before]).norm().item()
+    assert step == pytest.approx(0.01, rel=1e-3)
+    assert module.metrics["policy/grad_norm"] > 0.1  # reported as it was
+
+
+def test_gradient_does_not_outlive_its_update(make_module, prompts):
+    module = fit(make_module(), prompts)
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+# --------------------------------------------------------------------------------------------------- corrupted branch
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"corrupted_gradient": True, "corrupted_entropy_coef": 0.0}, True),
+        ({"corrupted_gradient": False, "corrupted_entropy_coef": 0.0}, False),
+        ({"corrupted_gradient": False}, True),  # its entropy is trained
+    ],
+)
+def test_gradient_reaches_the_corrupted_branch_exactly_when_configured(make_module, prompts, settings, expected):
+    module = make_module(dataclasses.replace(PAPO, **settings))
+    scores = record_scores(module.policy)
+    fit(module, prompts)
+    current, corrupted = scores
+    assert current.logprobs.requires_grad
+    assert corrupted.logprobs.requires_grad is expected
+    assert (current.logprobs - corrupted.logprobs).abs().max() > 0.1
+
+
+def test_corrupted_gradient_moves_the_parameters(make_module, prompts):
+    objective = dataclasses.replace(PAPO, corrupted_entropy_coef=0.0)
+    one = fit(make_module(objective), prompts)
+    other = fit(make_module(dataclasses.replace(objective, corrupted_gradient=False)), prompts)
+    assert not close(weights(one), weights(other), 1e-5)
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_an_uncorrupted_image_gives_exactly_zero_perception(make_module, prompts, train_vision):
+    module = fit(make_module(train_vision=train_vision, corruption=RandomPatchMask(0.0)), prompts)
+    assert module.metrics["perception/kl"] == 0.0
+    assert fit(make_module(train_vision=train_vision), prompts).metrics["perception/kl"] > 0.01
+
+
+def test_a_batch_without_images(make_module, prompts):
+    module = fit(make_module(), prompts.select([2]))
+    assert module.metrics["perception/kl"] == 0.0
+    assert module.metrics["policy/skipped_updates"] == 0.0
+
+
+def test_a_frozen_tower_encodes_each_image_once_a_step(make_module, prompts):
+    """Original and corrupted, whatever the number of updates, micro-batches and policies that look."""
+    module = make_module(train_vision=False, micro_batch_prompts=2, updates_per_rollout=2)
+    passes = count_tower_passes(module.policy)
+    reference_passes = count_tower_passes(module.reference[0])
+    fit(module, prompts)
+    assert passes == [sum(prompts.images.patches())] * 2
+    assert reference_passes == []
+
+
+def test_a_trained_tower_is_run_for_each_gradient(make_module, prompts):
+    module = make_module(micro_batch_prompts=2)
+    passes = count_tower_passes(module.policy)
+    fit(module, prompts)
+    assert sum(passes) == 3 * sum(prompts.images.patches())  # roll-out, current, corrupted
+    assert module.rollouts.features is None
+    assert module.rollouts.corrupted_features is None
+
+
+# --------------------------------------------------------------------------------------------------------- reference
+
+
+def test_the_reference_stays_and_is_neither_trained_nor_saved(make_module, prompts):
+    module = make_module(updates_per_rollout=2)
+    before = weights(module.policy)
+    fit(module, prompts, prompts)
+    (reference,) = module.reference
+    assert same(weights(reference), before)
+    assert not close(weights(module.policy), before, 1e-5)
+    assert not any(parameter.requires_grad for parameter in reference.parameters())
+    assert all(name.startswith("policy.") for name in module.state_dict())
+    assert len(list(module.parameters())) == len(before)
+
+
+@pytest.mark.parametrize("micro_batch_prompts", [1, 2, 5])
+def test_reference_logprobs_lie_at_their_rows(make_module, prompts, micro_batch_prompts):
+    """Before the first update the reference is the policy itself."""
+    module = fit(make_module(micro_batch_prompts=micro_batch_prompts), prompts)
+    rollouts = module.rollouts
+    assert rollouts.responses.logprobs.std() > 0.5
+    torch.testing.assert_close(rollouts.ref_logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
+
+
+def test_reference_logprobs_are_those_of_the_reference(make_module, prompts):
+    """In the second step the policy has moved away from it."""
+    module = make_module(optimizer=partial(torch.optim.SGD, lr=0.05))
+    start = copy.deepcopy(module.policy)
+    fit(module, prompts, prompts)
+    rollouts = module.rollouts
+    with torch.no_grad():
+        context = start.prefill(prompts, start.encode(prompts.images))
+        expected = start.score(context, rollouts.responses, temperature=0.8).logprobs
+    torch.testing.assert_close(rollouts.ref_logprobs, expected, rtol=0, atol=1e-5)
+    assert (rollouts.ref_logprobs - rollouts.responses.logprobs).abs().max() > 1e-2
+    assert module.metrics["policy/ref_kl"] > 1e-5
+
+
+# ---------------------------------------------------------------------------------------------------------- roll-out
+
+
+def test_rewards_become_advantages_within_their_group(make_module, prompts):
+    module = fit(make_module(), prompts)
+    rollouts = module.rollouts
+    totals = torch.tensor([marks(None, text).total for text in rollouts.texts])
+    assert rollouts.texts == tuple(module.processor.decode(rollouts.responses))
+    assert [result.total for result in rollouts.rewards] == totals.tolist()
+    assert torch.equal(rollouts.advantages, group_advantages(totals, G))
+    assert rollouts.advantages.abs().max() > 0.5
+
+
+def test_each_response_is_graded_against_its_own_item(make_module, prompts):
+    asked = []
+    module = make_module(reward=lambda item, text: asked.append(item.id) or marks(item, text))
+    fit(module, prompts)
+    assert asked == [item.id for item in prompts.items for _ in range(G)]
+
+
+def test_an_unscorable_item_teaches_nothing(make_module, prompts):
+    def grade(item, text):
+        return dataclasses.replace(marks(item, text), scorable=item.id != "wide")
+
+    module = fit(make_module(reward=grade), prompts)
+    scorable = fit(make_module(), prompts)
+    expected = scorable.rollouts.advantages.clone()
+    assert expected[3:6].abs().max() > 0
+    expected[3:6] = 0
+    assert torch.equal(module.rollouts.advantages, expected)
+    assert module.metrics["reward/frac_unscorable"] == pytest.approx(0.2)
+
+
+def test_seeds_follow_purpose_step_and_item(make_module, prompts):
+    module = make_module()
+    assert module.seeds("rollout", prompts) == [derive_seed("rollout", 3, 0, item.id) for item in prompts.items]
+    module.step = 4
+    assert module.seeds("corruption", prompts.select([1])) == [derive_seed("corruption", 3, 4, "wide")]
+
+
+def test_steps_differ_and_runs_repeat(make_module, prompts):
+    optimizer = partial(torch.optim.SGD, lr=0.0)  # the policy stands still: only the seeds move
+    first = fit(make_module(optimizer=optimizer), prompts).rollouts
+    module = fit(make_module(optimizer=optimizer), prompts, prompts)
+    second, again = module.rollouts, fit(make_module(optimizer=optimizer), prompts, prompts).rollouts
+    assert module.step == 2
+    assert first.texts != second.texts
+    assert not torch.equal(first.corrupted_images.pixel_values, second.corrupted_images.pixel_values)
+    assert second.texts == again.texts
+    assert torch.equal(second.corrupted_images.pixel_values, again.corrupted_images.pixel_values)
+    assert fit(make_module(optimizer=optimizer, seed=4), prompts).rollouts.texts != first.texts
+
+
+def test_metrics_of_the_roll_out(make_module, prompts):
+    module = fit(make_module(reward=Reward(0.9, 0.1)), prompts)
+    metrics, responses = module.metrics, module.rollouts.responses
+    lengths = responses.response_mask.sum(-1).float()
+    assert metrics["reward/mean"] == metrics["reward/accuracy"] == metrics["reward/format"] == 0.0
+    assert metrics["group/frac_zero_std"] == 1.0
+    assert metrics["response/length_mean"] == pytest.approx(lengths.mean().item())
+    assert metrics["response/frac_unfinished"] == pytest.approx((~responses.finished).float().mean().item())
+    assert 0 < metrics["response/frac_unfinished"] < 1
+    assert metrics["reward/frac_unscorable"] == 0.0
+
+    module = fit(make_module(), prompts)
+    totals = torch.tensor([result.total for result in module.rollouts.rewards]).reshape(-1, G)
+    assert module.metrics["reward/mean"] == module.metrics["reward/accuracy"] == pytest.approx(totals.mean().item())
+    zero = (totals.amax(-1) == totals.amin(-1)).float().mean().item()
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(zero)
+
+
+def test_metrics_are_means_over_the_updates_of_a_step(make_module, prompts, monkeypatch):
+    module = make_module(updates_per_rollout=3)
+    losses = []
+    original = module.update
+
+    def update(part):
+        metrics = original(part)
+        losses.append(metrics["loss/total"])
+        return metrics
+
+    monkeypatch.setattr(module, "update", update)
+    fit(module, prompts)
+    assert len(set(losses)) == 3
+    assert module.metrics["loss/total"] == pytest.approx(sum(losses) / 3)
+
+
+def test_similar_lengths_share_a_micro_batch(make_module, prompts):
+    module = fit(make_module(micro_batch_prompts=2), prompts)
+    longest = module.rollouts.responses.response_mask.sum(-1).reshape(-1, G).amax(-1).tolist()
+    pieces = list(module.micro_batches(module.rollouts))
+    order = [n for chosen, _ in pieces for n in chosen]
+    assert sorted(order) == [0, 1, 2, 3, 4]
+    assert [len(chosen) for chosen, _ in pieces] == [2, 2, 1]
+    assert [longest[n] for n in order] == sorted(longest)
+    for chosen, micro in pieces:
+        assert [item.id for item in micro.prompts.items] == [prompts.items[n].id for n in chosen]
+        assert micro.responses.response_ids.shape[1] == max(longest[n] for n in chosen)
+
+
+@pytest.mark.parametrize(
+    ("n", "parts", "sizes"), [(6, 3, [2, 2, 2]), (5, 2, [2, 3]), (7, 3, [2, 2, 3]), (2, 5, [1, 1]), (1, 1, [1])]
+)
+def test_split_evenly(n, parts, sizes):
+    pieces = split_evenly(n, parts)
+    assert [len(piece) for piece in pieces] == sizes
+    assert [i for piece in pieces for i in piece] == list(range(n))
+
+
+# -------------------------------------------------------------------------------------------------------- divergence
+
+
+def poison_reward(module):
+    """Advantages, thus loss and gradient, are not a number."""
+    module.reward = lambda item, text: RewardResult(float("nan"), {}, None, scorable=True)
+
+
+def poison_gradient(module):
+    """The loss is fine, one gradient is not."""
+    module.policy.model.model.language_model.norm.weight.register_hook(lambda gradient: gradient * float("nan"))
+
+
+def poison_loss(module):
+    """All gradients are fine, the loss is not."""
+    objective = module.objective
+
+    class Poisoned:
+        def __getattr__(self, name):
+            return getattr(objective, name)
+
+        def __call__(self, *args, **kwargs):
+            loss, metrics = objective(*args, **kwargs)
+            return loss, metrics | {"loss/total": torch.tensor(float("inf"))}
+
+    module.objective = Poisoned()
+
+
+POISONS = [poison_reward, poison_gradient, poison_loss]
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_a_non_finite_update_is_skipped_and_counted(make_module, prompts, poison):
+    module = make_module(optimizer=partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1))
+    before = weights(module)
+    poison(module)
+    fit(module, prompts)
+    assert same(weights(module), before)
+    assert module.metrics["policy/skipped_updates"] == 1.0
+    assert module.skipped_in_a_row == 1
+    assert not module.optimizers().state  # no moment has seen it
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_a_good_update_resets_the_count(make_module, prompts):
+    module = make_module(max_skipped_updates=1)
+    rewards = iter([float("nan")] * 15)  # the first step's
+    module.reward = lambda item, text: dataclasses.replace(marks(item, text), total=next(rewards, marks(item, text).total))
+    before = weights(module)
+    fit(module, prompts, prompts)
+    assert module.skipped_in_a_row == 0
+    assert module.metrics["policy/skipped_updates"] == 0.0
+    assert not same(weights(module), before)
+    assert all(value.isfinite().all() for value in weights(module).values())
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_too_many_skipped_updates_stop_the_run(make_module, prompts, poison):
+    module = make_module(max_skipped_updates=2)
+    before = weights(module)
+    poison(module)
+    with pytest.raises(TrainingDiverged, match=r"3 updates in a row.*optimizer\.lr or perception_coef"):
+        fit(module, prompts, prompts, prompts, prompts)
+    assert module.step == 2  # the third step did not finish
+    assert same(weights(module), before)
+
+
+def test_as_many_skipped_updates_as_allowed_do_not(make_module, prompts):
+    module = make_module(max_skipped_updates=2)
+    poison_reward(module)
+    fit(module, prompts, prompts)
+    assert module.step == 2
+    assert module.skipped_in_a_row == 2
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"group_size": 1}, "group_size must be at least 2.*got 1"),
+        ({"updates_per_rollout": 0}, r"updates_per_rollout must be at least 1, got 0"),
+        ({"micro_batch_prompts": 0}, r"micro_batch_prompts must be at least 1, got 0"),
+        ({"sampling": Sampling(4, temperature=0)}, r"rollout\.temperature must be positive"),
+    ],
+)
+def test_an_impossible_setting_names_its_override(make_module, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        make_module(**settings)
