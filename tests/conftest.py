@@ -58,7 +58,7 @@ def model(image_text_processor: ImageTextProcessor) -> Qwen2_5_VLForConditionalG
     # Fresh weights of std 0.02 attend evenly and guess evenly: wrong positions or masks would change next to nothing.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter *= 1 if parameter.ndim < 2 else 10 if "embed_tokens" in name else 5
+            parameter *= 1 if parameter.ndim < 2 else 6 if "embed_tokens" in name else 3
     return model
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,7 @@ DIVERGED, MISTAKE, INTERRUPTED = 1, 2, 130
 def run(main: Callable[[], None]) -> None:
     """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's own exit with status 1
+    quieten()
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
@@ -33,6 +36,14 @@ def run(main: Callable[[], None]) -> None:
         # The one thing that Hydra does with files here: make the run directory before our code is called.
         message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
         fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
+
+
+def quieten() -> None:
+    """Leaves the screen to the run's own progress and table."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
 
 
 def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], None]:

@@ -57,7 +57,9 @@ def test_ratio_zero_changes_nothing_and_one_leaves_nothing(prompts, count):
     assert all(float(black.pixels(image).max()) < 1e-6 for image in range(len(images.grid)))
 
 
-@pytest.mark.parametrize(("settings", "name"), [((1.2,), "mask_ratio"), ((-0.1,), "mask_ratio"), ((0.5, "all"), "count")])
+@pytest.mark.parametrize(
+    ("settings", "name"), [((1.2,), "mask_ratio"), ((-0.1,), "mask_ratio"), ((0.5, "all"), "count")]
+)
 def test_an_impossible_setting_names_its_override(settings, name):
     with pytest.raises(ValueError, match=rf"{name} must .*{settings[-1]}"):
         RandomPatchMask(*settings)

@@ -50,3 +50,8 @@ def test_rewards_are_not_modified():
 def test_zero_std_groups():
     rewards = torch.tensor([0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.9, 0.9])
     assert zero_std_groups(rewards, 3).tolist() == [True, False, False]
+
+
+def test_zero_std_means_equal_and_not_merely_close():
+    """A spread whose square underflows is still a spread."""
+    assert zero_std_groups(torch.tensor([0.0, 1e-200, 0.5, 0.5], dtype=torch.float64), 2).tolist() == [False, True]

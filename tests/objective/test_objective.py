@@ -186,7 +186,7 @@ def test_coefficients_of_zero_are_the_surrogate_bit_for_bit(case):
     (got,) = torch.autograd.grad(loss, case.logprobs)
     (expected,) = torch.autograd.grad(surrogate, case.logprobs)
     assert torch.equal(got, expected)
-    assert not (BASE.needs_reference or BASE.needs_corrupted or BASE.needs_corrupted_gradient)
+    assert not any((BASE.needs_reference, BASE.needs_corrupted, BASE.needs_corrupted_gradient))
     assert set(metrics) == {
         "policy/ratio_mean",
         "policy/clip_frac_low",

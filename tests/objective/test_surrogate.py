@@ -60,7 +60,11 @@ def test_against_a_loop_over_tokens():
     total, low, high, ratio_mean = 0.0, 0.0, 0.0, 0.0
     for i in range(B):
         for t in range(T):
-            ratio, advantage, w = math.exp(new[i, t].item() - old[i, t].item()), advantages[i].item(), weights[i, t].item()
+            ratio, advantage, w = (
+                math.exp(new[i, t].item() - old[i, t].item()),
+                advantages[i].item(),
+                weights[i, t].item(),
+            )
             bounded = min(max(ratio, 1 - LOW), 1 + HIGH)
             total -= w * min(ratio * advantage, bounded * advantage)
             ratio_mean += w * ratio

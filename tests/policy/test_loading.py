@@ -73,6 +73,20 @@ def test_a_run_directory_means_its_model(folder):
     assert load_policy(folder.parent, **SETTINGS).source == str(folder)
 
 
+def test_home_is_known(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert resolve("~/model") == str(folder)
+
+
+def test_a_shipped_model_goes_by_its_name(folder, monkeypatch, tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "tiny").symlink_to(folder)
+    monkeypatch.setattr("papo.policy.loading.resources.files", lambda package: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert resolve("tiny") == str(tmp_path / "assets" / "tiny")
+    assert load_policy("tiny", **SETTINGS).policy.chunk_tokens == 100
+
+
 def test_anything_else_is_a_hub_id():
     assert resolve("Qwen/Qwen2.5-VL-3B-Instruct") == "Qwen/Qwen2.5-VL-3B-Instruct"
 
@@ -101,7 +115,8 @@ def refused(path, *words, **settings):
 
 
 def test_a_missing_path_is_refused(tmp_path):
-    refused(tmp_path / "nowhere", "no model folder, run directory, shipped model or reachable hub id")
+    for path in (tmp_path / "nowhere", "./nowhere", "~/nowhere/at/all"):
+        refused(path, "does not exist")  # and not something about a hub
 
 
 def test_a_hub_id_that_cannot_be_reached_is_refused():

@@ -51,7 +51,10 @@ def test_half_precision_logits_are_summed_in_float32(inputs):
 def test_entropy_of_even_and_of_certain(logits, entropy):
     """ln 4 nats, and exactly 0 without a NaN from 0 * log 0."""
     _, got = token_scores(
-        torch.zeros(1, 1), torch.zeros(1, dtype=torch.long), lambda _: torch.tensor([logits]), temperature=1.0,
+        torch.zeros(1, 1),
+        torch.zeros(1, dtype=torch.long),
+        lambda _: torch.tensor([logits]),
+        temperature=1.0,
         chunk_tokens=1,
     )
     assert got.item() == pytest.approx(entropy, abs=1e-6)

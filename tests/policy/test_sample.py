@@ -21,7 +21,7 @@ def context(policy, prompts):
 @pytest.fixture(scope="module")
 def stopping(make_policy, bias_logits, processor):
     """A policy that ends a response at each token with a chance of very roughly one in four."""
-    return bias_logits(make_policy(), {processor.tokenizer.eos_token_id: 9.0})
+    return bias_logits(make_policy(), {processor.tokenizer.eos_token_id: 4.5})
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,7 @@ def test_any_of_several_end_tokens_stops(make_policy, bias_logits, prompts):
     policy = bias_logits(type(policy)(policy.model), {20: 50.0, 30: 50.0})
     responses = policy.sample(context_of(policy, prompts), 20, Sampling(5), SEEDS)
     assert responses.finished.all()
+    assert responses.response_ids.shape == (100, 1)
     assert set(responses.response_ids[:, 0].tolist()) == {20, 30}
 
 
@@ -111,7 +112,7 @@ def test_pad_falls_back_to_end_of_sequence(make_policy, processor):
 
 def test_finished_rows_leave_the_batch(make_policy, bias_logits, processor, prompts):
     """The language model never runs a batch of which 20 % or more have already stopped, nor one beyond the end."""
-    policy = bias_logits(make_policy(), {processor.tokenizer.eos_token_id: 9.0})
+    policy = bias_logits(make_policy(), {processor.tokenizer.eos_token_id: 4.5})
     context = context_of(policy, prompts)
     rows = []
     policy.model.model.language_model.register_forward_pre_hook(
@@ -162,9 +163,7 @@ def test_responses_of_a_group_differ(policy, context):
 
 @pytest.mark.parametrize("chosen", [[3], [2], [4, 1], [4, 3, 2, 1, 0]])
 def test_a_group_does_not_depend_on_the_other_prompts(stopping, prompts, ragged, chosen):
-    part = stopping.sample(
-        context_of(stopping, prompts.select(chosen)), 6, Sampling(12), [SEEDS[n] for n in chosen]
-    )
+    part = stopping.sample(context_of(stopping, prompts.select(chosen)), 6, Sampling(12), [SEEDS[n] for n in chosen])
     expected = ragged.select([n * 6 + g for n in chosen for g in range(6)])
     assert torch.equal(part.response_ids, expected.response_ids)
     assert torch.equal(part.response_mask, expected.response_mask)
@@ -179,12 +178,12 @@ def test_a_group_does_not_depend_on_the_other_prompts(stopping, prompts, ragged,
 def test_vision_tokens_are_never_drawn(make_policy, bias_logits, prompts, temperature):
     """Not even by a policy that wants nothing else; what it draws instead can be fed back."""
     policy = make_policy()
-    policy = bias_logits(policy, {token: 100.0 for token in policy.banned.tolist()})
+    policy = bias_logits(policy, dict.fromkeys(policy.banned.tolist(), 100.0))
     context = context_of(policy, prompts)
     responses = policy.sample(context, 4, Sampling(6, temperature=temperature), SEEDS)
     assert not torch.isin(responses.response_ids, policy.banned).any()
     assert responses.logprobs.max() < -50  # of the whole distribution, in which they are near impossible
-    assert len(set(responses.response_ids.flatten().tolist())) > 5
+    assert len(set(responses.response_ids.flatten().tolist())) > 2
 
 
 def test_greedy_takes_the_likeliest_token_of_a_plain_forward(policy, prompts, context):

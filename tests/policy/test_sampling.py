@@ -62,6 +62,12 @@ def test_banned_tokens_make_room_for_the_next(settings):
         assert got[0].tolist() == [0, 0, 0, 1, 0]
 
 
+def test_top_p_close_to_one_cuts_the_tail():
+    """The paper's 0.99."""
+    probs = torch.tensor([[0.02, 0.004, 0.975, 0.001]])
+    assert (kept(Sampling(1, top_p=0.99), probs.log())[0] > 0).tolist() == [True, False, True, False]
+
+
 def test_rows_are_independent():
     logits = torch.stack([LOGITS[0], LOGITS[0].flip(0)])
     got = kept(Sampling(1, top_k=2, top_p=0.9), logits)

@@ -40,9 +40,9 @@ def verdict(answer_type: str, gold: str, response: str) -> Verdict:
         ("70", "7_0", False),  # int() would take it
         ("70", "7e1", False),
         ("7", "seven", False),
-        ("7", "٧", False),  # int() would take it: Arabic-Indic seven
-        ("7", "７", False),  # full-width seven
-        ("7", "⁷", False),
+        ("7", "\N{ARABIC-INDIC DIGIT SEVEN}", False),  # int() would take it
+        ("7", "\N{FULLWIDTH DIGIT SEVEN}", False),  # int() would take it
+        ("7", "\N{SUPERSCRIPT SEVEN}", False),
         ("7", "7\x00", False),
         ("7", "\x007", False),
         ("7", "7\n7", False),
@@ -69,7 +69,7 @@ def test_integer(gold, boxed, right):
         ("B", "", False),
         ("B", "()", False),
         ("B", "\x00B", False),
-        ("B", "В", False),  # Cyrillic
+        ("B", "\N{CYRILLIC CAPITAL LETTER VE}", False),
     ],
 )
 def test_choice(gold, boxed, right):
@@ -113,7 +113,7 @@ def test_without_a_complete_box_a_response_is_wrong(answer_type, response):
         ("integer", "   "),
         ("integer", "7.5"),
         ("integer", "seven"),
-        ("integer", "٧"),
+        ("integer", "\N{ARABIC-INDIC DIGIT SEVEN}"),
         ("integer", "9" * 19),
         ("choice", " "),
         ("text", ""),

@@ -43,14 +43,14 @@ class Objective:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 (off) or positive, got {getattr(self, name)}")
         if not 0 < self.clip_low < 1:
-            raise ValueError(f"algorithm.clip_low must lie in (0, 1), got {self.clip_low}")
+            raise ValueError(f"algorithm.objective.clip_low must lie in (0, 1), got {self.clip_low}")
         if self.clip_high <= 0:
-            raise ValueError(f"algorithm.clip_high must be positive, got {self.clip_high}")
+            raise ValueError(f"algorithm.objective.clip_high must be positive, got {self.clip_high}")
         if self.kl_cap <= 0:
-            raise ValueError(f"algorithm.kl_cap must be positive, got {self.kl_cap}")
+            raise ValueError(f"algorithm.objective.kl_cap must be positive, got {self.kl_cap}")
         if self.loss_aggregation not in AGGREGATIONS:
             raise ValueError(
-                f"algorithm.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {self.loss_aggregation!r}"
+                f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {self.loss_aggregation!r}"
             )
 
     @property

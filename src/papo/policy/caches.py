@@ -27,22 +27,24 @@ class PrefillCache(Cache):
 
 
 class SharedPrefixCache(Cache):
-    """Puts each prompt's keys and values in front of those of its G responses, all response tokens at once."""
+    """Puts each row's prompt, already computed, in front of its response, all response tokens at once.
 
-    def __init__(self, prefix: Layers, group_size: int) -> None:
+    Args:
+        prefix: of the N prompts.
+        prompt_of_row: [b] int64, which prompt each row continues. Gradient sums into the shared prompt.
+    """
+
+    def __init__(self, prefix: Layers, prompt_of_row: Tensor) -> None:
         super().__init__(layers=[])
         self.prefix = prefix
-        self.group_size = group_size
+        self.prompt_of_row = prompt_of_row
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
         prefix_keys, prefix_values = self.prefix[layer_idx]
         return self._join(prefix_keys, keys), self._join(prefix_values, values)
 
     def _join(self, prefix: Tensor, own: Tensor) -> Tensor:
-        # One copy for both: expand is free, and its backward sums the group's gradient into the prompt.
-        own = own.unflatten(0, (-1, self.group_size))  # [N, G, heads, T, head_dim]
-        prefix = prefix.unsqueeze(1).expand(-1, self.group_size, -1, -1, -1)  # [N, G, heads, P, head_dim]
-        return torch.cat([prefix, own], dim=3).flatten(0, 1)  # [B, heads, P + T, head_dim]
+        return torch.cat([prefix.index_select(0, self.prompt_of_row), own], dim=2)  # [b, heads, P + T, head_dim]
 
 
 class DecodeCache(Cache):

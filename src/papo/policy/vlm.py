@@ -26,6 +26,9 @@ from papo.types import Features, Images, PromptBatch, Responses, Scores
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
 
+# Rows that are scored at one width. Few enough that little of a bucket is padding, enough for full matrix products.
+BUCKET_ROWS = 32
+
 
 @dataclass(frozen=True)
 class Context:
@@ -185,32 +188,46 @@ class Policy(nn.Module):
             temperature: the one that the responses were sampled with.
         """
         ids, mask = responses.response_ids, responses.response_mask  # [B, T]
-        hidden = self._response_states(context, ids)  # [B, T, H]
-        logprobs, entropy = token_scores(
-            hidden[mask], ids[mask], self.model.lm_head, temperature=temperature, chunk_tokens=self.chunk_tokens
-        )  # padding never reaches the vocabulary
-        zeros = torch.zeros(ids.shape, device=ids.device)
-        return Scores(logprobs=zeros.masked_scatter(mask, logprobs), entropy=zeros.masked_scatter(mask, entropy))
-
-    def _response_states(self, context: Context, ids: Tensor) -> Tensor:
-        """[B, T, H], at t the state that predicts token t; the last token is never fed, nothing follows it."""
         (B, T), N = ids.shape, len(context.mask)
         assert B % N == 0, f"{B} responses do not divide into groups for {N} prompts"
-        G = B // N
-        first = context.hidden.repeat_interleave(G, 0).unsqueeze(1)  # [B, 1, H]
-        if T == 1:
+        states, targets, places = [], [], []
+        # Rows of similar length run together, each bucket as wide as its longest row: less of the work is padding.
+        for rows in mask.sum(-1).argsort(stable=True).split(BUCKET_ROWS):
+            width = int(mask[rows].sum(-1).max())
+            bucket_ids, bucket_mask = ids[rows, :width], mask[rows, :width]  # [b, t]
+            states.append(self._response_states(context, rows // (B // N), bucket_ids)[bucket_mask])
+            targets.append(bucket_ids[bucket_mask])
+            places.append((rows[:, None] * T + torch.arange(width, device=ids.device))[bucket_mask])
+        logprobs, entropy = token_scores(
+            torch.cat(states),
+            torch.cat(targets),
+            self.model.lm_head,
+            temperature=temperature,
+            chunk_tokens=self.chunk_tokens,
+        )  # [tokens]; padding never reaches the vocabulary
+        place, zeros = torch.cat(places), torch.zeros(B * T, device=ids.device)
+        return Scores(
+            logprobs=zeros.scatter(0, place, logprobs).unflatten(0, (B, T)),
+            entropy=zeros.scatter(0, place, entropy).unflatten(0, (B, T)),
+        )
+
+    def _response_states(self, context: Context, prompt_of_row: Tensor, ids: Tensor) -> Tensor:
+        """[b, t, H], the state that predicts each token of `ids` [b, t]; the last is never fed, nothing follows it."""
+        b, t = ids.shape
+        first = context.hidden.index_select(0, prompt_of_row).unsqueeze(1)  # [b, 1, H]
+        if t == 1:
             return first
-        embeddings = self.model.get_input_embeddings()(ids[:, :-1])  # [B, T-1, H]
-        steps = torch.arange(T - 1, device=ids.device)
-        positions = context.next_position.repeat_interleave(G)[:, None] + steps  # [B, T-1]
-        prompt = context.mask.repeat_interleave(G, 0)[:, None].expand(B, T - 1, -1)  # [B, T-1, P]
-        causal = (steps[:, None] >= steps).expand(B, -1, -1)  # [B, T-1, T-1]; padding lies right, so none sees it
+        embeddings = self.model.get_input_embeddings()(ids[:, :-1])  # [b, t-1, H]
+        steps = torch.arange(t - 1, device=ids.device)
+        positions = context.next_position[prompt_of_row, None] + steps  # [b, t-1]
+        prompt = context.mask[prompt_of_row, None].expand(b, t - 1, -1)  # [b, t-1, P]
+        causal = (steps[:, None] >= steps).expand(b, -1, -1)  # [b, t-1, t-1]; padding lies right, so no token sees it
         visible = torch.cat([prompt, causal], dim=-1).unsqueeze(1)
         output = self.model.model.language_model(
             inputs_embeds=embeddings,
             attention_mask=_additive(visible, embeddings.dtype),
             position_ids=positions.expand(3, -1, -1),
-            past_key_values=SharedPrefixCache(context.layers, G),
+            past_key_values=SharedPrefixCache(context.layers, prompt_of_row),
             use_cache=True,
         )
         return torch.cat([first, output.last_hidden_state], dim=1)

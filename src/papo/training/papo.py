@@ -174,9 +174,8 @@ class PapoModule(PolicyModule):
     # ------------------------------------------------------------------------------------------------------- helpers
 
     def micro_batches(self, rollouts: Rollouts) -> Iterator[tuple[list[int], Rollouts]]:
-        """The rollouts in pieces, similar response lengths together, so that less of a piece is padding."""
-        lengths = rollouts.responses.response_mask.sum(-1).unflatten(0, (-1, rollouts.group_size)).amax(-1)
-        order = lengths.argsort(stable=True).tolist()
+        """The rollouts in pieces, prompts of similar length together, so that less of a piece is padding."""
+        order = rollouts.prompts.prompt_mask.sum(-1).argsort(stable=True).tolist()
         for start in range(0, len(order), self.micro_batch_prompts):
             prompts = order[start : start + self.micro_batch_prompts]
             yield prompts, rollouts.select(prompts)

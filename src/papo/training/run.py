@@ -53,6 +53,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         after = module.val_accuracy()
 
     save_policy(module.policy, loaded.processor, run.model)
+    (run.model / "papo.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))  # how the model was made, with it
     metrics = {
         "name": cfg.name,
         "accuracy_before": before.mean,
@@ -83,6 +84,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
         raise ConfigError(f"trainer.max_steps must be at least 1, got {cfg.trainer.max_steps}")
     seed_everything(cfg.seed, workers=True, verbose=False)
     loaded: Loaded = built(cfg.model)
+    loaded.policy.train()
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts)
@@ -103,6 +105,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Ca
         check_val_every_n_epoch=None,
         val_check_interval=cfg.val.every or steps + 1,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,
         logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
         callbacks=callbacks,
         enable_checkpointing=False,

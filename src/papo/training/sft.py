@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from papo.errors import ConfigError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
+from papo.policy.vlm import Policy
 from papo.training.base import PolicyModule
 from papo.types import Item, PromptBatch, Responses
 
@@ -35,8 +37,32 @@ def target_text(item: Item) -> str:
     return f"<think> {item.rationale} </think> \\boxed{{{item.answer}}}"
 
 
+def soften(policy: Policy, temperature: float) -> None:
+    """Divides every logit by `temperature`, in place: sampling at 1 is then what sampling at `temperature` was.
+
+    The greedy response stays the same. The last norm's gain is what all logits are proportional to.
+    """
+    with torch.no_grad():
+        policy.model.model.language_model.norm.weight.div_(temperature)
+
+
 class SupervisedModule(PolicyModule):
-    """Minimises -log pi(target | prompt, image), averaged over the tokens of the batch, in nats."""
+    """Minimises -log pi(target | prompt, image), averaged over the tokens of the batch, in nats.
+
+    Args:
+        final_temperature: `soften` is applied with it after the last step. One written-out rationale per item teaches
+            certainty that pretrained models do not have; without spread in its samples there is little to reinforce.
+        **base: see PolicyModule.
+
+    Raises:
+        ConfigError: final_temperature is not positive.
+    """
+
+    def __init__(self, *, final_temperature: float, **base) -> None:
+        super().__init__(**base)
+        if final_temperature <= 0:
+            raise ConfigError(f"algorithm.final_temperature must be positive, got {final_temperature}")
+        self.final_temperature = final_temperature
 
     def collate(self, items: Sequence[Item]) -> SupervisedBatch:
         return SupervisedBatch(
@@ -56,6 +82,10 @@ class SupervisedModule(PolicyModule):
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.logger.log_metrics({"loss/total": loss.item()}, step=self.step)
+
+    def on_train_end(self) -> None:
+        if self.step == self.total_steps:  # not where Ctrl-C ended the run
+            soften(self.policy, self.final_temperature)
 
 
 def supervised_texts(items: Sequence[Item], instruction: str, count: int) -> list[str]:

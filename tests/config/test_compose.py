@@ -1,0 +1,273 @@
+"""Every file under conf/ composes, and what it names can be built."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from papo.corruption import RandomPatchMask
+from papo.data.lab import LabDataset
+from papo.data.module import PromptData
+from papo.policy.loading import Loaded, save_policy
+from papo.policy.sampling import Sampling
+from papo.training.base import PolicyModule
+from papo.training.sft import target_text
+from papo.types import Item
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+FILES = [f"{group}={name}" for group in GROUPS for name in names(group)]
+
+
+def composed(*overrides: str, entry: str = "train", **settings: Any) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(entry, overrides=list(overrides), **settings)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from leaves(child, f"{key}.{name}" if key else name)
+    else:
+        yield key, node
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_composes_and_its_targets_exist(file):
+    group, _, name = file.partition("=")
+    chosen, entry = (f"benchmarks=[{name}]", "evaluate") if group == "benchmarks" else (file, "train")
+    container = resolved(composed(chosen, "run_dir=.", entry=entry))
+    targets = [value for key, value in leaves(container) if key.rpartition(".")[2] == "_target_"]
+    assert len(targets) >= 3
+    for target in targets:
+        assert callable(get_object(target)), target
+
+
+# ------------------------------------------------------------------------------------------------------------- built
+
+
+@pytest.mark.parametrize("name", names("algorithm"))
+def test_every_algorithm_is_built(name, make_policy, processor):
+    cfg = composed(f"algorithm={name}", "seed=5", "val.samples=3", "trainer.max_steps=7", "optimizer.lr=0.5")
+    module = instantiate(cfg.algorithm, policy=make_policy(), processor=processor)
+    assert isinstance(module, PolicyModule)
+    assert (module.seed, module.val_samples, module.total_steps) == (5, 3, 7)
+    assert isinstance(module.val_sampling, Sampling)
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert sum(map(len, (group["params"] for group in optimizer.param_groups))) == len(list(module.parameters()))
+
+
+@pytest.mark.parametrize("name", names("corruption"))
+def test_every_corruption_is_built(name):
+    corruption = instantiate(composed(f"corruption={name}", "mask_ratio=0.4").corruption)
+    assert isinstance(corruption, RandomPatchMask)
+    assert corruption.mask_ratio == 0.4
+
+
+@pytest.mark.parametrize("name", names("reward"))
+def test_every_reward_pays_one_for_a_right_and_well_formed_response(name, item):
+    reward = instantiate(composed(f"reward={name}").reward)
+    total = reward(item("id", "red?"), "<think> red = 11 </think> \\boxed{11}").total
+    assert total == pytest.approx(1)
+    assert reward(item("id", "red?"), "12").total == 0
+
+
+@pytest.mark.parametrize(("name", "right", "well_formed"), [("accuracy", 1.0, 0.0), ("accuracy_format", 0.9, 0.1)])
+def test_what_the_rewards_pay_for(name, right, well_formed, item):
+    reward = instantiate(composed(f"reward={name}").reward)
+    assert reward(item("id", "red?"), "so \\boxed{11}").total == right
+    assert reward(item("id", "red?"), "<think> red = 12 </think> \\boxed{12}").total == well_formed
+
+
+@pytest.mark.parametrize("name", names("rollout"))
+def test_every_rollout_is_built(name):
+    assert isinstance(instantiate(composed(f"rollout={name}").rollout), Sampling)
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_every_data_is_built(name):
+    data = instantiate(composed(f"data={name}", "seed=5").data, collate=None, val_collate=None)
+    assert isinstance(data, PromptData)
+    assert data.seed == 5
+    assert isinstance(data.train[0], Item)
+    assert isinstance(data.val[0], Item)
+    assert (data.train.split, data.val.split) == ("train", "val")
+    assert data.val.prior_strength == 0  # held-out accuracy is never of what language gives away
+
+
+def test_the_supervised_stage_has_pictures_and_a_prior_of_its_own():
+    supervised, lab = (composed(f"data={name}").data for name in ("lab_supervised", "lab"))
+    assert supervised.train.seed != lab.train.seed
+    assert supervised.train.prior_strength > lab.train.prior_strength == 0
+    assert supervised.val == lab.val
+    assert target_text(instantiate(supervised.train)[0])
+
+
+@pytest.mark.parametrize("name", names("benchmarks"))
+def test_every_benchmark_is_built(name):
+    cfg = composed(f"benchmarks=[{name}]", entry="evaluate")
+    assert list(cfg.benchmarks) == [name]
+    source = instantiate(cfg.benchmarks[name])
+    assert isinstance(source, LabDataset)
+    assert len(source) == 256
+    assert isinstance(source[0], Item)
+    assert source.split == "val"
+
+
+def test_benchmarks_can_be_measured_together():
+    cfg = composed(f"benchmarks=[{','.join(names('benchmarks'))}]", entry="evaluate")
+    assert list(cfg.benchmarks) == names("benchmarks")
+
+
+def test_the_lab_benchmark_is_what_training_reports():
+    assert composed(entry="evaluate").benchmarks == {"lab": composed().data.val}
+    assert composed(entry="evaluate").seed == composed().seed
+    assert composed(entry="evaluate").k == composed().val.samples
+
+
+def test_a_model_is_loaded(make_policy, image_text_processor, tmp_path):
+    save_policy(make_policy(), image_text_processor, tmp_path)
+    loaded = instantiate(composed(f"model.path={tmp_path}", "model.train_vision=false").model)
+    assert isinstance(loaded, Loaded)
+    assert loaded.policy.train_vision is False
+
+
+def test_a_model_is_made_from_nothing():
+    small = ["hidden_size=32", "layers=1", "heads=4", "vision_hidden_size=32", "vision_layers=1", "vision_heads=2"]
+    overrides = [f"model.{setting}" for setting in (*small, "texts.count=4", "vocab_size=300")]
+    loaded = instantiate(composed("experiment=sft_lab", *overrides).model)
+    assert loaded.policy.model.config.text_config.hidden_size == 32
+    assert loaded.policy.model.config.vision_config.depth == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ values
+
+
+def test_papo_qwen_is_the_papers_papo_g():
+    cfg = composed("experiment=papo_qwen", "run_dir=.")
+    container = resolved(cfg)
+    assert container["algorithm"]["objective"] == {
+        "_target_": "papo.objective.Objective",
+        "clip_low": 0.2,
+        "clip_high": 0.3,
+        "kl_coef": 0.01,
+        "perception_coef": 0.02,
+        "entropy_coef": 0.0,
+        "corrupted_entropy_coef": 0.0,
+        "corrupted_gradient": True,
+        "kl_cap": 10.0,
+        "loss_aggregation": "seq-mean-token-mean",
+    }
+    assert container["algorithm"]["corruption"] == {
+        "_target_": "papo.corruption.RandomPatchMask",
+        "mask_ratio": 0.6,
+        "count": "exact",
+    }
+    assert container["algorithm"]["reward"] == {
+        "_target_": "papo.rewards.reward.Reward",
+        "accuracy_weight": 1.0,
+        "format_weight": 0.0,
+    }
+    assert (cfg.algorithm.schedule, cfg.algorithm.warmup_steps, cfg.algorithm.grad_clip) == ("constant", 0, 1.0)
+    assert (cfg.rollout.temperature, cfg.val.sampling.temperature, cfg.model.train_vision) == (1.0, 1.0, True)
+    assert cfg.algorithm.group_size == 8
+    assert cfg.ckpt_path is None
+
+
+def test_grpo_qwen_is_papo_qwen_without_its_perception_term():
+    papo, grpo = (
+        dict(leaves(resolved(composed(f"experiment={name}", "run_dir=.")))) for name in ("papo_qwen", "grpo_qwen")
+    )
+    assert papo.keys() == grpo.keys()
+    different = {key: (papo[key], grpo[key]) for key in papo if papo[key] != grpo[key]}
+    assert different == {
+        "name": ("papo_qwen", "grpo_qwen"),
+        "perception_coef": (0.02, 0.0),
+        "algorithm.objective.perception_coef": (0.02, 0.0),
+    }
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_is_named_after_its_file(name):
+    assert composed(f"experiment={name}").name == name
+
+
+@pytest.mark.parametrize(
+    ("owner", "value", "followers"),
+    [
+        ("mask_ratio", 0.125, ["algorithm.corruption.mask_ratio"]),
+        ("perception_coef", 0.125, ["algorithm.objective.perception_coef"]),
+        ("entropy_coef", 0.125, ["algorithm.objective.entropy_coef"]),
+        ("corrupted_entropy_coef", 0.125, ["algorithm.objective.corrupted_entropy_coef"]),
+        ("kl_coef", 0.125, ["algorithm.objective.kl_coef"]),
+        ("group_size", 3, ["algorithm.group_size"]),
+        ("seed", 77, ["algorithm.seed", "data.seed"]),
+        ("trainer.max_steps", 77, ["algorithm.total_steps"]),
+        ("val.samples", 77, ["algorithm.val_samples"]),
+        ("rollout.max_new_tokens", 77, ["algorithm.sampling.max_new_tokens", "val.sampling.max_new_tokens"]),
+        ("rollout.temperature", 0.5, ["algorithm.sampling.temperature"]),
+        ("val.sampling.temperature", 0.5, ["algorithm.val_sampling.temperature"]),
+        ("optimizer.lr", 0.5, ["algorithm.optimizer.lr"]),
+        ("reward.format_weight", 0.5, ["algorithm.reward.format_weight"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
+    cfg = composed(f"{owner}={value}")
+    for follower in (owner, *followers):
+        assert OmegaConf.select(cfg, follower) == value, follower
+
+
+# --------------------------------------------------------------------------------------------------------- overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "entry"),
+    [
+        ("mask_ration=0.5", "train"),
+        ("trainer.max_step=3", "train"),
+        ("algorithm.objective.clip_hi=0.3", "train"),
+        ("rollout.temprature=1", "train"),
+        ("experiment=papo_quen", "train"),
+        ("modle.path=somewhere", "evaluate"),
+        ("benchmarks=[lap]", "evaluate"),
+    ],
+)
+def test_a_misspelt_override_is_refused_by_name(override, entry):
+    key, _, value = override.partition("=")
+    group = key in ("experiment", "benchmarks")
+    with pytest.raises(HydraException, match=value.strip("[]") if group else key):
+        composed(override, entry=entry)
+
+
+@pytest.mark.parametrize("entry", ["train", "evaluate"])
+def test_runs_of_a_sweep_are_named_after_what_tells_them_apart(entry):
+    overrides = {
+        "train": ["experiment=papo_qwen", "mask_ratio=0.4", "perception_coef=0.01", "trainer.max_steps=3"],
+        "evaluate": ["k=4", "seed=1"],
+    }[entry]
+    cfg = composed(*overrides, entry=entry, return_hydra_config=True)
+    with open_dict(cfg):
+        cfg.hydra.job.num = 2
+    expected = {"train": "2_mask_ratio=0.4,perception_coef=0.01", "evaluate": "2_k=4,seed=1"}
+    assert cfg.hydra.sweep.subdir == expected[entry]

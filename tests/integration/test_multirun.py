@@ -1,0 +1,65 @@
+"""A sweep: one run directory per value, told apart by name and in TensorBoard."""
+
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+TINY = """\
+# @package _global_
+model: {{path: {path}}}
+trainer: {{accelerator: cpu}}
+data: {{batch_size: 2, val: {{size: 2}}}}
+group_size: 2
+val: {{samples: 1}}
+rollout: {{max_new_tokens: 4}}
+optimizer: {{lr: 0.125}}
+"""
+
+
+def hyperparameters(run) -> dict[str, float | str]:
+    """What the event files tell TensorBoard's HPARAMS page."""
+    for path in sorted(run.glob("events.out.tfevents*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.tag == metadata.SESSION_START_INFO_TAG:
+                    content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                    hparams = content.session_start_info.hparams.items()
+                    return {name: getattr(field, field.WhichOneof("kind")) for name, field in hparams}
+    raise AssertionError(f"no hyper-parameters in {run}")
+
+
+@pytest.fixture(scope="module")
+def sweep(command, tiny_model, tmp_path_factory):
+    """Both runs of `python train.py -m ... mask_ratio=0.4,0.6`, sized by an experiment file of our own."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "tiny.yaml").write_text(TINY.format(path=tiny_model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        overrides = ["experiment=tiny", "mask_ratio=0.4,0.6", "trainer.max_steps=1"]
+        finished = command("train.py", "-m", *overrides, f"hydra.searchpath=[file://{folder / 'conf'}]")
+    assert finished.status == 0, finished.err
+    (root,) = folder.glob("outputs/sweeps/papo/*")
+    return root
+
+
+def test_a_sweep_leaves_one_readable_folder_per_run(sweep):
+    folders = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    assert folders == ["0_mask_ratio=0.4", "1_mask_ratio=0.6"]
+    assert all((sweep / name / "metrics.json").is_file() for name in folders)
+
+
+def test_tensorboard_tells_the_runs_apart(sweep):
+    found = [hyperparameters(sweep / name) for name in ("0_mask_ratio=0.4", "1_mask_ratio=0.6")]
+    assert [hparams["mask_ratio"] for hparams in found] == [0.4, 0.6]
+    first, second = found
+    assert {name for name in first if first[name] != second[name]} == {"mask_ratio"}
+    expected = {"name": "papo", "seed": 0, "perception_coef": 0.02, "group_size": 2, "lr": 0.125, "max_steps": 1}
+    assert {name: first[name] for name in expected} == expected
+
+
+def test_the_runs_of_a_sweep_do_not_share_a_mask(sweep):
+    configs = [(sweep / name / "config.yaml").read_text() for name in ("0_mask_ratio=0.4", "1_mask_ratio=0.6")]
+    assert "mask_ratio: 0.4" in configs[0]
+    assert "mask_ratio: 0.6" in configs[1]

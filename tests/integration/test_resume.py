@@ -1,0 +1,135 @@
+"""Stopping and continuing: the result is that of never having stopped."""
+
+import signal
+
+import pytest
+import torch
+
+from papo.training.papo import PapoModule
+
+SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2"]  # those of four_steps
+
+
+def checkpoint(run) -> str:
+    return f"ckpt_path={run.path / 'checkpoints' / 'last.ckpt'}"
+
+
+def assert_same(resumed, four_steps):
+    assert resumed.weights == four_steps.weights
+    assert resumed.rollouts == four_steps.rollouts
+    for name in ("name", "accuracy_before", "accuracy_after", "before", "after", "steps", "interrupted", "seed"):
+        assert resumed.json()[name] == four_steps.json()[name], name
+    got, expected = (run.scalars for run in (resumed, four_steps))
+    for tag in ("loss/total", "perception/kl", "policy/grad_norm", "reward/mean"):
+        assert got[tag] == expected[tag]
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Whatever a test does, Ctrl-C ends pytest afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Calls something in the midst of a step."""
+
+    def at_step(step, action):
+        original = PapoModule.training_step
+
+        def training_step(module, batch, batch_idx):
+            if module.step + 1 == step:
+                action()
+            original(module, batch, batch_idx)
+
+        monkeypatch.setattr(PapoModule, "training_step", training_step)
+
+    return at_step
+
+
+def test_two_steps_and_two_more_are_four(train, four_steps):
+    run = train(*SETTINGS, "trainer.max_steps=2")
+    assert run.weights != four_steps.weights
+    halfway = run.rollouts
+    train(*SETTINGS, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert run.rollouts[: len(halfway)] == halfway
+    assert_same(run, four_steps)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, at_step, monkeypatch, number):
+    handler = signal.getsignal(number)
+    at_step(2, lambda: signal.raise_signal(number))
+    run = train(*SETTINGS, "trainer.max_steps=4", status=130)
+    assert signal.getsignal(number) is handler
+    metrics = run.json()
+    assert (metrics["interrupted"], metrics["steps"], metrics["accuracy_after"]) == (True, 2, None)
+    assert metrics["accuracy_before"] == four_steps.json()["accuracy_before"]
+    saved = torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["step"] == 2
+    assert {line["step"] for line in run.rollouts} == {1, 2}
+
+    monkeypatch.undo()
+    train(*SETTINGS, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert_same(run, four_steps)
+
+
+def test_an_interrupted_run_says_how_to_go_on(command, tiny, at_step, tmp_path):
+    at_step(1, lambda: signal.raise_signal(signal.SIGINT))
+    finished = command("train.py", *tiny, f"hydra.run.dir={tmp_path / 'run'}")
+    assert finished.status == 130
+    assert "stopping after this step" in finished.out
+    assert f"resume with ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}" in finished.out
+
+
+def test_a_second_signal_stops_at_once(command, tiny, at_step, tmp_path):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    at_step(2, twice)
+    handler = signal.getsignal(signal.SIGINT)
+    finished = command("train.py", *tiny, "trainer.checkpoint_every=1", f"hydra.run.dir={tmp_path / 'run'}")
+    assert finished.status != 0
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["step"] == 1
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at_step, monkeypatch, tmp_path):
+    """And the responses of the lost steps are not recorded twice."""
+
+    def crash():
+        raise RuntimeError("the power went out")
+
+    at_step(4, crash)
+    path = tmp_path / "run"
+    settings = [*SETTINGS, "trainer.max_steps=4", "trainer.checkpoint_every=2"]
+    with pytest.raises(RuntimeError, match="the power went out"):  # no mistake of the user: the traceback stays
+        train(*settings, path=path)
+    assert torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["step"] == 2
+    assert '"step": 3' in (path / "rollouts.jsonl").read_text()
+
+    monkeypatch.undo()
+    run = train(*settings, f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}", path=path)
+    assert_same(run, four_steps)
+
+
+def test_a_run_can_continue_elsewhere(train, four_steps):
+    first = train(*SETTINGS, "trainer.max_steps=3")
+    second = train(*SETTINGS, "trainer.max_steps=4", checkpoint(first))
+    assert second.weights == four_steps.weights
+    assert second.rollouts == [line for line in four_steps.rollouts if line["step"] == 4]
+    assert first.json()["steps"] == 3
+
+
+def test_optimizer_state_and_schedule_continue(train):
+    """With a warm-up the learning rate depends on the step, and Adam's moments on all steps before."""
+    settings = ["algorithm.warmup_steps=5", "optimizer.lr=1e-2"]
+    whole = train(*settings, "trainer.max_steps=3")
+    half = train(*settings, "trainer.max_steps=2")
+    rest = train(*settings, "trainer.max_steps=3", checkpoint(half))
+    assert rest.weights == whole.weights

@@ -1,0 +1,87 @@
+"""The supervised stage, from random weights to a model that can be loaded."""
+
+import signal
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText
+
+from papo.training.sft import SupervisedModule
+
+SIZES = {
+    "hidden_size": 32,
+    "layers": 2,
+    "heads": 4,
+    "key_value_heads": 2,
+    "intermediate_size": 48,
+    "vision_hidden_size": 32,
+    "vision_layers": 1,
+    "vision_heads": 2,
+    "vision_intermediate_size": 48,
+    "vocab_size": 320,
+    "texts.count": 30,
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tiny) -> list[str]:
+    shared = [setting for setting in tiny if not setting.startswith("model.")]
+    sizes = [f"model.{name}={value}" for name, value in SIZES.items()]
+    return ["experiment=sft_lab", *shared, *sizes, "algorithm.warmup_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def run(command, settings, four_steps, tmp_path_factory):
+    """Two steps."""
+    path = tmp_path_factory.mktemp("sft") / "run"
+    finished = command("train.py", *settings, f"hydra.run.dir={path}")
+    assert finished.status == 0, finished.err
+    return type(four_steps)(path)
+
+
+def test_it_trains(run):
+    losses = run.scalars["loss/total"]
+    assert list(losses) == [1, 2]
+    assert losses[1] == pytest.approx(torch.tensor(320.0).log().item(), rel=0.1)  # nats: as good as guessing
+    metrics = run.json()
+    assert (metrics["name"], metrics["steps"], metrics["interrupted"]) == ("sft_lab", 2, False)
+    assert not (run.path / "rollouts.jsonl").exists()  # nothing is rolled out
+
+
+def test_it_exports_a_model_of_the_asked_sizes(run):
+    config = AutoModelForImageTextToText.from_pretrained(run.path / "model").config
+    assert (config.text_config.hidden_size, config.text_config.num_hidden_layers) == (32, 2)
+    assert (config.text_config.vocab_size, config.vision_config.depth) == (320, 1)
+
+
+def test_the_export_is_the_softened_last_step(run):
+    """The checkpoint, from which training could go on, is not softened."""
+    saved = torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    model = AutoModelForImageTextToText.from_pretrained(run.path / "model")
+    norm = "model.language_model.norm.weight"
+    for name, parameter in model.named_parameters():
+        expected = saved[f"policy.model.{name}"] / (1.4 if name == norm else 1)
+        assert torch.equal(parameter, expected), name
+
+
+def test_it_resumes(command, settings, run, tmp_path, monkeypatch):
+    """Interrupted after the first of two steps; softened only at the end."""
+    original = SupervisedModule.training_step
+
+    def training_step(module, batch, batch_idx):
+        signal.raise_signal(signal.SIGINT)
+        original(module, batch, batch_idx)
+
+    path = tmp_path / "run"
+    monkeypatch.setattr(SupervisedModule, "training_step", training_step)
+    assert command("train.py", *settings, f"hydra.run.dir={path}").status == 130
+    monkeypatch.undo()
+    ckpt = f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}"
+    finished = command("train.py", *settings, ckpt, f"hydra.run.dir={path}")
+    assert finished.status == 0, finished.err
+    assert type(run)(path).weights == run.weights
+
+
+def test_its_model_is_where_reinforcement_starts(command, tiny, run, tmp_path):
+    finished = command("train.py", *tiny, f"model.path={run.path}", f"hydra.run.dir={tmp_path / 'run'}")
+    assert finished.status == 0, finished.err

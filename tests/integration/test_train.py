@@ -1,0 +1,215 @@
+"""What a training run leaves behind, and that it is what happened."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from papo.data.lab import LabDataset
+from papo.objective import group_advantages
+from papo.policy.loading import load_policy
+
+STEPS, PROMPTS, G, K = 4, 2, 3, 2
+EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "experiment").iterdir())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs(command, tiny, tiny_scratch, name, tmp_path):
+    """In sizes for a test; sft_lab makes its model, the others load one."""
+    settings = tiny_scratch if name == "sft_lab" else tiny
+    finished = command(
+        "train.py", f"experiment={name}", *settings, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}"
+    )
+    assert finished.status == 0, finished.err
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def tiny_scratch(tiny) -> list[str]:
+    sizes = ["hidden_size=32", "layers=1", "heads=4", "vision_hidden_size=32", "vision_layers=1", "vision_heads=2"]
+    sizes += ["texts.count=20", "vocab_size=300"]
+    return [setting for setting in tiny if not setting.startswith("model.")] + [f"model.{size}" for size in sizes]
+
+
+def test_a_run_directory_is_complete(four_steps):
+    files = {str(path.relative_to(four_steps.path)) for path in four_steps.path.rglob("*") if path.is_file()}
+    expected = {
+        "config.yaml",
+        "provenance.json",
+        "metrics.json",
+        "rollouts.jsonl",
+        "checkpoints/last.ckpt",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/tokenizer.json",
+    }
+    assert expected <= files
+    assert any(name.startswith("events.out.tfevents") for name in files)
+    assert not any(name.endswith(".part") or "probe" in name for name in files)
+
+
+def test_the_recorded_config_is_the_one_that_ran(four_steps):
+    cfg = OmegaConf.load(four_steps.path / "config.yaml")
+    assert "${" not in (four_steps.path / "config.yaml").read_text()
+    assert cfg.run_dir == str(four_steps.path)
+    assert (cfg.name, cfg.seed, cfg.algorithm.total_steps, cfg.algorithm.group_size) == ("papo_qwen", 3, STEPS, G)
+
+
+def test_metrics_sum_the_run_up(four_steps):
+    metrics, scalars = four_steps.json(), four_steps.scalars
+    assert (metrics["name"], metrics["steps"], metrics["seed"]) == ("papo_qwen", STEPS, 3)
+    assert metrics["interrupted"] is False
+    accuracy = scalars[f"val/avg@{K}"]
+    assert metrics["accuracy"] == f"avg@{K}"
+    assert accuracy == pytest.approx({0: metrics["accuracy_before"], STEPS: metrics["accuracy_after"]})
+    for name in ("before", "after"):
+        low, high = metrics[name]["ci95"]
+        assert 0 <= low <= metrics[f"accuracy_{name}"] == metrics[name]["mean"] <= high <= 1
+        assert metrics[name]["n"] == 4
+    assert scalars["final/gain"].popitem()[1] == pytest.approx(metrics["accuracy_after"] - metrics["accuracy_before"])
+    times = sorted(scalars["time/step"].values())
+    assert metrics["seconds_per_step"] == pytest.approx((times[1] + times[2]) / 2)
+    assert metrics["seconds"] > sum(times)
+    assert 0.05 < metrics["peak_memory_gib"] < 64
+
+
+def test_provenance_says_how_to_repeat_the_run(four_steps):
+    provenance = four_steps.json("provenance.json")
+    assert provenance["seed"] == 3
+    assert provenance["command"][0].endswith("train.py")
+    assert "experiment=papo_qwen" in provenance["command"]
+    assert provenance["packages"]["torch"] == torch.__version__
+    assert {"git_commit", "git_dirty", "python", "platform", "device", "threads"} <= provenance.keys()
+
+
+def test_every_response_is_recorded_once(four_steps, grader):
+    rollouts = four_steps.rollouts
+    assert len(rollouts) == STEPS * PROMPTS * G
+    assert [line["step"] for line in rollouts] == [step for step in range(1, STEPS + 1) for _ in range(PROMPTS * G)]
+    items = LabDataset("train", 100_000, seed=1)
+    groups = defaultdict(list)
+    for line in rollouts:
+        item = items[int(line["id"].rpartition("-")[2])]
+        assert (line["id"], line["question"], line["answer"]) == (item.id, item.question, item.answer)
+        assert line["reward_accuracy"] == float(grader(item, line["response"]).correct)
+        assert line["reward_format"] == 0.0
+        assert line["reward"] == line["reward_accuracy"]
+        groups[line["step"], line["id"]].append(line)
+    assert len(groups) == STEPS * PROMPTS
+    assert len({id for _, id in groups}) == STEPS * PROMPTS  # a pass over the data repeats no item
+    for group in groups.values():
+        assert len({line["response"] for line in group}) > 1
+        expected = group_advantages(torch.tensor([line["reward"] for line in group]), G)
+        assert [line["advantage"] for line in group] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert {line["reward"] for line in rollouts} == {0.0, 1.0}
+
+
+def test_every_step_is_in_tensorboard(four_steps):
+    scalars = four_steps.scalars
+    tags = """reward/mean reward/accuracy reward/format reward/frac_unscorable group/frac_zero_std perception/kl
+        policy/entropy policy/corrupted_entropy policy/clip_frac_low policy/clip_frac_high policy/ratio_mean
+        policy/ref_kl policy/grad_norm policy/skipped_updates response/length_mean response/frac_unfinished
+        loss/total loss/policy loss/kl loss/perception time/step time/rollout"""
+    for tag in tags.split():
+        assert list(scalars[tag]) == [1, 2, 3, 4], tag
+    for step in range(1, STEPS + 1):
+        rewards = [line["reward"] for line in four_steps.rollouts if line["step"] == step]
+        assert scalars["reward/mean"][step] == pytest.approx(sum(rewards) / len(rewards))
+    assert all(value > 0 for value in scalars["perception/kl"].values())
+    assert scalars["policy/skipped_updates"] == dict.fromkeys(range(1, 5), 0.0)
+
+
+def test_the_loss_is_the_sum_of_its_parts(train):
+    scalars = train("entropy_coef=0.05", "corrupted_entropy_coef=0.03", "perception_coef=0.5", "kl_coef=0.5").scalars
+    parts = [tag for tag in scalars if tag.startswith("loss/") and tag != "loss/total"]
+    assert sorted(parts) == [f"loss/{name}" for name in ("corrupted_entropy", "entropy", "kl", "perception", "policy")]
+    for step in (1, 2):
+        assert scalars["loss/total"][step] == pytest.approx(sum(scalars[tag][step] for tag in parts), abs=1e-6)
+        assert scalars["loss/perception"][step] == pytest.approx(-0.5 * scalars["perception/kl"][step])
+        assert scalars["loss/entropy"][step] == pytest.approx(0.05 * scalars["policy/entropy"][step])
+        expected = 0.03 * scalars["policy/corrupted_entropy"][step]
+        assert scalars["loss/corrupted_entropy"][step] == pytest.approx(expected)
+        assert scalars["loss/kl"][step] == pytest.approx(0.5 * scalars["policy/ref_kl"][step])
+
+
+def test_pictures_and_samples_are_in_tensorboard(four_steps):
+    events = four_steps.events
+    images = events.Images("corruption/original_corrupted")
+    assert [image.step for image in images] == [1, 3]  # trainer.images_every=2
+    assert images[0].width == 2 * images[0].height  # the picture beside its corruption
+    texts = events.Tensors("samples/group/text_summary")
+    assert [text.step for text in texts] == [1, 3]
+    lines = texts[0].tensor_proto.string_val[0].decode().split("\n")
+    first = four_steps.rollouts[:G]
+    assert lines[0].strip() == first[0]["question"].split("\n")[0]
+    shown = [f"    {line['reward']:.2f}  {' '.join(line['response'].split())}" for line in first]
+    assert lines[-G:] == shown
+
+
+def test_the_model_is_an_ordinary_one(four_steps):
+    """transformers alone loads it, with the weights of the last step."""
+    model = AutoModelForImageTextToText.from_pretrained(four_steps.path / "model")
+    state = torch.load(four_steps.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, state[f"policy.model.{name}"]), name
+    tokenizer = AutoTokenizer.from_pretrained(four_steps.path / "model")
+    assert tokenizer.decode(tokenizer("What is red?")["input_ids"]) == "What is red?"
+
+
+def test_the_run_directory_is_a_model_path(four_steps, tiny_model):
+    settings = {"train_vision": True, "dtype": "float32", "chunk_tokens": 64}
+    trained, untrained = (load_policy(path, **settings) for path in (four_steps.path, tiny_model))
+    assert Path(trained.source) == four_steps.path / "model"
+    assert any(
+        not torch.equal(a, b) for a, b in zip(trained.policy.parameters(), untrained.policy.parameters(), strict=True)
+    )
+
+
+def test_the_command_ends_with_a_table(command, tiny, tmp_path):
+    finished = command("train.py", *tiny, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
+    *_, heading, before, after, gain, pace, place = finished.out.rstrip().splitlines()
+    assert heading.split() == ["held-out", "accuracy,", "%", f"avg@{K}", "[95", "%", "interval]", "items"]
+    assert re.fullmatch(r"before +\d+\.\d \[\d+\.\d, \d+\.\d\] +4", before)
+    assert re.fullmatch(r"after +\d+\.\d \[\d+\.\d, \d+\.\d\] +4", after)
+    assert re.fullmatch(r"gain +[+-]\d+\.\d points *", gain)
+    assert re.fullmatch(r"1 steps, \d+ s, \d+\.\d\d GiB", pace)
+    assert place == str(tmp_path / "run")
+
+
+# -------------------------------------------------------------------------------------------------------------- GRPO
+
+
+@pytest.fixture(scope="module")
+def grpo(train):
+    return train("experiment=grpo_qwen")
+
+
+def test_coefficients_of_zero_are_grpo_bit_for_bit(train, grpo):
+    zero = ["perception_coef=0", "entropy_coef=0", "corrupted_entropy_coef=0"]
+    papo = train("experiment=papo_qwen", *zero)
+    assert papo.weights == grpo.weights
+    assert papo.rollouts == grpo.rollouts
+    assert any(line["advantage"] for line in grpo.rollouts)  # there was something to learn
+    assert "perception/kl" not in papo.scalars
+
+
+def test_a_mask_that_hides_nothing_is_grpo_bit_for_bit(train, grpo):
+    """The other way to no perception term: two identical images, a KL of zero and no gradient."""
+    papo = train("experiment=papo_qwen", "mask_ratio=0")
+    assert papo.weights == grpo.weights
+    assert papo.scalars["perception/kl"] == {1: 0.0, 2: 0.0}
+
+
+@pytest.mark.parametrize(
+    "override", ["perception_coef=0.02", "entropy_coef=0.05", "corrupted_entropy_coef=0.05", "kl_coef=0", "seed=1"]
+)
+def test_whatever_else_is_not(train, grpo, override):
+    assert train("experiment=grpo_qwen", override).weights != grpo.weights
+
+
+def test_runs_repeat(train, grpo):
+    assert train("experiment=grpo_qwen").weights == grpo.weights

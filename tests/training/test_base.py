@@ -1,0 +1,121 @@
+"""The optimizer's side of a step, held-out accuracy, and what a checkpoint holds, on a policy of one weight."""
+
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from papo.evaluation.answering import Answered
+from papo.policy.sampling import Sampling
+from papo.training.base import PolicyModule
+from papo.types import Item
+
+
+class Slope(PolicyModule):
+    """The gradient is the batch itself."""
+
+    def training_step(self, batch, batch_idx):
+        loss = (self.policy.weight * batch).sum()
+        self.manual_backward(loss)
+        self.applied.append(self.apply_gradient(loss))
+        self.step += 1
+        self.lr.append(self.optimizers().param_groups[0]["lr"])
+        self.weight.append(self.policy.weight.item())
+
+
+def slope(**settings) -> Slope:
+    policy = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(policy.weight)
+    defaults = {
+        "policy": policy,
+        "processor": None,
+        "optimizer": partial(torch.optim.SGD, lr=0.5),
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "total_steps": 4,
+        "grad_clip": 10.0,
+        "val_sampling": Sampling(1),
+        "val_samples": 1,
+        "seed": 0,
+    }
+    module = Slope(**defaults | settings)
+    module.applied, module.lr, module.weight = [], [], []
+    return module
+
+
+def fit(module: Slope, *gradients: float) -> Slope:
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, DataLoader(torch.tensor(gradients), batch_size=None))
+    return module
+
+
+def test_an_update_goes_down_the_gradient():
+    module = fit(slope(), 2.0, -1.0)
+    assert module.weight == [-1.0, -0.5]
+    assert module.applied == [(2.0, True), (1.0, True)]
+
+
+def test_a_long_gradient_is_shortened():
+    module = fit(slope(grad_clip=1.0), 4.0, 0.5)
+    assert module.weight == pytest.approx([-0.5, -0.75], abs=1e-5)
+    assert [norm for norm, _ in module.applied] == [4.0, 0.5]  # reported as it was
+
+
+def test_the_learning_rate_follows_the_step():
+    """Each time from the configured one: factors do not multiply up."""
+    module = fit(slope(warmup_steps=4), 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert module.lr == [0.125, 0.25, 0.375, 0.5, 0.5]
+    module = fit(slope(schedule="cosine"), 1.0, 1.0, 1.0)
+    assert module.lr == pytest.approx([0.5, 0.5 * 0.8564823, 0.5 * 0.51])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_changes_nothing(value):
+    module = fit(slope(), 1.0, value, 1.0)
+    assert module.weight == [-0.5, -0.5, -1.0]
+    assert [applied for _, applied in module.applied] == [True, False, True]
+
+
+def test_frozen_parameters_are_left_out():
+    policy = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False))
+    optimizer = slope(policy=policy).configure_optimizers()
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in policy[0].parameters()]
+
+
+def test_accuracy_is_of_the_items_that_can_be_graded():
+    module = slope()
+    item = Item("id", "red?", (), answer="11", answer_type="integer")
+    for right, scorable in ((True, True), (False, True), (True, True), (False, False)):
+        module.val_answers.append(Answered(item, ("",), (right,), scorable))
+    estimate = module.val_accuracy()
+    assert (estimate.mean, estimate.n) == (pytest.approx(2 / 3), 3)
+    module.on_validation_epoch_start()
+    assert module.val_answers == []
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
+    module, other = slope(), slope()
+    module.step = 3
+    if measured:
+        item = Item("id", "red?", (), answer="11", answer_type="integer")
+        module.val_answers = [Answered(item, ("",), (right,), True) for right in (True, False)]
+        module.accuracy_before = module.val_accuracy()
+    checkpoint = {"loops": "Lightning's own clock, which would disagree"}
+    module.on_save_checkpoint(checkpoint)
+    assert "loops" not in checkpoint
+    other.on_load_checkpoint(checkpoint)
+    assert (other.step, other.accuracy_before) == (3, module.accuracy_before)

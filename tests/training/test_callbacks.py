@@ -1,0 +1,145 @@
+"""What is written during training, and how it stops."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
+
+
+def make_trainer(**attributes) -> SimpleNamespace:
+    saved = []
+
+    def save_checkpoint(path):
+        saved.append(Path(path).name)
+        Path(path).write_text(f"checkpoint {len(saved)}")
+
+    return SimpleNamespace(should_stop=False, save_checkpoint=save_checkpoint, saved=saved, **attributes)
+
+
+# -------------------------------------------------------------------------------------------------------- checkpoints
+
+
+@pytest.fixture
+def checkpoints(tmp_path) -> Path:
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def steps_that_save(run_dir, every, total, *, stop_at=None) -> list[int]:
+    checkpointer, trainer = Checkpointer(run_dir, every), make_trainer()
+    saving = []
+    for step in range(1, total + 1):
+        before = len(trainer.saved)
+        trainer.should_stop = step == stop_at
+        checkpointer.on_train_batch_end(trainer, SimpleNamespace(step=step, total_steps=total), None, None, 0)
+        saving += [step] * (len(trainer.saved) - before)
+        assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["last.ckpt"] * bool(saving)
+    return saving
+
+
+def test_a_checkpoint_every_so_many_steps_and_at_the_end(tmp_path, checkpoints):
+    assert steps_that_save(tmp_path, 3, 8) == [3, 6, 8]
+    assert (checkpoints / "last.ckpt").read_text() == "checkpoint 3"
+
+
+def test_a_checkpoint_where_a_run_is_stopped(tmp_path, checkpoints):
+    assert steps_that_save(tmp_path, 3, 8, stop_at=4) == [3, 4, 6, 8]
+
+
+def test_the_last_checkpoint_outlives_a_failing_one(tmp_path, checkpoints):
+    (checkpoints / "last.ckpt").write_text("whole")
+
+    def save_checkpoint(path):
+        Path(path).write_text("ha")
+        raise OSError("no space left on device")
+
+    trainer = SimpleNamespace(should_stop=True, save_checkpoint=save_checkpoint)
+    with pytest.raises(OSError, match="no space"):
+        Checkpointer(tmp_path, 1).on_train_batch_end(trainer, SimpleNamespace(step=1, total_steps=2), None, None, 0)
+    assert (checkpoints / "last.ckpt").read_text() == "whole"
+
+
+# ------------------------------------------------------------------------------------------------------------ signals
+
+
+@pytest.fixture
+def stopping(capsys):
+    """A callback that listens, on a trainer; deaf again afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    callback, trainer = GracefulStop(), make_trainer()
+    callback.on_train_start(trainer, None)
+    yield callback, trainer
+    callback.on_train_end(trainer, None)
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_the_first_signal_asks_for_a_stop(stopping, number):
+    callback, trainer = stopping
+    assert not callback.stopped
+    signal.raise_signal(number)
+    assert callback.stopped
+    assert trainer.should_stop
+
+
+def test_the_second_signal_does_not_wait(stopping):
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_other_threads_leave_signals_alone():
+    """Where signal.signal would raise."""
+    before, errors = signal.getsignal(signal.SIGINT), []
+
+    def work():
+        try:
+            callback, trainer = GracefulStop(), make_trainer()
+            callback.on_train_start(trainer, None)
+            callback.on_train_end(trainer, None)
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert errors == []
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# ---------------------------------------------------------------------------------------------------------- roll-outs
+
+
+def test_steps_that_will_be_repeated_are_dropped(tmp_path):
+    path = tmp_path / "rollouts.jsonl"
+    lines = [json.dumps({"step": step, "text": "ä\n"}, ensure_ascii=False) + "\n" for step in (1, 1, 2, 2, 3, 3)]
+    path.write_text("".join(lines))
+    StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=2))
+    assert path.read_text() == "".join(lines[:4])
+    StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=0))
+    assert path.read_text() == ""
+
+
+def test_without_a_record_there_is_nothing_to_drop(tmp_path):
+    StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=2))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4, 5, 6, 7]), (2, [1, 3, 5, 7]), (5, [1, 6]), (20, [1])])
+def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, monkeypatch, every, expected):
+    shown = []
+    monkeypatch.setattr(StepLog, "log_samples", lambda self, trainer, rollouts, step: shown.append(step))
+    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
+    trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: None))
+    log = StepLog(tmp_path, every)
+    for step in range(1, 8):
+        metrics = {"reward/mean": 0.0, "time/step": 1.0}
+        module = SimpleNamespace(step=step, metrics=metrics, rollouts=None, log_dict=lambda *args, **kwargs: None)
+        log.on_train_batch_end(trainer, module, None, None, 0)
+    assert shown == expected
+    assert [json.loads(line)["step"] for line in (tmp_path / "rollouts.jsonl").open()] == list(range(1, 8))

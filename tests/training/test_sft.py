@@ -1,0 +1,175 @@
+"""The supervised loss is the cross-entropy that transformers computes over prompt and target."""
+
+import copy
+import dataclasses
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers.logger import Logger
+from torch.utils.data import DataLoader
+
+from papo.errors import ConfigError
+from papo.policy.sampling import Sampling
+from papo.training.sft import SupervisedModule, soften, supervised_texts, target_text
+
+LR = 0.1
+
+
+class Recorder(Logger):
+    """A logger that keeps what it is told."""
+
+    name, version = "recorder", 0
+
+    def __init__(self):
+        super().__init__()
+        self.metrics = {}
+
+    def log_metrics(self, metrics, step=None):
+        self.metrics |= metrics
+
+    def log_hyperparams(self, params, *args, **kwargs):
+        pass
+
+
+@pytest.fixture
+def told(items):
+    """Items with rationales of several lengths."""
+    rationales = ["red = 4", "blue = 7 so", "4 + 7 = 11, the sum", "2 and 9", "4"]
+    return [dataclasses.replace(item, rationale=text) for item, text in zip(items, rationales, strict=True)]
+
+
+@pytest.fixture
+def make_module(make_policy, processor):
+    def make(**settings) -> SupervisedModule:
+        defaults = {
+            "policy": make_policy(),
+            "processor": processor,
+            "optimizer": partial(torch.optim.SGD, lr=LR),
+            "schedule": "constant",
+            "warmup_steps": 0,
+            "total_steps": 10,
+            "grad_clip": 1e6,
+            "val_sampling": Sampling(4),
+            "val_samples": 1,
+            "seed": 0,
+            "final_temperature": 1.4,
+        }
+        return SupervisedModule(**defaults | settings)
+
+    return make
+
+
+def fit(module, *batches) -> dict[str, float]:
+    logger = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=logger,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
+    return logger.metrics
+
+
+def plain_loss(model, batch) -> torch.Tensor:
+    """transformers' own loss on the concatenated sequences, prompts not counted."""
+    prompts, targets = batch.prompts, batch.targets
+    ids = torch.cat([prompts.prompt_ids, targets.response_ids], dim=1)
+    mask = torch.cat([prompts.prompt_mask, targets.response_mask], dim=1)
+    labels = ids.masked_fill(~mask, -100)
+    labels[:, : prompts.prompt_ids.shape[1]] = -100
+    return model(
+        input_ids=ids,
+        attention_mask=mask.long(),
+        mm_token_type_ids=(ids == model.config.image_token_id).int(),
+        pixel_values=prompts.images.pixel_values,
+        image_grid_thw=prompts.images.grid,
+        labels=labels,
+        use_cache=False,
+    ).loss
+
+
+def test_loss_and_update_are_those_of_transformers(make_module, told):
+    module = make_module()
+    batch = module.collate(told)
+    model = copy.deepcopy(module.policy.model)
+    loss = plain_loss(model, batch)
+    loss.backward()
+    metrics = fit(module, batch)
+    assert metrics["loss/total"] == pytest.approx(loss.item(), abs=1e-5)
+    assert module.step == 1
+    moved = 0
+    expected = dict(model.named_parameters())
+    for name, parameter in module.policy.model.named_parameters():
+        if expected[name].grad is not None:
+            by_hand = expected[name].detach() - LR * expected[name].grad
+            torch.testing.assert_close(parameter.detach(), by_hand, rtol=0, atol=1e-5)
+            moved += not torch.equal(by_hand, expected[name])
+    assert moved > 20
+
+
+def test_a_longer_target_counts_for_more(make_module, told):
+    """The mean is over tokens, not over responses."""
+    losses, tokens = [], []
+    for item in told:
+        batch = make_module().collate([item])
+        losses.append(fit(make_module(), batch)["loss/total"])
+        tokens.append(int(batch.targets.response_mask.sum()))
+    assert len(set(tokens)) > 2
+    expected = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens)
+    assert fit(make_module(), make_module().collate(told))["loss/total"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_target_text(told):
+    assert target_text(told[0]) == "<think> red = 4 </think> \\boxed{11}"
+
+
+def test_an_item_without_a_rationale_is_no_target(items):
+    with pytest.raises(ValueError, match=f"{items[0].id} has no rationale.*data=lab"):
+        target_text(items[0])
+
+
+def test_texts_for_the_tokenizer(told):
+    assert supervised_texts(told, "Think.", 2) == [
+        "What is the value of the red bar? Think.\n<think> red = 4 </think> \\boxed{11}",
+        "How many circles? Think.\n<think> blue = 7 so </think> \\boxed{11}",
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------- temperature
+
+
+def test_softening_is_sampling_at_a_temperature(make_policy, prompts, make_responses):
+    policy, responses = make_policy(), make_responses([3, 5, 1, 4, 2])
+
+    def logprobs(temperature):
+        with torch.no_grad():
+            context = policy.prefill(prompts, policy.encode(prompts.images))
+            return policy.score(context, responses, temperature=temperature).logprobs
+
+    sharp, expected = logprobs(1.0), logprobs(1.4)
+    soften(policy, 1.4)
+    torch.testing.assert_close(logprobs(1.0), expected, rtol=0, atol=1e-5)
+    assert (sharp - expected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("total_steps", "factor"), [(2, 1.4), (3, 1.0)], ids=["finished", "not finished"])
+def test_a_finished_run_is_softened_once(make_module, told, total_steps, factor):
+    module = make_module(total_steps=total_steps, optimizer=partial(torch.optim.SGD, lr=0.0))
+    norm = module.policy.model.model.language_model.norm.weight
+    before = norm.detach().clone()
+    fit(module, module.collate(told[:1]), module.collate(told[1:2]))
+    torch.testing.assert_close(norm.detach() * factor, before)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_the_temperature_is_positive(make_module, temperature):
+    with pytest.raises(ConfigError, match=r"algorithm\.final_temperature must be positive"):
+        make_module(final_temperature=temperature)
