@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LIMIT = 600  # seconds for a cell that takes a few: a stuck kernel fails, a busy machine does not
 MACHINE_PATH = re.compile(r"/home\b|/work\b|/tmp\b|/Users\b|[A-Z]:\\\\Users")
 
 
@@ -32,7 +33,8 @@ def test_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # tests may run side by side; the tensors are small
     copy = nbformat.read(notebook, as_version=4)
-    NotebookClient(copy, timeout=120, resources={"metadata": {"path": str(tmp_path / "notebooks")}}).execute()
+    resources = {"metadata": {"path": str(tmp_path / "notebooks")}}
+    NotebookClient(copy, timeout=LIMIT, startup_timeout=LIMIT, resources=resources).execute()
     for cell, shipped in zip((c for c in copy.cells if c.cell_type == "code"), code_cells(notebook), strict=True):
         assert shown(cell) == shown(shipped), f"a cell shows other things than the shipped notebook:\n{cell.source}"
 

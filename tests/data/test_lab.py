@@ -304,7 +304,7 @@ def test_answers_and_rationales_follow_from_question_and_scene(items):
         answer, rationale, _ = solve(question, item.scene)
         if item.tags["format"] == "choice":
             assert item.choices["ABCD".index(item.answer)] == answer
-            assert item.rationale == f"{rationale} so {answer}"
+            assert item.rationale == f"{rationale} so {answer} {item.answer}"
         else:
             assert (item.answer, item.rationale) == (answer, rationale)
             assert item.answer_type == ("integer" if answer.isdigit() else "text")

@@ -33,11 +33,12 @@ def words(figure):
 def test_images_and_tensors_keep_their_place_and_their_pixels(picture):
     image = picture(8, 4)  # wider than high: a transposed axis shows
     tensor = torch.rand(3, 4, 8)
-    figure = image_grid([[image, tensor], [image]], column_titles=["a", "b"], row_titles=["first", "second"])
+    grey = image.convert("L")
+    figure = image_grid([[image, tensor], [grey]], column_titles=["a", "b"], row_titles=["first", "second"])
     drawn = [axes.images[0].get_array() if axes.images else None for axes in figure.axes]
     assert np.array_equal(drawn[0], np.asarray(image))
     assert np.allclose(drawn[1], tensor.permute(1, 2, 0))
-    assert np.array_equal(drawn[2], np.asarray(image))
+    assert np.array_equal(drawn[2], np.stack([np.asarray(grey)] * 3, axis=-1))  # grey, not a colour map
     assert drawn[3] is None
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "", ""]
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["first", "second"]

@@ -150,4 +150,5 @@ def train(tiny, tmp_path_factory) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def four_steps(train) -> Run:
     """An uninterrupted run; tests only look at it."""
-    return train("experiment=papo_qwen", "trainer.max_steps=4", "trainer.images_every=2", "seed=3")
+    settings = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+    return train(*settings, "trainer.max_steps=4")

@@ -44,7 +44,7 @@ def test_a_fully_masked_row_weighs_nothing():
 
 
 def test_unknown_aggregation_names_the_override():
-    with pytest.raises(ValueError, match=r"loss_aggregation.*seq-mean-token-mean.*'mean'"):
+    with pytest.raises(ValueError, match=r"algorithm\.objective\.loss_aggregation.*seq-mean-token-mean.*'mean'"):
         token_weights(MASK, "mean", Denominators.of(MASK))
 
 

@@ -56,6 +56,7 @@ def make_module(make_policy, processor):
             "val_samples": 1,
             "seed": 0,
             "final_temperature": 1.4,
+            "micro_batch_prompts": 5,
         }
         return SupervisedModule(**defaults | settings)
 
@@ -125,6 +126,28 @@ def test_a_longer_target_counts_for_more(make_module, told):
     assert len(set(tokens)) > 2
     expected = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens)
     assert fit(make_module(), make_module().collate(told))["loss/total"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_micro_batches_change_memory_only(make_module, told):
+    whole, *others = (make_module(micro_batch_prompts=size) for size in (5, 2, 1))
+    expected = fit(whole, whole.collate(told))
+    for other in others:
+        assert fit(other, other.collate(told)) == pytest.approx(expected, abs=1e-5)
+        for name, parameter in other.named_parameters():
+            torch.testing.assert_close(parameter, whole.get_parameter(name), rtol=0, atol=1e-5)
+
+
+def test_a_micro_batch_holds_prompts_of_similar_length_with_their_targets(make_module, told):
+    batch = make_module().collate(told)
+    pieces = list(batch.micro_batches(2))
+    assert [len(piece.prompts) for piece in pieces] == [2, 2, 1]
+    lengths = [length for piece in pieces for length in piece.prompts.prompt_mask.sum(-1).tolist()]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 3
+    processor = make_module().processor
+    for piece in pieces:
+        texts = [target_text(item) for item in piece.prompts.items]
+        assert processor.decode(piece.targets) == texts
 
 
 def test_target_text(told):

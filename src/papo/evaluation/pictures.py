@@ -73,7 +73,7 @@ def token_heat(
     """Each response as a row of cells, one per token, coloured by a non-negative quantity of the token.
 
     Args:
-        tokens: the tokens of each response as text; white space around them is not drawn.
+        tokens: the tokens of each response as text; a token of nothing but white space is drawn as "_".
         values: one per token, in the unit that `label` names; shaped as `tokens`.
         row_labels: one per response, at its left.
         label: of the colour bar, whose scale is linear from 0 to the largest value.
@@ -81,7 +81,7 @@ def token_heat(
     Raises:
         ValueError: rows of `tokens` and `values` that differ in length.
     """
-    cells = [[text.strip() or "_" for text in row] for row in tokens]
+    cells = [[" ".join(text.split()) or "_" for text in row] for row in tokens]
     starts = [np.cumsum([0, *(len(text) + 1 for text in row)]) for row in cells]  # characters from the left
     chars, rows = max(start[-1] for start in starts), len(cells)
     left, bar, above = (max(map(len, row_labels)) + 2) * CHAR_WIDTH, 0.13, 0.1  # inches

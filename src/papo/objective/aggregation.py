@@ -41,7 +41,9 @@ def token_weights(response_mask: Tensor, aggregation: str, denominators: Denomin
         return mask / mask.sum(-1, keepdim=True).clamp(min=1) / denominators.responses
     if aggregation == "token-mean":
         return mask / denominators.tokens
-    raise ValueError(f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {aggregation!r}")
+    raise ValueError(
+        f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {aggregation!r}"
+    )
 
 
 def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ class Objective:
             raise ValueError(f"algorithm.objective.kl_cap must be positive, got {self.kl_cap}")
         if self.loss_aggregation not in AGGREGATIONS:
             raise ValueError(
-                f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {self.loss_aggregation!r}"
+                f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, "
+                f"got {self.loss_aggregation!r}"
             )
 
     @property

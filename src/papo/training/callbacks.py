@@ -36,7 +36,8 @@ class GracefulStop(Callback):
         self.stopped = False
         self._previous: dict[int, object] = {}
 
-    def on_fit_start(self, trainer: Trainer, module) -> None:
+    # From on_train_start to on_train_end: Lightning sets a SIGTERM handler of its own before, and takes it back after.
+    def on_train_start(self, trainer: Trainer, module) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # signals belong to the main thread; embedding programs handle their own
 
@@ -49,7 +50,7 @@ class GracefulStop(Callback):
 
         self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def teardown(self, trainer: Trainer, module, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, module) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,10 +16,11 @@ from papo.corruption import RandomPatchMask
 from papo.errors import ConfigError, TrainingDiverged
 from papo.objective import Denominators, Objective, group_advantages, zero_std_groups
 from papo.policy.sampling import Sampling
+from papo.policy.vlm import Policy
 from papo.rewards.reward import Reward
 from papo.seeding import derive_seed
 from papo.training.base import PolicyModule
-from papo.types import Images, PromptBatch, Rollouts
+from papo.types import Features, Images, PromptBatch, Responses, RewardResult, Rollouts, Scores
 
 
 class PapoModule(PolicyModule):
@@ -73,61 +74,74 @@ class PapoModule(PolicyModule):
 
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
-        rollouts = self.roll_out(prompts)
+        features, responses = self.roll_out(prompts)
+        rollout_seconds = time.perf_counter() - start
+        texts, rewards = self.grade(prompts, responses)
+        corrupted_images, corrupted_features = self.corrupt(prompts)
+        rollouts = Rollouts(
+            prompts=prompts,
+            responses=responses,
+            texts=texts,
+            rewards=rewards,
+            advantages=self.advantages(rewards),
+            features=features,
+            corrupted_images=corrupted_images,
+            corrupted_features=corrupted_features,
+        )
+        rollouts = replace(rollouts, ref_logprobs=self.reference_logprobs(rollouts))
+
         metrics = Counter(rollout_metrics(rollouts))
         updates = split_evenly(len(prompts), self.updates_per_rollout)
         for prompts_of_update in updates:
             for name, value in self.update(rollouts.select(prompts_of_update)).items():
                 metrics[name] += value / len(updates)
-        metrics["time/rollout"] = self.rollout_seconds
+
+        metrics["time/rollout"] = rollout_seconds
         metrics["time/step"] = time.perf_counter() - start
         self.step += 1
         self.rollouts, self.metrics = rollouts, dict(metrics)
         self.step_seconds.append(metrics["time/step"])
 
     @torch.no_grad()
-    def roll_out(self, prompts: PromptBatch) -> Rollouts:
-        """Everything that does not change during the step's updates."""
-        start = time.perf_counter()
-        policy, items, G = self.policy, prompts.items, self.group_size
-        features = policy.encode(prompts.images)
-        context = policy.prefill(prompts, features)
-        responses = policy.sample(context, G, self.sampling, self.seeds("rollout", prompts))
-        self.rollout_seconds = time.perf_counter() - start
+    def roll_out(self, prompts: PromptBatch) -> tuple[Features | None, Responses]:
+        """G responses per prompt; with a frozen vision tower also the features, which serve every later pass."""
+        features = self.policy.encode(prompts.images)
+        context = self.policy.prefill(prompts, features)
+        responses = self.policy.sample(context, self.group_size, self.sampling, self.seeds("rollout", prompts))
+        return None if self.policy.train_vision else features, responses
 
-        texts = self.processor.decode(responses)
-        rewards = [self.reward(items[row // G], text) for row, text in enumerate(texts)]
-        totals = torch.tensor([result.total for result in rewards], device=policy.device)
-        scorable = torch.tensor([result.scorable for result in rewards], device=policy.device)
-        advantages = group_advantages(totals, G) * scorable
+    def grade(self, prompts: PromptBatch, responses: Responses) -> tuple[tuple[str, ...], tuple[RewardResult, ...]]:
+        """The text of each response and what it earned, both [B]."""
+        texts = tuple(self.processor.decode(responses))
+        items = (item for item in prompts.items for _ in range(self.group_size))
+        return texts, tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True))
 
-        corrupted_images = corrupted_features = None
-        if self.objective.needs_corrupted:
-            corrupted_images = self.corruption(prompts.images, self.seeds("corruption", prompts))
-            if not policy.train_vision:
-                corrupted_features = policy.encode(corrupted_images)
-        rollouts = Rollouts(
-            prompts=prompts,
-            responses=responses,
-            texts=tuple(texts),
-            rewards=tuple(rewards),
-            advantages=advantages,
-            corrupted_images=corrupted_images,
-            # A frozen vision tower gives the same features in every pass of the step, the reference's included.
-            features=None if policy.train_vision else features,
-            corrupted_features=corrupted_features,
-        )
-        return rollouts if not self.reference else self.with_reference(rollouts)
+    def advantages(self, rewards: Sequence[RewardResult]) -> Tensor:
+        """[B]; zero where the item cannot be graded, so that nothing is learnt from it."""
+        totals = torch.tensor([result.total for result in rewards])
+        scorable = torch.tensor([result.scorable for result in rewards])
+        return (group_advantages(totals, self.group_size) * scorable).to(self.policy.device)
 
-    def with_reference(self, rollouts: Rollouts) -> Rollouts:
-        """Adds log pi_ref, micro-batch by micro-batch."""
+    @torch.no_grad()
+    def corrupt(self, prompts: PromptBatch) -> tuple[Images | None, Features | None]:
+        """I_mask where the objective looks at it, and its features where the vision tower is frozen."""
+        if not self.objective.needs_corrupted:
+            return None, None
+        images = self.corruption(prompts.images, self.seeds("corruption", prompts))
+        return images, None if self.policy.train_vision else self.policy.encode(images)
+
+    @torch.no_grad()
+    def reference_logprobs(self, rollouts: Rollouts) -> Tensor | None:
+        """log pi_ref [B, T], micro-batch by micro-batch; None without a reference."""
+        if not self.reference:
+            return None
         (reference,) = self.reference
-        ref_logprobs = torch.zeros_like(rollouts.responses.logprobs)
+        logprobs = torch.zeros_like(rollouts.responses.logprobs)
         for prompts, micro in self.micro_batches(rollouts):
+            # A frozen tower is the same in both policies, so the features are too.
             scores = self.score(reference, micro, micro.prompts.images, micro.features)
-            width = scores.logprobs.shape[1]
-            ref_logprobs[rollouts.rows(prompts), :width] = scores.logprobs
-        return replace(rollouts, ref_logprobs=ref_logprobs)
+            logprobs[rollouts.rows(prompts), : scores.logprobs.shape[1]] = scores.logprobs
+        return logprobs
 
     def update(self, rollouts: Rollouts) -> Counter[str]:
         """One parameter update; the micro-batches add up to the gradient of one batch."""
@@ -165,7 +179,7 @@ class PapoModule(PolicyModule):
             corrupted=corrupted,
         )
 
-    def score(self, policy, micro: Rollouts, images: Images, features):
+    def score(self, policy: Policy, micro: Rollouts, images: Images, features: Features | None) -> Scores:
         """encode (unless the features are known), prefill, score."""
         features = policy.encode(images) if features is None else features
         context = policy.prefill(micro.prompts, features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,12 @@ class SupervisedBatch:
 
     prompts: PromptBatch
     targets: Responses  # B = N
+
+    def micro_batches(self, size: int) -> Iterator[SupervisedBatch]:
+        """Pieces of `size` prompts, those of similar length together, so that less of a piece is padding."""
+        for prompts in self.prompts.prompt_mask.sum(-1).argsort(stable=True).split(size):
+            rows = prompts.tolist()
+            yield SupervisedBatch(self.prompts.select(rows), self.targets.select(rows))
 
     def to(self, device: torch.device) -> SupervisedBatch:
         return SupervisedBatch(self.prompts.to(device), self.targets.to(device))
@@ -52,14 +58,16 @@ class SupervisedModule(PolicyModule):
     Args:
         final_temperature: `soften` is applied with it after the last step. One written-out rationale per item teaches
             certainty that pretrained models do not have; without spread in its samples there is little to reinforce.
+        micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         **base: see PolicyModule.
 
     Raises:
         ConfigError: final_temperature is not positive.
     """
 
-    def __init__(self, *, final_temperature: float, **base) -> None:
+    def __init__(self, *, final_temperature: float, micro_batch_prompts: int, **base) -> None:
         super().__init__(**base)
+        self.micro_batch_prompts = micro_batch_prompts
         if final_temperature <= 0:
             raise ConfigError(f"algorithm.final_temperature must be positive, got {final_temperature}")
         self.final_temperature = final_temperature
@@ -71,17 +79,24 @@ class SupervisedModule(PolicyModule):
 
     def training_step(self, batch: SupervisedBatch, batch_idx: int) -> None:
         start = time.perf_counter()
+        denominators = Denominators.of(batch.targets.response_mask)
+        total = torch.zeros((), device=self.device)
+        for micro in batch.micro_batches(self.micro_batch_prompts):
+            loss = self.loss(micro, denominators)
+            self.manual_backward(loss)
+            total += loss.detach()
+        self.apply_gradient(total)
+        self.step += 1
+        self.step_seconds.append(time.perf_counter() - start)
+        self.log("loss", total, prog_bar=True, logger=False)
+        self.logger.log_metrics({"loss/total": total.item()}, step=self.step)
+
+    def loss(self, batch: SupervisedBatch, denominators: Denominators) -> torch.Tensor:
+        """A micro-batch's share of the loss, with gradient."""
         policy, targets = self.policy, batch.targets
         context = policy.prefill(batch.prompts, policy.encode(batch.prompts.images))
         scores = policy.score(context, targets)
-        weights = token_weights(targets.response_mask, "token-mean", Denominators.of(targets.response_mask))
-        loss = -weighted_sum(scores.logprobs, weights)
-        self.manual_backward(loss)
-        self.apply_gradient(loss)
-        self.step += 1
-        self.step_seconds.append(time.perf_counter() - start)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        self.logger.log_metrics({"loss/total": loss.item()}, step=self.step)
+        return -weighted_sum(scores.logprobs, token_weights(targets.response_mask, "token-mean", denominators))
 
     def on_train_end(self) -> None:
         if self.step == self.total_steps:  # not where Ctrl-C ended the run

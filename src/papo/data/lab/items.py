@@ -66,7 +66,9 @@ def lab_item(seed: int, split: str, index: int, *, prior_strength: float = 0.0) 
     is_choice = rng.random() < CHOICE_SHARE
     if is_choice:
         options, choices, answer = multiple_choice(rng, draft)
-        question, answer_type, rationale = question + options, "choice", f"{rationale} so {draft.answer}"
+        # The letter stands right behind the option that it belongs to, in the rationale as in no other place: looking
+        # up a letter by its option is all that is left to learn, and a small model learns it there.
+        question, answer_type, rationale = question + options, "choice", f"{rationale} so {draft.answer} {answer}"
     return Item(
         id=f"lab-{split}-{seed}-{index}" + (f"-prior{prior_strength:g}" if prior_strength else ""),
         question=question,
