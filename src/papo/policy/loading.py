@@ -67,10 +67,18 @@ def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_token
             f"({', '.join(SUPPORTED)})"
         )
     try:
-        model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=getattr(torch, dtype), output_loading_info=True
+        )
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
+    # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise ConfigError(f"model.path={path} lacks {len(missing)} weights, e.g. {missing[0]}")
+    if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
+        raise ConfigError(f"model.path={path} has no tokenizer that knows {processor.image_token} as the model does")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
