@@ -42,7 +42,6 @@ def quieten() -> None:
     """Leaves the screen to the run's own progress and table."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
 
 
@@ -50,6 +49,8 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
     """`task`, ending the process on errors that a user can fix; Hydra would print a line of its own about them."""
 
     def run_task(cfg: DictConfig) -> None:
+        # Here, because Lightning sets its own level when it is imported, which importing the task did.
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         try:
             result = task(cfg)
         except ConfigError as error:
