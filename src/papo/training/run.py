@@ -53,7 +53,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         after = module.val_accuracy()
 
     save_policy(module.policy, loaded.processor, run.model)
-    (run.model / "papo.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))  # how the model was made, with it
+    recipe = OmegaConf.to_container(cfg, resolve=True)
+    del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
+    (run.model / "papo.yaml").write_text(OmegaConf.to_yaml(recipe))
     metrics = {
         "name": cfg.name,
         "accuracy_before": before.mean,
