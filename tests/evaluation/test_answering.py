@@ -34,6 +34,12 @@ def test_answers_depend_on_the_seed_and_the_item_alone(ask, items):
     assert all(other[id] != together[id] for id in together)
 
 
+def test_items_do_not_share_their_luck(ask, items):
+    """The same question twice, under two names."""
+    first, second = ask([items[0], dataclasses.replace(items[0], id="twin")])
+    assert first.responses != second.responses
+
+
 def test_greedy_answers_are_all_the_same(ask, items):
     for answered in ask(items, sampling=Sampling(6, temperature=0)):
         assert len(set(answered.responses)) == 1

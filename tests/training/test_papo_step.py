@@ -345,16 +345,28 @@ def test_rewards_become_advantages_within_their_group(make_module, prompts):
     assert rollouts.advantages.abs().max() > 0.5
 
 
-def test_a_roll_out_keeps_no_graph(make_module, prompts):
-    """Every pass of it, the reference's included, runs without gradient."""
+def test_nothing_but_the_loss_keeps_a_graph(make_module, prompts, monkeypatch):
+    """Roll-out and reference run without gradient, every pass of them."""
     module = make_module()
-    modes = []
+    modes = {True: [], False: []}
+    in_loss = False
+    original = module.loss
+
+    def loss(*args):
+        nonlocal in_loss
+        in_loss = True
+        result = original(*args)
+        in_loss = False
+        return result
+
+    monkeypatch.setattr(module, "loss", loss)
     for policy in (module.policy, *module.reference):
         for part in (policy.model.model.visual, policy.model.model.language_model):
-            part.register_forward_pre_hook(lambda module, inputs: modes.append(torch.is_grad_enabled()))
-    module.roll_out(prompts)
-    assert len(modes) >= 6
-    assert not any(modes)
+            part.register_forward_pre_hook(lambda module, inputs: modes[in_loss].append(torch.is_grad_enabled()))
+    fit(module, prompts)
+    assert len(modes[False]) >= 6  # tower, prompt and at least one token of the policy; tower and two passes beside it
+    assert not any(modes[False])
+    assert all(modes[True])
 
 
 def test_each_response_is_graded_against_its_own_item(make_module, prompts):
