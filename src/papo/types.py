@@ -28,9 +28,9 @@ class Item:
     id: str
     question: str
     images: tuple[Image.Image, ...]
-    answer: str
+    answer: str  # of a choice: the right option's text or its letter
     answer_type: str  # "integer" | "text" | "choice"
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()  # the options as the question lists them, (A) first; may be empty for a letter
     rationale: str | None = None  # the perceived values in words; supervised targets only
     tags: Mapping[str, str] = field(default_factory=dict)  # break-downs: family, task, vision_dependency
     scene: Mapping[str, Any] | None = None  # the ground truth that was drawn (lab only)

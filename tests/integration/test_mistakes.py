@@ -49,6 +49,11 @@ def runs(folder: Path) -> list[Path]:
         (["rollout.max_new_tokens=0"], ["rollout.max_new_tokens", "got 0"]),
         (["rollout.top_p=0"], ["rollout.top_p", "got 0"]),
         (["perception_coef=-1"], ["perception_coef", "-1"]),
+        (["algorithm.objective.clip_low=2"], ["algorithm.objective.clip_low", "got 2"]),
+        (
+            ["algorithm.objective.loss_aggregation=mean"],
+            ["algorithm.objective.loss_aggregation", "token-mean", "'mean'"],
+        ),
         (["data.batch_size=0"], ["data.batch_size", "got 0"]),
         (["data.train.size=1"], ["data.batch_size", "got 2"]),
         (["trainer.max_steps=0"], ["trainer.max_steps", "got 0"]),

@@ -70,10 +70,44 @@ def test_integer(gold, boxed, right):
         ("B", "()", False),
         ("B", "\x00B", False),
         ("B", "\N{CYRILLIC CAPITAL LETTER VE}", False),
+        ("J", "J", True),  # MMLU-Pro has ten options
     ],
 )
-def test_choice(gold, boxed, right):
+def test_choice_by_letter(gold, boxed, right):
     assert verdict("choice", gold, f"\\boxed{{{boxed}}}") is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "right"),
+    [
+        ("Red", "red", True),
+        ("Red", "B", True),
+        ("Red", "(b)", True),
+        ("B", "red", True),
+        ("b", "B", True),
+        ("Red", "blue", False),
+        ("Red", "A", False),
+        ("Red", "D", False),  # no such option
+        ("Red", "(red)", False),
+        ("Red", "dark red", False),
+        ("Red", "", False),
+    ],
+)
+def test_choice_by_letter_or_text(gold, boxed, right):
+    item = replace(ITEM, answer=gold, answer_type="choice", choices=("blue", "red ", "green"))
+    assert grade(item, f"\\boxed{{{boxed}}}").verdict is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+def test_an_option_that_is_a_letter_goes_before_the_letter_of_an_option():
+    item = replace(ITEM, answer="A", answer_type="choice", choices=("B", "A", "C"))
+    assert grade(item, "\\boxed{A}").correct
+    assert grade(item, "\\boxed{(b)}").verdict is Verdict.WRONG  # the text of option (A)
+
+
+def test_a_choice_whose_answer_is_no_option_is_unscorable():
+    for gold in ("yellow", "D", "4"):
+        item = replace(ITEM, answer=gold, answer_type="choice", choices=("blue", "red", "green"))
+        assert grade(item, f"\\boxed{{{gold}}}").verdict is Verdict.UNSCORABLE
 
 
 @pytest.mark.parametrize(
@@ -98,9 +132,9 @@ def test_text(gold, boxed, right):
 
 
 @pytest.mark.parametrize("response", ["", "7", "the answer is 7", "\\boxed{7", "\\boxed {7}"])
-@pytest.mark.parametrize("answer_type", ["integer", "choice", "text"])
-def test_without_a_complete_box_a_response_is_wrong(answer_type, response):
-    grading = grade(replace(ITEM, answer_type=answer_type), response)
+@pytest.mark.parametrize(("answer_type", "gold"), [("integer", "7"), ("choice", "B"), ("text", "red")])
+def test_without_a_complete_box_a_response_is_wrong(answer_type, gold, response):
+    grading = grade(replace(ITEM, answer=gold, answer_type=answer_type), response)
     assert grading.verdict is Verdict.WRONG
     assert grading.answer is None
     assert not grading.correct
@@ -116,6 +150,8 @@ def test_without_a_complete_box_a_response_is_wrong(answer_type, response):
         ("integer", "\N{ARABIC-INDIC DIGIT SEVEN}"),
         ("integer", "9" * 19),
         ("choice", " "),
+        ("choice", "7"),
+        ("choice", "AB"),
         ("text", ""),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from string import ascii_uppercase as LETTERS
 
 from papo.rewards.extraction import last_boxed
 from papo.types import Item
@@ -31,11 +33,25 @@ class Grade:
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
+def option(answer: str, choices: Sequence[str]) -> str | None:
+    """The letter of the option that `answer` names, "A" for the first; None where it names none.
+
+    An option's text names it, without regard to case; so does its letter, with or without parentheses. Text goes first:
+    an option may be a letter itself. Without `choices` (the question alone lists them) any single letter will do.
+    """
+    texts = [choice.strip().casefold() for choice in choices]
+    if answer.casefold() in texts:
+        return LETTERS[texts.index(answer.casefold())]
+    letter = answer.strip("() ").upper()
+    known = LETTERS[: len(choices)] if choices else LETTERS
+    return letter if len(letter) == 1 and letter in known else None
+
+
 def grade(item: Item, response: str) -> Grade:
     r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
 
-    integer: equal as integers ("07" is 7, "7.0" is wrong). choice: the letter, with or without parentheses, any case.
-    text: equal without regard to case and surrounding space.
+    integer: equal as integers ("07" is 7, "7.0" is wrong). text: equal without regard to case and surrounding space.
+    choice: the same option, named by its text or by its letter (see `option`).
 
     Raises:
         ValueError: the item's answer_type is unknown.
@@ -43,7 +59,11 @@ def grade(item: Item, response: str) -> Grade:
     if item.answer_type not in ("integer", "choice", "text"):
         raise ValueError(f"item {item.id} has answer_type {item.answer_type!r}; known are integer, choice, text")
     gold = item.answer.strip()
-    if not gold or (item.answer_type == "integer" and not INTEGER.fullmatch(gold)):
+    if (
+        not gold
+        or (item.answer_type == "integer" and not INTEGER.fullmatch(gold))
+        or (item.answer_type == "choice" and option(gold, item.choices) is None)
+    ):
         return Grade(Verdict.UNSCORABLE, None, f"the item's answer {gold!r} is no {item.answer_type}")
     answer = last_boxed(response)
     if answer is None:
@@ -51,7 +71,7 @@ def grade(item: Item, response: str) -> Grade:
     if item.answer_type == "integer":
         right = INTEGER.fullmatch(answer) is not None and int(answer) == int(gold)
     elif item.answer_type == "choice":
-        right = answer.strip("() ").upper() == gold.upper()
+        right = option(answer, item.choices) == option(gold, item.choices)
     else:
         right = answer.casefold() == gold.casefold()
     return Grade(Verdict.CORRECT if right else Verdict.WRONG, answer, f"{answer!r} against {gold!r}")

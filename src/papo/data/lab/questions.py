@@ -32,8 +32,8 @@ def give_away(draft: Draft) -> str:
     return f"{draft.given_away[0].upper()}{draft.given_away[1:]}. {draft.question}"
 
 
-def multiple_choice(rng: random.Random, draft: Draft) -> tuple[str, tuple[str, ...], str]:
-    """The options in words (" (A) 3 (B) 5 ..."), the options, and the letter of the right one.
+def multiple_choice(rng: random.Random, draft: Draft) -> tuple[str, tuple[str, ...]]:
+    """The options in words (" (A) 3 (B) 5 ...") and as a tuple, the right one among them.
 
     Wrong options are near misses first, then other possible answers; two to four options, all different. Where the
     right one stands is random, and none but the picture tells it from the others: near misses and fillers are drawn
@@ -46,7 +46,7 @@ def multiple_choice(rng: random.Random, draft: Draft) -> tuple[str, tuple[str, .
     options = [draft.answer, *list(wrong)[: MAX_OPTIONS - 1]]
     rng.shuffle(options)
     text = "".join(f" ({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-    return text, tuple(options), LETTERS[options.index(draft.answer)]
+    return text, tuple(options)
 
 
 def enumerate_in_words(parts: Sequence[str]) -> str:
