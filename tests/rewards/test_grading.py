@@ -101,7 +101,8 @@ def test_choice_by_letter_or_text(gold, boxed, right):
 def test_an_option_that_is_a_letter_goes_before_the_letter_of_an_option():
     item = replace(ITEM, answer="A", answer_type="choice", choices=("B", "A", "C"))
     assert grade(item, "\\boxed{A}").correct
-    assert grade(item, "\\boxed{(b)}").verdict is Verdict.WRONG  # the text of option (A)
+    assert grade(item, "\\boxed{b}").verdict is Verdict.WRONG  # the text of option (A)
+    assert grade(item, "\\boxed{(b)}").correct
 
 
 def test_a_choice_whose_answer_is_no_option_is_unscorable():
