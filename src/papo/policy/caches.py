@@ -48,30 +48,65 @@ class SharedPrefixCache(Cache):
 
 
 class DecodeCache(Cache):
-    """Preallocated for B rows, written in place one token at a time; no step copies what is already there."""
+    """Keys and values while b rows are decoded: each prompt's once, each row's own written in place.
 
-    def __init__(self, prefix: Layers, group_size: int, max_new_tokens: int) -> None:
+    Rows continue prompts in order. Where some have finished, prompts have different numbers of rows left; `by_prompt`
+    and `by_row` go between rows and a grid of n prompts with g rows each, whose free places hold zeros.
+
+    Args:
+        prefix: of the N prompts.
+        prompt_mask: [N, P] bool.
+        group_size: G, rows of each prompt.
+        max_new_tokens: T, for which memory is set aside at once; no step copies what is already there.
+    """
+
+    def __init__(self, prefix: Layers, prompt_mask: Tensor, group_size: int, max_new_tokens: int) -> None:
         super().__init__(layers=[])
-        self.length = prefix[0][0].shape[2]  # P; the caller raises it by one per token
-        self.buffers: Layers = [
-            (self._allocate(keys, group_size, max_new_tokens), self._allocate(values, group_size, max_new_tokens))
-            for keys, values in prefix
+        N = len(prompt_mask)
+        self.prefix = prefix
+        self.prefix_mask = torch.zeros(prompt_mask.shape, device=prompt_mask.device).masked_fill(
+            ~prompt_mask, float("-inf")
+        )[:, None, None]  # [n, 1, 1, P]
+        self.prompt_of_row = torch.arange(N, device=prompt_mask.device).repeat_interleave(group_size)  # [b]
+        self.length = 0  # tokens that each row holds itself
+        self.own: Layers = [
+            tuple(kv.new_empty(N * group_size, kv.shape[1], max_new_tokens, kv.shape[3]) for kv in layer)
+            for layer in prefix
         ]
-
-    @staticmethod
-    def _allocate(prefix: Tensor, group_size: int, max_new_tokens: int) -> Tensor:
-        N, heads, P, head_dim = prefix.shape
-        buffer = prefix.new_empty(N, group_size, heads, P + max_new_tokens, head_dim)
-        buffer[:, :, :, :P] = prefix.unsqueeze(1)
-        return buffer.flatten(0, 1)
+        self._lay_out()
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        end = self.length + keys.shape[2]
-        for buffer, new in zip(self.buffers[layer_idx], (keys, values), strict=True):
-            buffer[:, :, self.length : end] = new
-        key_buffer, value_buffer = self.buffers[layer_idx]
-        return key_buffer[:, :, :end], value_buffer[:, :, :end]
+        """Takes one token per row; the rows' own keys and values, this token's included."""
+        if layer_idx == 0:
+            self.length += 1
+        for buffer, new in zip(self.own[layer_idx], (keys, values), strict=True):
+            buffer[:, :, self.length - 1 : self.length] = new
+        own_keys, own_values = self.own[layer_idx]
+        return own_keys[:, :, : self.length], own_values[:, :, : self.length]
 
     def keep(self, rows: Tensor) -> None:
-        """Drops all rows but the given ones, so that finished responses cost nothing any more."""
-        self.buffers = [(keys[rows], values[rows]) for keys, values in self.buffers]
+        """Drops all rows but the given ones (in order), and prompts without rows: they cost nothing any more."""
+        self.own = [(keys[rows], values[rows]) for keys, values in self.own]
+        left, self.prompt_of_row = self.prompt_of_row[rows].unique_consecutive(return_inverse=True)
+        if len(left) < len(self.prefix_mask):
+            self.prefix = [(keys[left], values[left]) for keys, values in self.prefix]
+            self.prefix_mask = self.prefix_mask[left]
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        counts = self.prompt_of_row.bincount(minlength=len(self.prefix_mask))
+        first = counts.cumsum(0) - counts
+        rank = torch.arange(len(self.prompt_of_row), device=counts.device) - first[self.prompt_of_row]
+        self.rows_per_prompt = int(counts.max())  # g
+        self.place = self.prompt_of_row * self.rows_per_prompt + rank  # [b], in the flattened grid
+
+    def by_prompt(self, x: Tensor) -> Tensor:
+        """[b, heads, r, D] to [n, heads, g * r, D]: what the rows of a prompt ask, side by side."""
+        n, g = len(self.prefix_mask), self.rows_per_prompt
+        grid = x if len(x) == n * g else x.new_zeros(n * g, *x.shape[1:]).index_copy_(0, self.place, x)
+        return grid.unflatten(0, (n, g)).transpose(1, 2).flatten(2, 3)
+
+    def by_row(self, x: Tensor) -> Tensor:
+        """[n, heads, g * r, D] to [b, heads, r, D]: the way back."""
+        grid = x.unflatten(2, (self.rows_per_prompt, -1)).transpose(1, 2).flatten(0, 1)
+        return grid if len(grid) == len(self.place) else grid.index_select(0, self.place)

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.logprobs import token_scores
+from papo.policy.onednn import use_onednn
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
 
@@ -51,6 +53,7 @@ class Policy(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
         super().__init__()
+        use_onednn(model)
         self.model = model
         self.train_vision = train_vision
         self.chunk_tokens = chunk_tokens
@@ -141,12 +144,7 @@ class Policy(nn.Module):
         logprobs = torch.zeros(B, T, device=device)
         finished = torch.zeros(B, dtype=torch.bool, device=device)
 
-        cache = DecodeCache(context.layers, group_size, T)
-        P = cache.length
-        visible = torch.cat([context.mask, context.mask.new_ones(len(context.mask), T)], dim=1)
-        mask = _additive(visible, context.hidden.dtype)[:, None, None].repeat_interleave(
-            group_size, 0
-        )  # [B, 1, 1, P+T]
+        cache = DecodeCache(context.layers, context.mask, group_size, T)
         position = context.next_position.repeat_interleave(group_size)  # [B]
         hidden = context.hidden.repeat_interleave(group_size, 0)  # [B, H]
         rows = torch.arange(B, device=device)  # which rows of the result the running rows are
@@ -166,17 +164,23 @@ class Policy(nn.Module):
             if remaining <= (1 - COMPACT_SHARE) * len(rows):
                 keep = running.nonzero().squeeze(-1)
                 cache.keep(keep)
-                rows, tokens, mask, position = rows[keep], tokens[keep], mask[keep], position[keep]
-            hidden = self.model.model.language_model(
-                inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
-                attention_mask=mask[..., : P + t + 1],
-                position_ids=(position + t).expand(3, -1).unsqueeze(-1),
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, 0]
-            cache.length += 1
+                rows, tokens, position = rows[keep], tokens[keep], position[keep]
+            hidden = self._next_state(tokens, position + t, cache)
         width = int(response_mask.any(0).sum())
         return Responses(response_ids[:, :width], response_mask[:, :width], logprobs[:, :width], finished)
+
+    def _next_state(self, tokens: Tensor, positions: Tensor, cache: DecodeCache) -> Tensor:
+        """[b, H], the state behind one more token [b] of each row."""
+        language_model = self.model.model.language_model
+        with decoding(language_model):
+            return language_model(
+                inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
+                attention_mask=cache.prefix_mask,  # any 4-D mask: keeps transformers from making up one of its own
+                position_ids=positions.expand(3, -1).unsqueeze(-1),
+                past_key_values=cache,
+                use_cache=True,
+                decode_cache=cache,
+            ).last_hidden_state[:, 0]
 
     # -------------------------------------------------------------------------------------------------------- score
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from string import ascii_uppercase as LETTERS
+from string import ascii_uppercase
 
 from papo.rewards.extraction import last_boxed
 from papo.types import Item
@@ -41,9 +41,9 @@ def option(answer: str, choices: Sequence[str]) -> str | None:
     """
     texts = [choice.strip().casefold() for choice in choices]
     if answer.casefold() in texts:
-        return LETTERS[texts.index(answer.casefold())]
+        return ascii_uppercase[texts.index(answer.casefold())]
     letter = answer.strip("() ").upper()
-    known = LETTERS[: len(choices)] if choices else LETTERS
+    known = ascii_uppercase[: len(choices)] if choices else ascii_uppercase
     return letter if len(letter) == 1 and letter in known else None
 
 

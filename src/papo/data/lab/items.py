@@ -64,8 +64,8 @@ def lab_item(seed: int, split: str, index: int, *, prior_strength: float = 0.0) 
     question, answer_type, choices = give_away(draft) if low else draft.question, draft.answer_type, ()
     is_choice = rng.random() < CHOICE_SHARE
     if is_choice:
-        # The answer is the option's text, as in MathVista. Graders take its letter too, but looking up a letter by its
-        # option is a skill that four small layers do not learn here (chance after 3,000 steps), and not the lab's topic.
+        # The answer is the option's text, as in MathVista. Graders take its letter too, but looking up the letter of an
+        # option is a skill that four small layers do not learn here (chance after 3,000 steps), nor the lab's topic.
         options, choices = multiple_choice(rng, draft)
         question, answer_type = question + options, "choice"
     return Item(

@@ -1,0 +1,106 @@
+"""The faster product is the same product, and steps aside where it does not apply."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from papo.policy import onednn
+from papo.policy.onednn import OneDnnLinear, use_onednn
+
+pytestmark = pytest.mark.skipif(not onednn.AVAILABLE, reason="oneDNN is not used on this machine")
+
+
+def pair(bias=True, dtype=torch.float32):
+    torch.manual_seed(0)
+    plain = nn.Linear(24, 10, bias=bias, dtype=dtype)
+    fast = copy.deepcopy(plain)
+    use_onednn(fast)
+    assert type(fast) is OneDnnLinear
+    return plain, fast
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Counts the products that oneDNN is asked for."""
+    calls = []
+    product = onednn._product
+    monkeypatch.setattr(onednn, "_product", lambda *args: calls.append(args) or product(*args))
+    return calls
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 24), (7, 24), (3, 5, 24)])
+def test_values_and_gradients_are_those_of_linear(products, shape, bias):
+    plain, fast = pair(bias)
+    x = torch.randn(shape)
+    results = []
+    for layer in (plain, fast):
+        own = x.clone().requires_grad_()
+        y = layer(own)
+        (y * torch.linspace(-1, 1, 10)).sum().backward()
+        results.append([y.detach(), own.grad, *(parameter.grad for parameter in layer.parameters())])
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert len(products) == 3  # forward, and the gradients of input and weight
+
+
+@pytest.mark.parametrize("shape", [(24,), (0, 24)])
+def test_shapes_that_onednn_refuses(products, shape):
+    plain, fast = pair()
+    x = torch.randn(shape)
+    assert torch.equal(fast(x), plain(x))
+    assert not products
+
+
+@pytest.mark.parametrize("of", ["input", "weight"])
+def test_gradient_only_where_it_is_asked_for(products, of):
+    _, fast = pair()
+    x = torch.randn(3, 24, requires_grad=of == "input")
+    fast.requires_grad_(of == "weight")
+    fast(x).sum().backward()
+    assert (x.grad is not None, fast.weight.grad is not None) == (of == "input", of == "weight")
+    assert len(products) == 2
+
+
+def test_transposed_input(products):
+    plain, fast = pair()
+    x = torch.randn(24, 6).t()
+    torch.testing.assert_close(fast(x), plain(x), rtol=1e-5, atol=1e-5)
+    assert products
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_are_left_to_torch(products, dtype):
+    plain, fast = pair(dtype=dtype)
+    x = torch.randn(3, 24, dtype=dtype)
+    assert torch.equal(fast(x), plain(x))
+    assert not products
+
+
+@pytest.mark.filterwarnings("ignore:TF32")
+def test_autocast_and_torchs_own_switch_are_respected(products):
+    plain, fast = pair()
+    x = torch.randn(3, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fast(x).dtype == plain(x).dtype == torch.bfloat16
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert torch.equal(fast(x), plain(x))
+    assert not products
+
+
+def test_names_and_weights_stay(make_policy):
+    model = make_policy().model
+    assert type(model.lm_head) is OneDnnLinear
+    assert not any(type(module) is nn.Linear for module in model.modules())
+    assert model.lm_head.weight is model.get_input_embeddings().weight  # still tied
+
+
+def test_subclasses_of_linear_are_left_alone():
+    class Adapter(nn.Linear):
+        pass
+
+    adapter = nn.Sequential(Adapter(2, 2))
+    use_onednn(adapter)
+    assert type(adapter[0]) is Adapter
