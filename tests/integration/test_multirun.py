@@ -17,16 +17,21 @@ optimizer: {{lr: 0.125}}
 """
 
 
+def summaries(run) -> dict:
+    """The last value of each tag in the event files."""
+    return {
+        value.tag: value
+        for path in sorted(run.glob("events.out.tfevents*"))
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    }
+
+
 def hyperparameters(run) -> dict[str, float | str]:
     """What the event files tell TensorBoard's HPARAMS page."""
-    for path in sorted(run.glob("events.out.tfevents*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                if value.tag == metadata.SESSION_START_INFO_TAG:
-                    content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
-                    hparams = content.session_start_info.hparams.items()
-                    return {name: getattr(field, field.WhichOneof("kind")) for name, field in hparams}
-    raise AssertionError(f"no hyper-parameters in {run}")
+    value = summaries(run)[metadata.SESSION_START_INFO_TAG]
+    hparams = HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info.hparams.items()
+    return {name: getattr(field, field.WhichOneof("kind")) for name, field in hparams}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,14 @@ def test_tensorboard_tells_the_runs_apart(sweep):
     assert {name for name in first if first[name] != second[name]} == {"mask_ratio"}
     expected = {"name": "papo", "seed": 0, "perception_coef": 0.02, "group_size": 2, "lr": 0.125, "max_steps": 1}
     assert {name: first[name] for name in expected} == expected
+
+
+def test_tensorboard_is_left_to_find_what_differs(sweep):
+    """A record of the whole experiment by one of its runs would fix the order of columns, the telling ones unseen."""
+    found = summaries(sweep / "0_mask_ratio=0.4")
+    assert metadata.EXPERIMENT_TAG not in found
+    assert metadata.SESSION_END_INFO_TAG in found
+    assert {"final/accuracy", "final/gain"} <= found.keys()
 
 
 def test_the_runs_of_a_sweep_do_not_share_a_mask(sweep):

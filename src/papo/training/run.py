@@ -11,6 +11,7 @@ from lightning import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.tensorboard.summary import hparams
 
 from papo.building import built
 from papo.data.module import PromptData
@@ -122,7 +123,14 @@ def log_hyperparameters(trainer: Trainer, cfg: DictConfig, before: Estimate, aft
     params = {name: cfg[name] for name in names}
     params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
     final = {} if after is None else {"final/accuracy": after.mean, "final/gain": after.mean - before.mean}
-    trainer.logger.log_hyperparams(params, final)
+    _, start, end = hparams(params, final)
+    writer = trainer.logger.experiment
+    for name, value in final.items():
+        writer.add_scalar(name, value, global_step=0)
+    # Without the record of the whole experiment, which torch and Lightning write for each run as if it were the only
+    # one, TensorBoard compares the runs itself and shows first what tells them apart.
+    for record in (start, end):
+        writer._get_file_writer().add_summary(record)
     trainer.logger.finalize("success")
 
 
