@@ -20,8 +20,8 @@ from transformers import PreTrainedModel
 
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
+from papo.policy.fast_layers import accelerate
 from papo.policy.logprobs import token_scores
-from papo.policy.onednn import use_onednn
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
 
@@ -53,7 +53,7 @@ class Policy(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
         super().__init__()
-        use_onednn(model)
+        accelerate(model)
         self.model = model
         self.train_vision = train_vision
         self.chunk_tokens = chunk_tokens

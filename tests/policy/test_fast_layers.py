@@ -1,4 +1,4 @@
-"""The faster product is the same product, and steps aside where it does not apply."""
+"""The faster layers are the same layers, and step aside where they do not apply."""
 
 import copy
 
@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from papo.policy import onednn
-from papo.policy.onednn import OneDnnLinear, use_onednn
+from papo.policy import fast_layers
+from papo.policy.fast_layers import OneDnnLinear, PatchLinear, accelerate
 
-pytestmark = pytest.mark.skipif(not onednn.AVAILABLE, reason="oneDNN is not used on this machine")
+pytestmark = pytest.mark.skipif(not fast_layers.AVAILABLE, reason="oneDNN is not used on this machine")
 
 
 def pair(bias=True, dtype=torch.float32):
     torch.manual_seed(0)
     plain = nn.Linear(24, 10, bias=bias, dtype=dtype)
     fast = copy.deepcopy(plain)
-    use_onednn(fast)
+    accelerate(fast)
     assert type(fast) is OneDnnLinear
     return plain, fast
 
@@ -25,8 +25,8 @@ def pair(bias=True, dtype=torch.float32):
 def products(monkeypatch):
     """Counts the products that oneDNN is asked for."""
     calls = []
-    product = onednn._product
-    monkeypatch.setattr(onednn, "_product", lambda *args: calls.append(args) or product(*args))
+    product = fast_layers._product
+    monkeypatch.setattr(fast_layers, "_product", lambda *args: calls.append(args) or product(*args))
     return calls
 
 
@@ -102,5 +102,33 @@ def test_subclasses_of_linear_are_left_alone():
         pass
 
     adapter = nn.Sequential(Adapter(2, 2))
-    use_onednn(adapter)
+    accelerate(adapter)
     assert type(adapter[0]) is Adapter
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_patch_embedding_is_the_convolution(bias, dtype):
+    torch.manual_seed(0)
+    plain = nn.Conv3d(3, 8, (2, 4, 4), stride=(2, 4, 4), bias=bias, dtype=dtype)
+    fast = copy.deepcopy(plain)
+    accelerate(fast)
+    assert type(fast) is PatchLinear
+    x, results = torch.randn(5, 3, 2, 4, 4, dtype=dtype), []
+    for layer in (plain, fast):
+        own = x.clone().requires_grad_()
+        y = layer(own)
+        assert y.shape == (5, 8, 1, 1, 1)
+        (y.flatten() * torch.linspace(-1, 1, 40, dtype=dtype)).sum().backward()
+        results.append([y.detach(), own.grad, *(parameter.grad for parameter in layer.parameters())])
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"padding": 1}, {"groups": 3}])
+def test_any_other_convolution_stays_one(settings):
+    plain = nn.Conv3d(3, 6, (2, 4, 4), stride=(2, 4, 4), **settings)
+    fast = copy.deepcopy(plain)
+    accelerate(fast)
+    x = torch.randn(2, 3, 2, 4, 4) if settings else torch.randn(2, 3, 4, 8, 8)
+    assert torch.equal(fast(x), plain(x))
