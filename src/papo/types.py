@@ -11,7 +11,6 @@ Shape legend, used in every docstring and suffix comment of the package:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +18,10 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
+
+from papo.layouts import Layout, to_pixels
+from papo.layouts import PatchLayout as PatchLayout  # also found here
+from papo.layouts import PixelLayout as PixelLayout
 
 
 @dataclass(frozen=True)
@@ -37,48 +40,38 @@ class Item:
 
 
 @dataclass(frozen=True)
-class PatchLayout:
-    """How an image processor turned pixels into patches; what is needed to paint in pixel space, and to look."""
-
-    image_mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
-    image_std: tuple[float, ...]
-    frames: int  # temporal_patch_size: a still image fills a patch this many times
-    merge_size: int  # patches per side of one visual token; patches are ordered token by token
-
-
-@dataclass(frozen=True)
 class Images:
-    """The processed images of N prompts as flattened patches, the layout of the Qwen-VL family.
+    """The processed images of N prompts, in the layout that their model reads.
 
-    Patches of all images lie behind one another; each row holds one patch of every channel and frame. Corruption
-    edits rows, the vision tower reads them; nothing else looks inside.
+    Corruption edits them patch by patch, the vision tower reads them; nothing else looks inside.
     """
 
-    pixel_values: Tensor  # [sum of L, C] normalised pixel values, C = channels * frames * patch height * patch width
+    pixel_values: Tensor  # normalised: flattened patches [sum of L, C] or pictures [I, channels, height, width]
     grid: Tensor  # [I, 3] int64: frames, rows and columns of patches of each of the I images
     counts: tuple[int, ...]  # images of each prompt, length N, sum I
-    layout: PatchLayout
+    layout: Layout
 
     def patches(self) -> list[int]:
         """L of each image, in order."""
         return self.grid.prod(-1).tolist()
 
+    def parts(self) -> tuple[Tensor, ...]:
+        """The pixel_values of each image, in order."""
+        return self.pixel_values.split(self.layout.sizes(self.patches()))
+
     def select(self, prompts: Sequence[int]) -> Images:
         """The images of the given prompts, in the given order."""
         starts = [sum(self.counts[:n]) for n in range(len(self.counts))]
         images = [starts[n] + i for n in prompts for i in range(self.counts[n])]
-        parts = self.pixel_values.split(self.patches())
+        parts = self.parts()
         pixel_values = torch.cat([parts[i] for i in images]) if images else self.pixel_values[:0]
         return Images(pixel_values, self.grid[images], tuple(self.counts[n] for n in prompts), self.layout)
 
     def pixels(self, image: int = 0) -> Tensor:
         """One image as [channels, height, width] in [0, 1] on the CPU: normalisation and patch order undone."""
         _, rows, columns = self.grid[image].tolist()
-        patches = self.pixel_values.split(self.patches())[image].float().cpu()  # [L, C]
-        channels, frames, m = len(self.layout.image_mean), self.layout.frames, self.layout.merge_size
-        size = math.isqrt(patches.shape[1] // (channels * frames))
-        tokens = patches.reshape(rows // m, columns // m, m, m, channels, frames, size, size)[..., 0, :, :]
-        pixels = tokens.permute(4, 0, 2, 5, 1, 3, 6).reshape(channels, rows * size, columns * size)
+        patches = self.layout.unfold(self.parts()[image], rows, columns).float().cpu()
+        pixels = to_pixels(patches, rows, columns, self.layout.merge_size)
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.layout.image_mean, self.layout.image_std))
         return (pixels * std + mean).clamp(0, 1)
 

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import Corruption
 from papo.data.lab import LabDataset
 from papo.data.module import PromptData
 from papo.policy.loading import Loaded, save_policy
@@ -80,8 +80,8 @@ def test_every_algorithm_is_built(name, make_policy, processor):
 @pytest.mark.parametrize("name", names("corruption"))
 def test_every_corruption_is_built(name):
     corruption = instantiate(composed(f"corruption={name}", "mask_ratio=0.4").corruption)
-    assert isinstance(corruption, RandomPatchMask)
-    assert corruption.mask_ratio == 0.4
+    assert isinstance(corruption, Corruption)
+    assert corruption.mask_ratio == (1.0 if name == "whole_image" else 0.4)
 
 
 @pytest.mark.parametrize("name", names("reward"))
@@ -182,6 +182,8 @@ def test_papo_qwen_is_the_papers_papo_g():
         "_target_": "papo.corruption.RandomPatchMask",
         "mask_ratio": 0.6,
         "count": "exact",
+        "fill": "black",
+        "unit": "patch",
     }
     assert container["algorithm"]["reward"] == {
         "_target_": "papo.rewards.reward.Reward",

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from papo.corruption import RandomPatchMask
-from papo.corruption.patches import black_patch
-from papo.types import PatchLayout
+from papo.types import Images, PatchLayout
 
 # Seeds as derive_seed makes them: 63 bits.
 SEEDS = [2**62 + 1, 2, 3, 2**63 - 1, 5]
@@ -34,6 +33,30 @@ def test_exact_masks_every_patch_equally_often(make_images):
     corruption = RandomPatchMask(0.3)
     share = sum(corruption.patch_mask(images, [seed]).float() for seed in range(2000)) / 2000
     assert (share - 0.3).abs().max() < 0.05  # five standard deviations
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        ("exact", [[1, 4, 6, 12, 13, 15], [1, 3, 5]]),
+        ("bernoulli", [[1, 4, 6, 8, 12, 13, 15], [1, 3]]),
+    ],
+)
+def test_pinned(make_images, count, expected):
+    """A change of these numbers changes every published run."""
+    mask = RandomPatchMask(0.4, count).patch_mask(make_images([(4, 4), (2, 4)], (2,)), [7])
+    assert [part.nonzero().flatten().tolist() for part in mask.split([16, 8])] == expected
+
+
+@pytest.mark.parametrize("ratio", ["0", "0.29", "0.3", "0.58", "0.6", "1"])
+def test_exact_count_of_tokens_is_the_floor(make_images, ratio):
+    grids = [(2, 2), (4, 4), (10, 10), (8, 18), (20, 50)]
+    images = make_images(grids, (1,) * len(grids))
+    mask = RandomPatchMask(float(ratio), unit="token").patch_mask(images, range(len(grids)))
+    for part, (rows, columns) in zip(mask.split(images.patches()), grids, strict=True):
+        tokens = part.view(-1, 4)
+        assert torch.equal(tokens.all(-1), tokens.any(-1))
+        assert int(tokens.all(-1).sum()) == int(Fraction(ratio) * (rows // 2) * (columns // 2))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.6, 1.0])
@@ -77,10 +100,84 @@ def test_black_is_what_the_processor_makes_of_black(processor, item, picture, si
     assert torch.equal(painted.grid, black.grid)
 
 
-def test_black_patch_is_channel_by_channel():
-    layout = PatchLayout(image_mean=(0.5, 0.4, 0.3), image_std=(0.25, 0.2, 0.1), frames=2, merge_size=2)
-    expected = [-2.0] * 4 + [-2.0] * 4 + [-3.0] * 4
-    torch.testing.assert_close(black_patch(layout, 12), torch.tensor(expected))
+def test_black_is_channel_by_channel():
+    layout = PatchLayout(image_mean=(0.5, 0.4, 0.3), image_std=(0.25, 0.2, 0.1), frames=2, merge_size=1)
+    images = Images(torch.ones(1, 24), torch.tensor([[1, 1, 1]]), (1,), layout)  # 3 channels, 2 frames, 2 x 2 pixels
+    expected = [-2.0] * 8 + [-2.0] * 8 + [-3.0] * 8
+    torch.testing.assert_close(RandomPatchMask(1.0)(images, [0]).pixel_values[0], torch.tensor(expected))
+
+
+def test_mean_is_the_pictures_mean_colour(images):
+    painted = RandomPatchMask(0.5, fill="mean")(images, [1, 2, 3, 4])
+    for image in range(4):
+        before, after = images.pixels(image), painted.pixels(image)
+        new = after[:, (before != after).any(0)]  # [3, pixels]
+        torch.testing.assert_close(new, before.mean((1, 2))[:, None].expand_as(new), rtol=0, atol=1e-5)
+
+
+def test_noise_is_uniform_over_pixel_values(images):
+    """Mean 1/2, standard deviation 1/sqrt(12), each value by itself, in every channel."""
+    painted = RandomPatchMask(1.0, fill="noise")(images, [1, 2, 3, 4])
+    values = torch.stack([painted.pixels(image) for image in range(4)]).transpose(0, 1).flatten(1)  # [3, 37,632]
+    n = values.shape[1]
+    assert (values.mean(-1) - 0.5).abs().max() < 5 * (1 / 12 / n) ** 0.5
+    assert (values.std(-1) - 12**-0.5).abs().max() < 5 * 0.15 / n**0.5
+    assert values.min() < 0.001
+    assert values.max() > 0.999
+    assert torch.corrcoef(values).fill_diagonal_(0).abs().max() < 5 / n**0.5
+    assert torch.corrcoef(torch.stack([values[0, 1:], values[0, :-1]]))[0, 1].abs() < 5 / n**0.5
+
+
+class Chosen(RandomPatchMask):
+    """Paints over the units of the given numbers."""
+
+    def __init__(self, numbers, unit):
+        super().__init__(0.5, unit=unit)
+        self.numbers = numbers
+
+    def choose(self, images, seeds):
+        units = [patches // self.unit_patches(images.layout) for patches in images.patches()]
+        return [torch.zeros(count, dtype=torch.bool).index_fill(0, torch.tensor(self.numbers), True) for count in units]
+
+
+@pytest.mark.parametrize(
+    ("unit", "number", "box"),
+    [
+        # Of 12 x 6 patches, 6 x 3 tokens; box is left, upper, right, lower in pixels.
+        ("token", 0, (0, 0, 28, 28)),
+        ("token", 5, (140, 0, 168, 28)),
+        ("token", 6, (0, 28, 28, 56)),
+        ("token", 16, (112, 56, 140, 84)),
+        ("patch", 0, (0, 0, 14, 14)),
+        ("patch", 1, (14, 0, 28, 14)),
+        ("patch", 2, (0, 14, 14, 28)),  # the second row of the first token, not the third column
+        ("patch", 4, (28, 0, 42, 14)),
+        ("patch", 24, (0, 28, 14, 42)),  # the seventh token
+        ("patch", 71, (154, 70, 168, 84)),
+    ],
+)
+def test_a_unit_is_where_the_processor_has_it(processor, item, picture, unit, number, box):
+    """Painted into the picture before the processor saw it, the same rectangle gives the same values."""
+    original = picture(168, 84)
+    painted = original.copy()
+    painted.paste((0, 0, 0), box)
+    before, after = (processor.prompts([item("a", "?", image)]).images for image in (original, painted))
+    masked = Chosen([number], unit)(before, [0])
+    torch.testing.assert_close(masked.pixel_values, after.pixel_values, rtol=0, atol=1e-6)
+
+
+def test_a_masked_token_is_one_that_the_vision_tower_merges(policy, prompts):
+    """The other visual tokens of a tower that cannot look aside stay as they were: those of the tower's own order."""
+    tower = policy.model.model.visual
+    images = prompts.images.select([1])
+
+    def tokens(images):
+        patches = tower.patch_embed(images.pixel_values)
+        return tower.merger(patches)
+
+    with torch.no_grad():
+        changed = (tokens(images) != tokens(Chosen([3, 7], "token")(images, [0]))).any(-1)
+    assert changed.nonzero().flatten().tolist() == [3, 7]
 
 
 def test_whole_patches_on_the_grid_in_pixel_space(prompts):

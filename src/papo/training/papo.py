@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import Corruption
 from papo.errors import ConfigError, TrainingDiverged
 from papo.objective import Denominators, Objective, group_advantages, zero_std_groups
 from papo.policy.sampling import Sampling
@@ -42,7 +42,7 @@ class PapoModule(PolicyModule):
         self,
         *,
         objective: Objective,
-        corruption: RandomPatchMask,
+        corruption: Corruption,
         reward: Reward,
         sampling: Sampling,
         group_size: int,
@@ -67,6 +67,8 @@ class PapoModule(PolicyModule):
         self.skipped_in_a_row = 0
         self.rollouts: Rollouts | None = None  # of the last step, for callbacks
         self.metrics: dict[str, float] = {}  # of the last step
+        if objective.needs_corrupted:
+            corruption.attach(self.policy)
         # In a tuple, so that the frozen copy is neither trained nor saved: it is reloaded from model.path.
         self.reference = (copy.deepcopy(self.policy).requires_grad_(False),) if objective.needs_reference else ()
 

@@ -1,0 +1,143 @@
+"""What every corruption shares: which units of an image it replaces, from which seed, and how they are put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from papo.layouts import Layout
+from papo.policy.vlm import Policy
+from papo.seeding import derive_seed
+from papo.types import Images
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as corruptions see it, whichever layout it came in."""
+
+    patches: Tensor  # [L, channels, patch_size, patch_size] float32, normalised, token by token
+    rows: int  # of patches
+    columns: int
+    layout: Layout
+
+    def normalised(self, value: float) -> Tensor:
+        """[channels, 1, 1] what the image processor makes of a pixel value in [0, 1]: (value - mean) / std."""
+        mean, std = torch.tensor(self.layout.image_mean), torch.tensor(self.layout.image_std)
+        return ((value - mean) / std)[:, None, None].to(self.patches.device)
+
+
+class Corruption:
+    """Makes I_mask: replaces a share of the units of each image, by what a subclass says.
+
+    Units lie on the model's own grid, so that a visual token is replaced whole or not at all (unit="token") or patch
+    by patch. Which units a seed chooses does not depend on what they are replaced by.
+
+    Args:
+        mask_ratio: p in [0, 1].
+        count: "exact" replaces floor(p * units) of an image's units; "bernoulli" each unit with probability p.
+        unit: "patch", or "token" for the merge_size x merge_size patches that the vision merger joins.
+
+    Raises:
+        ValueError: a setting out of range; the message names the override.
+    """
+
+    def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch") -> None:
+        if not 0 <= mask_ratio <= 1:
+            raise ValueError(f"mask_ratio must lie in [0, 1], got {mask_ratio}")
+        self.mask_ratio = mask_ratio
+        self.count = one_of("count", count, ("exact", "bernoulli"))
+        self.unit = one_of("unit", unit, ("patch", "token"))
+
+    def attach(self, policy: Policy) -> None:
+        """Shows the corruption the policy that it is for, before its first call; most have no use for it.
+
+        Raises:
+            ConfigError: the corruption cannot work with this policy.
+        """
+
+    @torch.no_grad()
+    def __call__(self, images: Images, seeds: Sequence[int]) -> Images:
+        """A corrupted copy without gradient; `images` stays as it is.
+
+        Args:
+            seeds: one per prompt; its images are corrupted from this seed alone, on any device, in any batch.
+        """
+        if len(images.grid) == 0:
+            return images
+        masks = self.patch_mask(images, seeds).to(images.pixel_values.device).split(images.patches())
+        generators = [
+            generator
+            for count, seed in zip(images.counts, seeds, strict=True)
+            # One for a prompt's images, and not the one that chose units: how much is drawn there is another matter.
+            for generator in [Generator().manual_seed(derive_seed("replacement", seed))] * count
+        ]
+        parts = []
+        for part, grid, mask, generator in zip(images.parts(), images.grid.tolist(), masks, generators, strict=True):
+            _, rows, columns = grid
+            picture = Picture(images.layout.unfold(part, rows, columns).float(), rows, columns, images.layout)
+            new = self.replacement(picture, mask, generator).expand_as(picture.patches)
+            parts.append(images.layout.fold(part, rows, columns, new, mask))
+        return replace(images, pixel_values=torch.cat(parts))
+
+    def patch_mask(self, images: Images, seeds: Sequence[int]) -> Tensor:
+        """[sum of L] bool on the CPU, true where a patch is replaced."""
+        # The patches of a token are neighbours in every layout.
+        return torch.cat(self.choose(images, seeds)).repeat_interleave(self.unit_patches(images.layout))
+
+    def unit_patches(self, layout: Layout) -> int:
+        """Patches of one unit."""
+        return layout.merge_size**2 if self.unit == "token" else 1
+
+    def choose(self, images: Images, seeds: Sequence[int]) -> list[Tensor]:
+        """[units] bool on the CPU for each image, true where a unit is replaced; at random."""
+        units = iter([patches // self.unit_patches(images.layout) for patches in images.patches()])
+        chosen = []
+        for count, seed in zip(images.counts, seeds, strict=True):
+            generator = Generator().manual_seed(seed)
+            chosen += [self._draw(next(units), generator) for _ in range(count)]
+        return chosen
+
+    def _draw(self, units: int, generator: Generator) -> Tensor:
+        noise = torch.rand(units, generator=generator)
+        return noise < self.mask_ratio if self.count == "bernoulli" else first(noise.argsort(), self.mask_ratio)
+
+    def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
+        """What replaced patches become, broadcastable to [L, channels, patch_size, patch_size], normalised.
+
+        Args:
+            mask: [L] bool, the patches whose replacement will be used.
+            generator: on the CPU; the only source of randomness.
+        """
+        raise NotImplementedError
+
+
+def first(order: Tensor, ratio: float) -> Tensor:
+    """[units] bool, true for the first floor(ratio * units) that `order` [units] names."""
+    # 0.29 * 100 is 28.999999999999996: the epsilon keeps floor from losing a unit to rounding.
+    chosen = order[: int(ratio * len(order) + 1e-9)]
+    return torch.zeros(len(order), dtype=torch.bool).index_fill_(0, chosen, True)
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """`value`, which must be allowed.
+
+    Raises:
+        ValueError: it is not; `name` is its key in the corruption's settings.
+    """
+    if value not in allowed:
+        raise ValueError(f"corruption.{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """`value`, which must be positive and finite.
+
+    Raises:
+        ValueError: it is not; `name` is its key in the corruption's settings.
+    """
+    if not 0 < value < float("inf"):
+        raise ValueError(f"corruption.{name} must be positive and finite, got {value}")
+    return value

@@ -1,0 +1,27 @@
+"""Gaussian noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from papo.corruption.base import Corruption, Picture, positive
+
+
+class GaussianNoise(Corruption):
+    """Adds independent Gaussian noise to every pixel value of the chosen units; the result is clipped to [0, 1].
+
+    Args:
+        mask_ratio, count, unit: see Corruption; mask_ratio 1 is a noisy image.
+        std: standard deviation of the noise, of pixel values in [0, 1].
+    """
+
+    def __init__(self, mask_ratio: float, std: float, count: str = "exact", unit: str = "patch") -> None:
+        super().__init__(mask_ratio, count, unit)
+        self.std = positive("std", std)
+
+    def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
+        noise = torch.randn(picture.patches.shape, generator=generator).to(picture.patches.device)
+        black, white = picture.normalised(0), picture.normalised(1)
+        # Normalisation divides by its std, so (white - black) is 1 in pixel values.
+        return (picture.patches + self.std * (white - black) * noise).clamp(black, white)

@@ -1,0 +1,75 @@
+"""The patches that a vision tower attends to most, painted over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Generator, Tensor
+
+from papo.corruption.attention import VisionAttention
+from papo.corruption.base import Corruption, Picture, first, one_of
+from papo.corruption.patches import FILLS, filled
+from papo.errors import ConfigError
+from papo.policy.loading import load_policy
+from papo.policy.processing import PromptProcessor
+from papo.policy.vlm import Policy
+from papo.types import Images
+
+
+class SaliencyMask(Corruption):
+    """Paints over the floor(p * units) units of each image that receive most attention in a vision tower.
+
+    The semantic masking of arXiv 2507.06448 (section on masking strategies), which looks with layers 6-9 of DINOv2: in
+    layers of the middle, heads averaged, the attention that each patch receives from all of them. Here the policy's own
+    tower looks, with its current weights, so that nothing else has to be loaded. No randomness: seeds choose nothing.
+    Patches whose attention is equal to the last digit may change places from one device or batch to another.
+
+    Args:
+        mask_ratio, unit: see Corruption; a token receives what its patches receive.
+        fill: see `filled`.
+        layers: of the tower, counted from 0; None for the layers of full attention in the middle half of its depth.
+        path: another model that looks instead, as in model.path, its weights fixed; None for the policy.
+    """
+
+    def __init__(
+        self,
+        mask_ratio: float,
+        fill: str = "black",
+        unit: str = "patch",
+        layers: Sequence[int] | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(mask_ratio, "exact", unit)
+        if layers is not None and len(layers) == 0:
+            raise ValueError("corruption.layers must name at least one layer, or be null, got []")
+        self.fill = one_of("fill", fill, FILLS)
+        self.layers = layers
+        self.path = path
+        self.attention: VisionAttention | None = None  # set by `attach`
+
+    def attach(self, policy: Policy) -> None:
+        """Looks with this policy from now on, or loads the model of `path`.
+
+        Raises:
+            ConfigError: nothing loadable at `path`, or a tower without the layers that are asked for.
+        """
+        if self.path is None:
+            self.attention = VisionAttention(policy, self.layers)
+            return
+        dtype = str(policy.model.dtype).removeprefix("torch.")
+        try:
+            loaded = load_policy(self.path, train_vision=False, dtype=dtype, chunk_tokens=1)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("model.path", "corruption.path")) from error
+        del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
+        self.attention = VisionAttention(loaded.policy, self.layers, PromptProcessor(loaded.processor, "").layout)
+
+    def choose(self, images: Images, seeds: Sequence[int]) -> list[Tensor]:
+        if self.attention is None:
+            raise RuntimeError("SaliencyMask looks with a policy's vision tower: call attach(policy) first")
+        unit = self.unit_patches(images.layout)
+        received = [patches.view(-1, unit).sum(-1) for patches in self.attention.received(images)]
+        return [first(units.argsort(descending=True, stable=True), self.mask_ratio) for units in received]
+
+    def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
+        return filled(self.fill, picture, generator)
