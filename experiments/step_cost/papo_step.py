@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time whole steps of papo.")
     parser.add_argument("--model", required=True, help="folder written by model.py")
     parser.add_argument("--vision", choices=("trained", "frozen"), required=True)
-    parser.add_argument("--objective", choices=("papo", "papo-no-corrupted-gradient", "grpo"), default="papo")
+    parser.add_argument("--objective", default="papo", help="a key of OBJECTIVES")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after one of warm-up")
     parser.add_argument("--interactive", action="store_true", help="one step per line on stdin instead of --steps")
     parser.add_argument("--prompts", type=int, default=8)
@@ -49,14 +50,45 @@ import transformers  # noqa: E402
 from lightning import Callback, Trainer  # noqa: E402
 from model import QUESTION, SPECIAL_TOKENS, random_images  # noqa: E402
 
-from papo.corruption import RandomPatchMask  # noqa: E402
+from papo.corruption import GaussianNoise, RandomPatchMask  # noqa: E402
 from papo.data.module import PromptData  # noqa: E402
-from papo.objective import Objective  # noqa: E402
+from papo.objective import (  # noqa: E402
+    DoubleEntropy,
+    EntropyHinge,
+    Objective,
+    PerceptionKL,
+    ReferenceKL,
+    RobustnessKL,
+    Surrogate,
+)
 from papo.policy.loading import load_policy  # noqa: E402
 from papo.policy.processing import PromptProcessor  # noqa: E402
 from papo.policy.sampling import Sampling  # noqa: E402
 from papo.training.papo import PapoModule  # noqa: E402
 from papo.types import Item, RewardResult  # noqa: E402
+
+# PAPO-G, and what each optional term is added to or changed in.
+PAPO = Objective(
+    surrogate=Surrogate(clip_low=0.2, clip_high=0.3),
+    reference=ReferenceKL(coef=0.01),
+    perception=PerceptionKL(coef=0.02),
+    loss_aggregation="seq-mean-token-mean",
+)
+GRPO = replace(PAPO, perception=PerceptionKL(coef=0.0))
+OBJECTIVES = {
+    "papo": PAPO,
+    "grpo": GRPO,
+    "papo-no-corrupted-gradient": replace(PAPO, perception=PerceptionKL(coef=0.02, corrupted_gradient=False)),
+    "papo-once-per-rollout": replace(PAPO, perception=PerceptionKL(coef=0.02, recompute="rollout")),
+    "papo-full-kl": replace(PAPO, perception=PerceptionKL(coef=0.02, estimator="full")),
+    "papo-mask-per-response": replace(PAPO, perception=PerceptionKL(coef=0.02, masks="response")),
+    "papo-double-entropy": replace(PAPO, entropy=DoubleEntropy(coef=0.05, corrupted_coef=0.05)),
+    "papo-entropy-hinge": replace(PAPO, entropy_hinge=EntropyHinge(coef=0.01)),
+    "papo-robustness": replace(PAPO, robustness=RobustnessKL(coef=0.01)),
+    "grpo-visual-tokens": replace(GRPO, surrogate=Surrogate(clip_low=0.2, clip_high=0.3, visual_token_share=0.4)),
+    "grpo-no-reference": replace(GRPO, reference=ReferenceKL(coef=0.0)),
+    "noisy-rollout": GRPO,
+}
 
 MAX_STEPS = 10_000  # more than anybody asks for
 POOL_STEPS = 8  # distinct batches of images; they come round again after this many steps
@@ -145,21 +177,17 @@ def build_module() -> PapoModule:
     return PapoModule(
         policy=policy,
         processor=PromptProcessor(loaded.processor, instruction=""),
-        objective=Objective(
-            clip_low=0.2,
-            clip_high=0.3,
-            kl_coef=0.01,
-            perception_coef=0.0 if ARGUMENTS.objective == "grpo" else 0.02,
-            entropy_coef=0.0,
-            corrupted_entropy_coef=0.0,
-            corrupted_gradient=ARGUMENTS.objective == "papo",
-            kl_cap=10.0,
-            loss_aggregation="seq-mean-token-mean",
-        ),
+        objective=OBJECTIVES[ARGUMENTS.objective],
         corruption=RandomPatchMask(mask_ratio=0.6),
+        noise=GaussianNoise(mask_ratio=1.0, std=0.1),
         reward=NoiseReward(ARGUMENTS.seed),
         sampling=sampling,
         group_size=ARGUMENTS.group_size,
+        normalize_std=True,
+        max_refills=0,
+        overlong_buffer=0,
+        overlong_filter=False,
+        noisy_rollout_share=0.5 if ARGUMENTS.objective == "noisy-rollout" else 0.0,
         updates_per_rollout=1,
         micro_batch_prompts=ARGUMENTS.prompts,
         max_skipped_updates=0,

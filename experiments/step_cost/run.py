@@ -71,9 +71,31 @@ RATIOS = [
 ]
 
 
-def commands(model: str, trl_python: str | None) -> dict[str, list[str]]:
+# What each optional term costs, over PAPO-G or GRPO.
+TERMS = {
+    "papo": (
+        "papo-no-corrupted-gradient",
+        "papo-once-per-rollout",
+        "papo-full-kl",
+        "papo-mask-per-response",
+        "papo-double-entropy",
+        "papo-entropy-hinge",
+        "papo-robustness",
+    ),
+    "grpo": ("papo", "grpo-visual-tokens", "noisy-rollout", "grpo-no-reference"),
+}
+TERM_RATIOS = [
+    (f"{term} / {base}", f"{term} trained", f"{base} trained", "") for base, terms in TERMS.items() for term in terms
+]
+
+
+def commands(model: str, trl_python: str | None, terms: bool) -> dict[str, list[str]]:
     """One command per competitor."""
     result = {}
+    if terms:
+        common = ["--model", model, "--vision", "trained", "--interactive", "--objective"]
+        names = dict.fromkeys(name for base, terms in TERMS.items() for name in (base, *terms))
+        return {f"{name} trained": [sys.executable, "papo_step.py", *common, name] for name in names}
     for vision in ("trained", "frozen"):
         common = ["--model", model, "--vision", vision, "--interactive"]
         if trl_python:
@@ -90,12 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trl-python", help="python of an environment made from requirements-trl.txt")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--terms", action="store_true", help="time the optional terms instead; writes terms.*")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as model:
         subprocess.run([sys.executable, HERE / "model.py", model], check=True, stdout=subprocess.DEVNULL)
         competitors = [
-            Competitor.start(name, command) for name, command in commands(model, arguments.trl_python).items()
+            Competitor.start(name, command)
+            for name, command in commands(model, arguments.trl_python, arguments.terms).items()
         ]
         rounds = []
         for number in range(arguments.rounds):
@@ -108,7 +132,7 @@ def main() -> None:
 
     ratios = {
         name: sorted(seconds[over] / seconds[under] for seconds in rounds)
-        for name, over, under, _ in RATIOS
+        for name, over, under, _ in RATIOS + TERM_RATIOS * arguments.terms
         if over in rounds[0] and under in rounds[0]
     }
     results = {
@@ -120,9 +144,9 @@ def main() -> None:
             name: {"median": median(values), "min": values[0], "max": values[-1]} for name, values in ratios.items()
         },
     }
-    (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (HERE / ("terms.json" if arguments.terms else "results.json")).write_text(json.dumps(results, indent=2) + "\n")
     text = table(results)
-    (HERE / "table.md").write_text(text)
+    (HERE / ("terms.md" if arguments.terms else "table.md")).write_text(text)
     print(text)
 
 
@@ -134,7 +158,9 @@ def table(results: dict) -> str:
     lines += ["", "| ratio within a round | median | min | max | wanted |", "|---|---|---|---|---|"]
     wanted = {name: target for name, _, _, target in RATIOS}
     for name, ratio in results["ratios"].items():
-        lines.append(f"| {name} | {ratio['median']:.2f} | {ratio['min']:.2f} | {ratio['max']:.2f} | {wanted[name]} |")
+        lines.append(
+            f"| {name} | {ratio['median']:.2f} | {ratio['min']:.2f} | {ratio['max']:.2f} | {wanted.get(name, '')} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from papo.layouts import Layout, to_pixels
 from papo.layouts import PatchLayout as PatchLayout  # also found here
@@ -67,6 +68,15 @@ class Images:
         pixel_values = torch.cat([parts[i] for i in images]) if images else self.pixel_values[:0]
         return Images(pixel_values, self.grid[images], tuple(self.counts[n] for n in prompts), self.layout)
 
+    @staticmethod
+    def concat(parts: Sequence[Images]) -> Images:
+        return Images(
+            pixel_values=torch.cat([part.pixel_values for part in parts if len(part.grid)] or [parts[0].pixel_values]),
+            grid=torch.cat([part.grid for part in parts]),
+            counts=tuple(count for part in parts for count in part.counts),
+            layout=parts[0].layout,
+        )
+
     def pixels(self, image: int = 0) -> Tensor:
         """One image as [channels, height, width] in [0, 1] on the CPU: normalisation and patch order undone."""
         _, rows, columns = self.grid[image].tolist()
@@ -104,6 +114,21 @@ class PromptBatch:
             prompt_ids=self.prompt_ids[prompts][:, -width:],
             prompt_mask=mask[:, -width:],
             images=self.images.select(prompts),
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[PromptBatch], pad_token_id: int) -> PromptBatch:
+        """Padded left to the widest."""
+        width = max(part.prompt_ids.shape[1] for part in parts)
+
+        def widen(tensor: Tensor, value: int) -> Tensor:
+            return pad(tensor, (width - tensor.shape[1], 0), value=value)
+
+        return PromptBatch(
+            items=tuple(item for part in parts for item in part.items),
+            prompt_ids=torch.cat([widen(part.prompt_ids, pad_token_id) for part in parts]),
+            prompt_mask=torch.cat([widen(part.prompt_mask, 0) for part in parts]),
+            images=Images.concat([part.images for part in parts]),
         )
 
     def to(self, device: torch.device) -> PromptBatch:
@@ -146,6 +171,21 @@ class Responses:
             finished=self.finished[rows],
         )
 
+    @staticmethod
+    def concat(parts: Sequence[Responses], pad_token_id: int) -> Responses:
+        """Padded right to the widest."""
+        width = max(part.response_ids.shape[1] for part in parts)
+
+        def widen(tensor: Tensor, value: int = 0) -> Tensor:
+            return pad(tensor, (0, width - tensor.shape[1]), value=value)
+
+        return Responses(
+            response_ids=torch.cat([widen(part.response_ids, pad_token_id) for part in parts]),
+            response_mask=torch.cat([widen(part.response_mask) for part in parts]),
+            logprobs=torch.cat([widen(part.logprobs) for part in parts]),
+            finished=torch.cat([part.finished for part in parts]),
+        )
+
     def to(self, device: torch.device) -> Responses:
         tensors = (self.response_ids, self.response_mask, self.logprobs, self.finished)
         return Responses(*(tensor.to(device) for tensor in tensors))
@@ -157,6 +197,12 @@ class Scores:
 
     logprobs: Tensor  # [B, T] float32 nats, log pi(o_t | o_<t, q, I); 0 at padding
     entropy: Tensor  # [B, T] float32 nats, H[pi(. | o_<t, q, I)] over the whole vocabulary; 0 at padding
+    states: Tensor | None = None  # [B, T, H] before the vocabulary, where asked for: a full-vocabulary KL is made of it
+    full_kl: Tensor | None = None  # [B, T] nats, between the current policy and this one; where a term estimates so
+
+    def select(self, rows: Sequence[int], width: int) -> Scores:
+        """The given rows, in the given order, cut off at `width` tokens."""
+        return Scores(*(x if x is None else x[rows][:, :width] for x in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -167,15 +213,27 @@ class Rollouts:
     responses: Responses  # B = N * G rows
     texts: tuple[str, ...]  # [B]
     rewards: tuple[RewardResult, ...]  # [B]
-    advantages: Tensor  # [B] float32
-    corrupted_images: Images | None = None  # where the objective looks at them
-    ref_logprobs: Tensor | None = None  # [B, T] nats, where the objective has a reference
     features: Features | None = None  # visual tokens of the images, where the vision tower is frozen
-    corrupted_features: Features | None = None  # the same of the corrupted images
+    advantages: Tensor | None = None  # [B] float32, once the rewards are complete
+    loss_mask: Tensor | None = None  # [B, T] bool, the tokens that are trained on; None = all of response_mask
+    corrupted_images: Images | None = None  # of each prompt, or of each response; where the objective looks at them
+    corrupted_features: Features | None = None  # visual tokens of these, where the vision tower is frozen
+    noised_images: Images | None = None  # of each prompt, lightly noised
+    noised_features: Features | None = None
+    reference: Scores | None = None  # of the reference policy
+    corrupted: Scores | None = None  # on the corrupted images, by the policy that wrote the responses
+
+    def __len__(self) -> int:
+        return len(self.prompts)
 
     @property
     def group_size(self) -> int:
         return len(self.texts) // len(self.prompts)
+
+    @property
+    def trained(self) -> Tensor:
+        """[B, T] bool, the tokens that are trained on."""
+        return self.responses.response_mask if self.loss_mask is None else self.loss_mask
 
     def rows(self, prompts: Sequence[int]) -> list[int]:
         """The B-rows of the given prompts."""
@@ -187,17 +245,40 @@ class Rollouts:
         responses = self.responses.select(rows)
         width = responses.response_ids.shape[1]
 
-        def pick(features: Features | None) -> Features | None:
-            return None if features is None else tuple(features[n] for n in prompts)
+        def scores(of: Scores | None) -> Scores | None:
+            return None if of is None else of.select(rows, width)
+
+        def images(of: Images | None) -> Images | None:
+            return None if of is None else of.select(prompts if len(of.counts) == len(self) else rows)
+
+        def features(of: Features | None) -> Features | None:
+            return None if of is None else tuple(of[n] for n in (prompts if len(of) == len(self) else rows))
 
         return Rollouts(
             prompts=self.prompts.select(prompts),
             responses=responses,
             texts=tuple(self.texts[row] for row in rows),
             rewards=tuple(self.rewards[row] for row in rows),
-            advantages=self.advantages[rows],
-            corrupted_images=None if self.corrupted_images is None else self.corrupted_images.select(prompts),
-            ref_logprobs=None if self.ref_logprobs is None else self.ref_logprobs[rows][:, :width],
-            features=pick(self.features),
-            corrupted_features=pick(self.corrupted_features),
+            features=features(self.features),
+            advantages=None if self.advantages is None else self.advantages[rows],
+            loss_mask=None if self.loss_mask is None else self.loss_mask[rows][:, :width],
+            corrupted_images=images(self.corrupted_images),
+            corrupted_features=features(self.corrupted_features),
+            noised_images=images(self.noised_images),
+            noised_features=features(self.noised_features),
+            reference=scores(self.reference),
+            corrupted=scores(self.corrupted),
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Rollouts], pad_token_id: int) -> Rollouts:
+        """Fresh roll-outs, of which nothing but responses, rewards and features is known yet, behind one another."""
+        return Rollouts(
+            prompts=PromptBatch.concat([part.prompts for part in parts], pad_token_id),
+            responses=Responses.concat([part.responses for part in parts], pad_token_id),
+            texts=tuple(text for part in parts for text in part.texts),
+            rewards=tuple(reward for part in parts for reward in part.rewards),
+            features=None
+            if parts[0].features is None
+            else tuple(features for part in parts for features in part.features),
         )

@@ -18,6 +18,7 @@ from papo.data.module import PromptData
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.sampling import Sampling
 from papo.training.base import PolicyModule
+from papo.training.collapse import CollapseMonitor
 from papo.training.sft import target_text
 from papo.types import Item
 
@@ -166,18 +167,35 @@ def test_a_model_is_made_from_nothing():
 def test_papo_qwen_is_the_papers_papo_g():
     cfg = composed("experiment=papo_qwen", "run_dir=.")
     container = resolved(cfg)
-    assert container["algorithm"]["objective"] == {
-        "_target_": "papo.objective.Objective",
-        "clip_low": 0.2,
-        "clip_high": 0.3,
-        "kl_coef": 0.01,
-        "perception_coef": 0.02,
-        "entropy_coef": 0.0,
-        "corrupted_entropy_coef": 0.0,
-        "corrupted_gradient": True,
-        "kl_cap": 10.0,
-        "loss_aggregation": "seq-mean-token-mean",
+    objective = container["algorithm"]["objective"]
+    assert objective["loss_aggregation"] == "seq-mean-token-mean"
+    surrogate = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": None, "ratio": "token", "visual_token_share": None}
+    assert objective["surrogate"] == {"_target_": "papo.objective.Surrogate"} | surrogate
+    assert objective["reference"] == {
+        "_target_": "papo.objective.ReferenceKL",
+        "coef": 0.01,
+        "estimator": "k3",
+        "cap": 10.0,
+        "place": "loss",
     }
+    assert objective["perception"] == {
+        "_target_": "papo.objective.PerceptionKL",
+        "coef": 0.02,
+        "estimator": "k3",
+        "direction": "clean_to_corrupted",
+        "corrupted_gradient": True,
+        "recompute": "update",
+        "cap": 10.0,
+        "token_share": 1.0,
+        "responses": "all",
+        "schedule": "constant",
+        "warmup_share": 0.1,
+        "masks": "prompt",
+    }
+    assert (objective["entropy"]["coef"], objective["entropy"]["corrupted_coef"]) == (0.0, 0.0)
+    assert (objective["entropy_hinge"]["coef"], objective["robustness"]["coef"]) == (0.0, 0.0)
+    off = {"normalize_std": True, "max_refills": 0, "overlong_buffer": 0, "noisy_rollout_share": 0.0}
+    assert {name: container["algorithm"][name] for name in off} == off
     assert container["algorithm"]["corruption"] == {
         "_target_": "papo.corruption.RandomPatchMask",
         "mask_ratio": 0.6,
@@ -203,8 +221,58 @@ def test_grpo_qwen_is_papo_qwen_without_its_perception_term():
     assert different == {
         "name": ("papo_qwen", "grpo_qwen"),
         "perception_coef": (0.02, 0.0),
-        "algorithm.objective.perception_coef": (0.02, 0.0),
+        "algorithm.objective.perception.coef": (0.02, 0.0),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # (gamma, eta_1, eta_2, beta), (eps_l, eps_h), aggregation, refills: the paper's table of runs
+        ("papo_g", ((0.02, 0.0, 0.0, 0.01), (0.2, 0.3), "seq-mean-token-mean", 0)),
+        ("papo_d", ((0.01, 0.03, 0.03, 0.0), (0.2, 0.28), "token-mean", 20)),
+        ("grpo", ((0.0, 0.0, 0.0, 0.01), (0.2, 0.3), "seq-mean-token-mean", 0)),
+        ("dapo", ((0.0, 0.0, 0.0, 0.0), (0.2, 0.28), "token-mean", 20)),
+        ("dr_grpo", ((0.0, 0.0, 0.0, 0.0), (0.2, 0.2), "seq-mean-token-sum-norm", 0)),
+        ("gspo", ((0.0, 0.0, 0.0, 0.0), (3e-4, 4e-4), "seq-mean-token-mean", 0)),
+        ("papo_seed", ((0.5, 0.0, 0.0, 0.01), (0.2, None), "seq-mean-token-mean", 0)),
+    ],
+)
+def test_every_algorithm_is_its_papers(name, expected):
+    objective = composed(f"algorithm={name}").algorithm.objective
+    found = (
+        (objective.perception.coef, objective.entropy.coef, objective.entropy.corrupted_coef, objective.reference.coef),
+        (objective.surrogate.clip_low, objective.surrogate.clip_high),
+        objective.loss_aggregation,
+        composed(f"algorithm={name}").algorithm.max_refills,
+    )
+    assert found == expected
+
+
+def test_papo_seed_is_the_seeds_recipe():
+    cfg = composed("algorithm=papo_seed")
+    hinge = cfg.algorithm.objective.entropy_hinge
+    assert (hinge.coef, hinge.low, hinge.high) == (0.01, 0.1, 2.0)
+    assert cfg.algorithm.objective.perception.corrupted_gradient is False
+    assert cfg.reward._target_ == "papo.rewards.perception.PerceptionReward"
+    assert (cfg.mask_ratio, cfg.corruption.count, cfg.algorithm.grad_clip) == (0.6, "exact", 1.0)
+    assert cfg.model.train_vision is False
+
+
+def test_gspo_and_dr_grpo_differ_in_ratio_and_normalisation():
+    assert composed("algorithm=gspo").algorithm.objective.surrogate.ratio == "sequence"
+    assert composed("algorithm=dr_grpo").algorithm.normalize_std is False
+
+
+def test_a_coefficient_on_the_command_line_goes_before_the_algorithms():
+    cfg = composed("algorithm=dapo", "perception_coef=0.25", "kl_coef=0.125")
+    assert cfg.algorithm.objective.perception.coef == 0.25
+    assert cfg.algorithm.objective.reference.coef == 0.125
+
+
+@pytest.mark.parametrize("name", names("monitor"))
+def test_every_monitor_is_built(name):
+    assert isinstance(instantiate(composed(f"monitor={name}").monitor), CollapseMonitor)
 
 
 @pytest.mark.parametrize("name", names("experiment"))
@@ -216,10 +284,10 @@ def test_every_experiment_is_named_after_its_file(name):
     ("owner", "value", "followers"),
     [
         ("mask_ratio", 0.125, ["algorithm.corruption.mask_ratio"]),
-        ("perception_coef", 0.125, ["algorithm.objective.perception_coef"]),
-        ("entropy_coef", 0.125, ["algorithm.objective.entropy_coef"]),
-        ("corrupted_entropy_coef", 0.125, ["algorithm.objective.corrupted_entropy_coef"]),
-        ("kl_coef", 0.125, ["algorithm.objective.kl_coef"]),
+        ("perception_coef", 0.125, ["algorithm.objective.perception.coef"]),
+        ("entropy_coef", 0.125, ["algorithm.objective.entropy.coef"]),
+        ("corrupted_entropy_coef", 0.125, ["algorithm.objective.entropy.corrupted_coef"]),
+        ("kl_coef", 0.125, ["algorithm.objective.reference.coef"]),
         ("group_size", 3, ["algorithm.group_size"]),
         ("seed", 77, ["algorithm.seed", "data.seed"]),
         ("trainer.max_steps", 77, ["algorithm.total_steps"]),
@@ -246,7 +314,11 @@ def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
     [
         ("mask_ration=0.5", "train"),
         ("trainer.max_step=3", "train"),
-        ("algorithm.objective.clip_hi=0.3", "train"),
+        ("algorithm.objective.surrogate.clip_hi=0.3", "train"),
+        ("algorithm.objective.perception.estimater=k1", "train"),
+        ("monitor.on_colapse=stop", "train"),
+        ("algorithm=papo_x", "train"),
+        ("corruption=blurr", "train"),
         ("rollout.temprature=1", "train"),
         ("experiment=papo_quen", "train"),
         ("modle.path=somewhere", "evaluate"),
@@ -255,7 +327,7 @@ def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
 )
 def test_a_misspelt_override_is_refused_by_name(override, entry):
     key, _, value = override.partition("=")
-    group = key in ("experiment", "benchmarks")
+    group = key in ("experiment", "benchmarks", "algorithm", "corruption")
     with pytest.raises(HydraException, match=value.strip("[]") if group else key):
         composed(override, entry=entry)
 

@@ -49,7 +49,7 @@ def runs(folder: Path) -> list[Path]:
         (["rollout.max_new_tokens=0"], ["rollout.max_new_tokens", "got 0"]),
         (["rollout.top_p=0"], ["rollout.top_p", "got 0"]),
         (["perception_coef=-1"], ["perception_coef", "-1"]),
-        (["algorithm.objective.clip_low=2"], ["algorithm.objective.clip_low", "got 2"]),
+        (["algorithm.objective.surrogate.clip_low=2"], ["algorithm.objective.surrogate.clip_low", "got 2"]),
         (
             ["algorithm.objective.loss_aggregation=mean"],
             ["algorithm.objective.loss_aggregation", "token-mean", "'mean'"],

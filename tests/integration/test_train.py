@@ -14,7 +14,14 @@ from papo.objective import group_advantages
 from papo.policy.loading import load_policy
 
 STEPS, PROMPTS, G, K = 4, 2, 3, 2
-EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "experiment").iterdir())
+CONF = Path(__file__).parents[2] / "conf"
+CHOICES = [
+    f"{group}={path.stem}"
+    for group in ("algorithm", "corruption", "reward")
+    for path in sorted((CONF / group).glob("*.yaml"))
+    if path.stem != "sft"
+]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").iterdir())
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -26,6 +33,18 @@ def test_every_experiment_runs(command, tiny, tiny_scratch, name, tmp_path):
     )
     assert finished.status == 0, finished.err
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_runs_two_steps(train, choice):
+    """Whatever algorithm, corruption and reward conf/ offers, on a model that knows nothing."""
+    run = train(choice)
+    assert run.json()["steps"] == 2
+    scalars = run.scalars
+    skipped = sum(scalars.get("policy/skipped_steps", {}).values())
+    assert len(scalars["time/step"]) == 2
+    assert len(scalars.get("loss/total", {})) == 2 - skipped
+    assert skipped < 2
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,33 @@ import torch
 
 from papo.objective import group_advantages, zero_std_groups
 
+from . import slow
+
+
+@pytest.mark.parametrize("normalize_std", [True, False])
+@pytest.mark.parametrize("group_size", [2, 3, 4, 6])
+def test_against_the_slow_one(normalize_std, group_size):
+    generator = torch.Generator().manual_seed(group_size)
+    rewards = torch.randint(0, 4, (12,), generator=generator).double() / 3
+    rewards[:group_size] = 0.9
+    got = group_advantages(rewards, group_size, normalize_std=normalize_std)
+    expected = slow.advantages(rewards.tolist(), group_size, normalize_std)
+    assert got.tolist() == pytest.approx(expected, abs=1e-9)
+    assert got.count_nonzero() > 0
+
+
+def test_without_the_spread_by_hand():
+    """Dr. GRPO: the distance from the mean, whatever the spread."""
+    rewards = torch.tensor([1.0, 0.0, 0.0, 1.0, 2.0, 4.0, 6.0, 8.0])
+    got = group_advantages(rewards, 4, normalize_std=False)
+    assert got.tolist() == [0.5, -0.5, -0.5, 0.5, -3.0, -1.0, 1.0, 3.0]
+
+
+def test_the_spread_is_divided_by_unless_said_otherwise():
+    rewards = torch.tensor([0.0, 0.1, 0.5, 1.0])
+    assert torch.equal(group_advantages(rewards, 2), group_advantages(rewards, 2, normalize_std=True))
+    assert not torch.equal(group_advantages(rewards, 2), group_advantages(rewards, 2, normalize_std=False))
+
 
 def test_hand_computed():
     # (1, 0, 0, 1): mean 1/2, unbiased variance 4 * (1/4) / 3 = 1/3.
@@ -33,9 +60,10 @@ def test_epsilon_damps_a_spread_of_its_own_size():
 
 @pytest.mark.parametrize("reward", [0.0, 1.0, 0.9, 0.1, 1 / 3, 0.7, 1e9])
 @pytest.mark.parametrize("group_size", [2, 3, 5, 7, 16])
-def test_equal_rewards_give_exactly_zero(reward, group_size):
+@pytest.mark.parametrize("normalize_std", [True, False])
+def test_equal_rewards_give_exactly_zero(reward, group_size, normalize_std):
     rewards = torch.cat([torch.full((group_size,), reward), torch.arange(group_size).float()])
-    advantages = group_advantages(rewards, group_size)
+    advantages = group_advantages(rewards, group_size, normalize_std=normalize_std)
     assert torch.equal(advantages[:group_size], torch.zeros(group_size))
     assert (advantages[group_size:] != 0).sum() >= group_size - 1  # the neighbouring group still learns
 

@@ -1,352 +1,484 @@
-"""The combined loss against a second implementation, one token at a time, written from the equation alone."""
+"""The whole loss: against the slow one, in any split, with any padding, and with each term taken out."""
 
-import dataclasses
-import itertools
-import math
 import re
+from dataclasses import fields, replace
+from itertools import product
 
 import pytest
 import torch
 
-from papo.objective import Denominators, Objective
-from papo.objective.aggregation import AGGREGATIONS, token_weights
-from papo.objective.surrogate import clipped_surrogate
+from papo.objective import (
+    DoubleEntropy,
+    EntropyHinge,
+    Objective,
+    PerceptionKL,
+    ReferenceKL,
+    RobustnessKL,
+    Surrogate,
+)
 from papo.types import Scores
 
-FULL = Objective(
-    clip_low=0.2,
-    clip_high=0.3,
-    kl_coef=0.04,
-    perception_coef=0.3,
-    entropy_coef=0.05,
-    corrupted_entropy_coef=0.07,
-    corrupted_gradient=True,
-    kl_cap=10.0,
-    loss_aggregation="seq-mean-token-mean",
+from . import slow
+from .cases import (
+    AGGREGATIONS,
+    EVERYTHING,
+    HORIZON,
+    LENGTHS,
+    OFF,
+    VARIANTS,
+    counts,
+    gradients,
+    make_evidence,
+    over_tensors,
+    run,
+    take,
+    with_leaves,
 )
-COEFFICIENTS = ("kl_coef", "perception_coef", "entropy_coef", "corrupted_entropy_coef")
-BASE = dataclasses.replace(FULL, **dict.fromkeys(COEFFICIENTS, 0.0))
-LENGTHS = (5, 1, 4, 7, 2, 7)
+
+variants = pytest.mark.parametrize("objective", VARIANTS.values(), ids=VARIANTS)
+aggregations = pytest.mark.parametrize("aggregation", AGGREGATIONS)
 
 
-@dataclasses.dataclass
-class Case:
-    """Inputs of one update, B = 6, T = 7; float64 leaves where the loss carries gradient."""
-
-    logprobs: torch.Tensor
-    entropy: torch.Tensor
-    corrupted_logprobs: torch.Tensor
-    corrupted_entropy: torch.Tensor
-    old: torch.Tensor
-    ref: torch.Tensor
-    advantages: torch.Tensor
-    mask: torch.Tensor
-
-    @property
-    def leaves(self):
-        return (self.logprobs, self.entropy, self.corrupted_logprobs, self.corrupted_entropy)
-
-    def rows(self, rows, width=None):
-        """The given rows, cut to `width` columns; gradient still flows into the leaves of the whole."""
-        tensors = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return Case(*(tensor[rows][:, :width] if tensor.ndim == 2 else tensor[rows] for tensor in tensors))
-
-    def loss(self, objective, denominators=None, **overrides):
-        inputs = {
-            "ref_logprobs": self.ref,
-            "corrupted": Scores(self.corrupted_logprobs, self.corrupted_entropy),
-        } | overrides
-        denominators = denominators or Denominators.of(self.mask)
-        current = Scores(self.logprobs, self.entropy)
-        return objective(current, self.old, self.advantages, self.mask, denominators, **inputs)
+def numbers(metrics):
+    return {name: value.item() for name, value in metrics.items()}
 
 
-@pytest.fixture
-def case() -> Case:
-    generator = torch.Generator().manual_seed(0)
-    shape = (len(LENGTHS), max(LENGTHS))
-
-    def normal(scale):
-        return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
-
-    def uniform(scale):
-        return scale * torch.rand(shape, generator=generator, dtype=torch.float64)
-
-    logprobs = -uniform(3.0) - 0.1
-    case = Case(
-        logprobs=logprobs,
-        entropy=uniform(2.0),
-        corrupted_logprobs=logprobs + normal(1.5),
-        corrupted_entropy=uniform(3.0),
-        old=logprobs + normal(0.3),
-        ref=logprobs + normal(0.5),
-        advantages=torch.tensor([1.2, -0.7, 0.0, -1.5, 0.4, 0.6], dtype=torch.float64),
-        mask=torch.arange(shape[1]) < torch.tensor(LENGTHS)[:, None],
-    )
-    case.corrupted_logprobs[0, 0] = case.logprobs[0, 0] - 14  # beyond the cap
-    for leaf in case.leaves:
-        leaf.requires_grad_()
-    return case
+# ------------------------------------------------------------------------------------------------------- second opinion
 
 
-def slow_loss(case: Case, objective: Objective) -> float:
-    """surrogate + beta KL_ref - gamma KL_prcp + eta_1 H + eta_2 H_mask; 1/B 1/|o_i| or 1/sum |o_i|, token by token."""
-
-    def estimate(logp, logq):
-        ratio = math.exp(logq - logp)
-        return min(ratio - math.log(ratio) - 1, objective.kl_cap)
-
-    lengths = [int(row.sum()) for row in case.mask]
-    total = 0.0
-    for i, length in enumerate(lengths):
-        for t in range(length):
-            logp, advantage = case.logprobs[i, t].item(), case.advantages[i].item()
-            ratio = math.exp(logp - case.old[i, t].item())
-            bounded = min(max(ratio, 1 - objective.clip_low), 1 + objective.clip_high)
-            token = -min(ratio * advantage, bounded * advantage)
-            token += objective.kl_coef * estimate(logp, case.ref[i, t].item())
-            token -= objective.perception_coef * estimate(logp, case.corrupted_logprobs[i, t].item())
-            token += objective.entropy_coef * case.entropy[i, t].item()
-            token += objective.corrupted_entropy_coef * case.corrupted_entropy[i, t].item()
-            if objective.loss_aggregation == "seq-mean-token-mean":
-                total += token / length / len(lengths)
-            else:
-                total += token / sum(lengths)
-    return total
+@variants
+@aggregations
+def test_loss_and_metrics_against_the_slow_ones(objective, aggregation):
+    objective, evidence = replace(objective, loss_aggregation=aggregation), make_evidence(padding=float("nan"))
+    loss, metrics = run(objective, evidence)
+    expected = slow.objective(objective, evidence, HORIZON)
+    assert numbers(metrics) == pytest.approx(expected, abs=1e-12)
+    assert loss.item() == metrics["loss/total"].item()
 
 
-def variants():
-    """Every on/off pattern of the four coefficients with both aggregations."""
-    for aggregation, kept in itertools.product(AGGREGATIONS, itertools.product((0, 1), repeat=4)):
-        values = {name: getattr(FULL, name) * on for name, on in zip(COEFFICIENTS, kept, strict=True)}
-        yield pytest.param(
-            dataclasses.replace(FULL, loss_aggregation=aggregation, **values),
-            id=f"{aggregation}-{''.join(map(str, kept))}",
+@aggregations
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "full"])
+@pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
+def test_perception_against_the_slow_one_in_every_combination(aggregation, estimator, direction):
+    evidence = make_evidence(2)
+    for cap, share, responses, constant in product(
+        (None, 0.6), (1.0, 0.4), ("all", "correct", "weighted"), (True, False)
+    ):
+        term = PerceptionKL(
+            0.4,
+            estimator,
+            direction,
+            corrupted_gradient=not constant,
+            cap=cap,
+            token_share=share,
+            responses=responses,
+        )
+        objective = replace(OFF, perception=term, loss_aggregation=aggregation)
+        expected = slow.objective(objective, evidence, HORIZON, scale=0.7)
+        got = numbers(run(objective, evidence, perception_scale=0.7)[1])
+        assert got == pytest.approx(expected, abs=1e-12), (cap, share, responses, constant)
+
+
+def test_the_update_reaches_every_bound():
+    """Otherwise the tests around this one would not see them."""
+    metrics = numbers(run(EVERYTHING, make_evidence())[1])
+    assert min(metrics[f"policy/clip_frac_{name}"] for name in ("low", "high", "dual")) > 0.03
+    for scores, term in (("reference", EVERYTHING.reference), ("noised", EVERYTHING.robustness)):
+        uncapped = replace(term, cap=None)
+        evidence = make_evidence()
+        values = uncapped.values(evidence.current.logprobs, getattr(evidence, scores).logprobs)
+        assert 0 < (values > term.cap)[evidence.response_mask].double().mean() < 1
+
+
+@variants
+def test_gradient_is_the_derivative(objective):
+    """Of everything that a policy in training may have made; the constant branches of the variants are left out."""
+    evidence, leaves = with_leaves(make_evidence(3, lengths=(3, 0, 1, 4)))
+    names = list(leaves)
+    if not objective.perception.corrupted_gradient:
+        names.remove("corrupted.logprobs")
+
+    def loss(*tensors):
+        given = leaves | dict(zip(names, tensors, strict=True))
+        return run(objective, over_tensors(evidence, lambda name, x: given.get(name, x)))[0]
+
+    torch.autograd.gradcheck(loss, [leaves[name] for name in names])
+
+
+@aggregations
+def test_gradient_of_everything_in_every_aggregation(aggregation):
+    test_gradient_is_the_derivative(replace(EVERYTHING, loss_aggregation=aggregation))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_precision_is_that_of_the_scores(dtype):
+    """Rewards of another precision do not change it, and nothing in between rounds to float32."""
+    evidence = over_tensors(make_evidence(), lambda _, x: x.to(dtype) if x.is_floating_point() else x)
+    evidence = replace(evidence, advantages=evidence.advantages.to(dtype))
+    loss, metrics = run(EVERYTHING, evidence)
+    assert loss.dtype == dtype
+    assert {value.dtype for value in metrics.values()} == {dtype}
+
+
+# -------------------------------------------------------------------------------------------------------- micro-batches
+
+
+def splits():
+    yield "one row at a time", [[row] for row in range(len(LENGTHS))]
+    yield "halves", [[0, 1, 2, 3], [4, 5, 6, 7]]
+    yield "groups backwards", [[4, 5, 6, 7], [0, 1, 2, 3]]
+    yield "an odd piece without a token", [[3], [6, 0, 5], [7, 4, 2, 1]]
+    yield "the whole in another order", [[5, 2, 7, 3, 0, 6, 1, 4]]
+
+
+SPLITS = dict(splits())
+
+
+def check_split(objective, split):
+    """Loss, metrics and gradient, in any order, each piece cut to its own longest response."""
+    expected, expected_metrics, expected_gradient = gradients(objective, make_evidence())
+    whole, leaves = with_leaves(make_evidence())
+    denominators = counts(objective, whole)
+    total, metrics = 0.0, dict.fromkeys(expected_metrics, 0.0)
+    for rows in split:
+        loss, parts = objective(take(whole, rows), denominators)
+        loss.backward()
+        total += loss.item()
+        assert parts.keys() == metrics.keys()
+        for name, value in parts.items():
+            metrics[name] += value.item()
+    assert total == pytest.approx(expected.item(), abs=1e-12)
+    assert metrics == pytest.approx(numbers(expected_metrics), abs=1e-12)
+    for name, leaf in leaves.items():
+        got = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        torch.testing.assert_close(got, expected_gradient[name], rtol=0, atol=1e-12, msg=name)
+
+
+@variants
+@aggregations
+def test_micro_batches_add_up_to_the_batch(objective, aggregation):
+    check_split(replace(objective, loss_aggregation=aggregation), SPLITS["an odd piece without a token"])
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
+@aggregations
+def test_any_split_adds_up_to_the_batch(split, aggregation):
+    check_split(replace(EVERYTHING, loss_aggregation=aggregation), split)
+
+
+@aggregations
+def test_a_filtered_response_is_as_good_as_absent(aggregation):
+    """Row 3 has no token: without it the update is the same."""
+    objective, evidence = replace(EVERYTHING, loss_aggregation=aggregation), make_evidence()
+    rest = take(evidence, [row for row in range(len(LENGTHS)) if row != 3])
+    assert numbers(run(objective, rest)[1]) == pytest.approx(numbers(run(objective, evidence)[1]), abs=1e-15)
+
+
+# -------------------------------------------------------------------------------------------------------------- padding
+
+
+@variants
+@pytest.mark.parametrize("junk", [float("nan"), float("inf"), -1e30])
+def test_padding_cannot_move_any_term(objective, junk):
+    """Junk in the padding and two columns of it behind: the same numbers, and no gradient into it."""
+    _, expected, expected_gradient = gradients(objective, make_evidence())
+
+    def widen(_, x):
+        return torch.cat(
+            [x, torch.full((len(x), 2), junk).to(x) if x.is_floating_point() else torch.zeros_like(x[:, :2])], 1
         )
 
-
-@pytest.mark.parametrize("objective", list(variants()))
-def test_whole_loss_against_the_slow_one(case, objective):
-    loss, metrics = case.loss(objective)
-    # The weights are float32: they agree to 1e-7 relative, whatever the precision of the values.
-    assert loss.item() == pytest.approx(slow_loss(case, objective), abs=1e-6)
-    parts = sum(value for name, value in metrics.items() if name.startswith("loss/") and name != "loss/total")
-    assert metrics["loss/total"].item() == pytest.approx(parts.item(), abs=1e-12)
-    assert metrics["loss/total"].item() == loss.item()
+    padded = over_tensors(make_evidence(padding=junk), widen)
+    _, metrics, gradient = gradients(objective, padded)
+    assert numbers(metrics) == pytest.approx(numbers(expected), abs=1e-14)
+    mask = padded.response_mask
+    for name, want in expected_gradient.items():
+        torch.testing.assert_close(gradient[name][mask], want[mask[:, :-2]], rtol=0, atol=1e-14, msg=name)
+        assert torch.equal(gradient[name][~mask], torch.zeros(int((~mask).sum()), dtype=torch.float64)), name
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-@pytest.mark.parametrize("corrupted_gradient", [True, False])
-def test_gradient_against_finite_differences_of_the_slow_one(case, aggregation, corrupted_gradient):
-    objective = dataclasses.replace(FULL, loss_aggregation=aggregation, corrupted_gradient=corrupted_gradient)
-    case.loss(objective)[0].backward()
-    step = 1e-6
-    for name in ("logprobs", "entropy", "corrupted_logprobs", "corrupted_entropy"):
-        leaf = getattr(case, name)
-        for i, t in itertools.product(range(len(LENGTHS)), range(max(LENGTHS))):
-            sides = []
-            for sign in (1, -1):
-                with torch.no_grad():
-                    leaf[i, t] += sign * step
-                    sides.append(slow_loss(case, objective))
-                    leaf[i, t] -= sign * step
-            slope = (sides[0] - sides[1]) / (2 * step)
-            if name == "corrupted_logprobs" and not corrupted_gradient:
-                slope = 0.0
-            got = 0.0 if leaf.grad is None else leaf.grad[i, t].item()
-            assert got == pytest.approx(slope, abs=1e-6), (name, i, t)
+# ------------------------------------------------------------------------------------------------------ terms taken out
+
+TERMS = {  # part of the loss: the objective without it, and the branch that only it looked at
+    "kl": ({"reference": replace(EVERYTHING.reference, coef=0.0)}, "reference"),
+    "perception": ({"perception": replace(EVERYTHING.perception, coef=0.0)}, "rollout_corrupted"),
+    "entropy": ({"entropy": replace(EVERYTHING.entropy, coef=0.0)}, None),
+    "corrupted_entropy": ({"entropy": replace(EVERYTHING.entropy, corrupted_coef=0.0)}, None),
+    "entropy_hinge": ({"entropy_hinge": replace(EVERYTHING.entropy_hinge, coef=0.0)}, None),
+    "robustness": ({"robustness": replace(EVERYTHING.robustness, coef=0.0)}, "noised"),
+}
+LOSSES = {f"loss/{name}" for name in ("policy", *TERMS)}
+terms = pytest.mark.parametrize("name", TERMS)
 
 
-@pytest.mark.parametrize(
-    "kept", [(), ("kl_coef",), ("perception_coef",), ("entropy_coef",), ("corrupted_entropy_coef",), COEFFICIENTS]
-)
-def test_gradcheck_of_each_term(case, kept):
-    objective = dataclasses.replace(BASE, **{name: getattr(FULL, name) for name in kept})
-
-    def loss(*leaves):
-        return dataclasses.replace(
-            case,
-            logprobs=leaves[0],
-            entropy=leaves[1],
-            corrupted_logprobs=leaves[2],
-            corrupted_entropy=leaves[3],
-        ).loss(objective)[0]
-
-    torch.autograd.gradcheck(loss, case.leaves)
+def only(name):
+    """Nothing but the surrogate and one term."""
+    others = {field: value for other in TERMS if other != name for field, value in TERMS[other][0].items()}
+    if name in ("entropy", "corrupted_entropy"):
+        others["entropy"] = replace(EVERYTHING.entropy, **{"corrupted_coef" if name == "entropy" else "coef": 0.0})
+    else:
+        others["entropy"] = DoubleEntropy()
+    return replace(EVERYTHING, surrogate=replace(EVERYTHING.surrogate, visual_token_share=None), **others)
 
 
-# ------------------------------------------------------------------------------------------------------ properties
+NOTHING = replace(only("entropy"), entropy=replace(EVERYTHING.entropy, coef=0.0, corrupted_coef=0.0))
 
 
-def test_coefficients_of_zero_are_the_surrogate_bit_for_bit(case):
+@terms
+def test_a_coefficient_of_zero_removes_its_term_bit_for_bit(name):
+    """The other parts stay what they are to the last bit, and so does their sum."""
+    settings, branch = TERMS[name]
+    objective = replace(EVERYTHING, **settings)
+    _, expected = run(EVERYTHING, make_evidence())
+    loss, metrics = run(objective, replace(make_evidence(), **({branch: None} if branch else {})))
+    assert {key for key in metrics if key.startswith("loss/")} == LOSSES - {f"loss/{name}"} | {"loss/total"}
+    for key in metrics.keys() - {"loss/total"}:
+        assert torch.equal(metrics[key], expected[key]), key
+    assert torch.equal(loss, sum(expected[key] for key in expected if key in LOSSES - {f"loss/{name}"}))
+
+
+@terms
+def test_one_coefficient_adds_one_part(name):
+    """To the surrogate, whose bits it does not change; its own are those it has among all the others."""
+    _, metrics = run(only(name), make_evidence())
+    assert {key for key in metrics if key.startswith("loss/")} == {"loss/policy", f"loss/{name}", "loss/total"}
+    assert torch.equal(metrics["loss/policy"], run(NOTHING, make_evidence())[1]["loss/policy"])
+    assert torch.equal(metrics[f"loss/{name}"], run(EVERYTHING, make_evidence())[1][f"loss/{name}"])
+
+
+def test_without_any_term_the_loss_is_the_surrogate_bit_for_bit():
     """And nothing else has to be computed for it."""
-    loss, metrics = case.loss(BASE, ref_logprobs=None, corrupted=None)
-    weights = token_weights(case.mask, BASE.loss_aggregation, Denominators.of(case.mask))
-    surrogate, _ = clipped_surrogate(case.logprobs, case.old, case.advantages, weights, clip_low=0.2, clip_high=0.3)
+    evidence, leaves = with_leaves(make_evidence())
+    alone = replace(evidence, reference=None, corrupted=None, rollout_corrupted=None, noised=None)
+    loss, metrics = run(NOTHING, alone)
+    mask = evidence.response_mask
+    lengths = mask.sum(-1, keepdim=True).clamp(min=1)
+    surrogate, _ = NOTHING.surrogate(
+        evidence.current.logprobs, evidence.old_logprobs, evidence.advantages, mask, mask.double() / lengths / 7
+    )
     assert torch.equal(loss, surrogate)
-    (got,) = torch.autograd.grad(loss, case.logprobs)
-    (expected,) = torch.autograd.grad(surrogate, case.logprobs)
-    assert torch.equal(got, expected)
-    assert not any((BASE.needs_reference, BASE.needs_corrupted, BASE.needs_corrupted_gradient))
-    assert set(metrics) == {
+    (got,) = torch.autograd.grad(loss, leaves["current.logprobs"])
+    (want,) = torch.autograd.grad(surrogate, leaves["current.logprobs"])
+    assert torch.equal(got, want)
+    assert metrics.keys() == {
         "policy/ratio_mean",
         "policy/clip_frac_low",
         "policy/clip_frac_high",
+        "policy/clip_frac_dual",
         "policy/entropy",
         "loss/policy",
         "loss/total",
     }
 
 
-@pytest.mark.parametrize("name", COEFFICIENTS)
-def test_each_coefficient_switches_its_own_part(case, name):
-    objective = dataclasses.replace(BASE, **{name: getattr(FULL, name)})
-    _, metrics = case.loss(objective)
-    part = {
-        "kl_coef": "loss/kl",
-        "perception_coef": "loss/perception",
-        "entropy_coef": "loss/entropy",
-        "corrupted_entropy_coef": "loss/corrupted_entropy",
-    }[name]
-    assert {key for key in metrics if key.startswith("loss/")} == {"loss/policy", "loss/total", part}
+NEEDS = ("reference", "corrupted", "corrupted_gradient", "rollout_corrupted", "states", "noised")
 
 
 @pytest.mark.parametrize(
-    ("settings", "reference", "corrupted", "corrupted_gradient"),
+    ("settings", "needed"),
     [
-        ({"kl_coef": 0.1}, True, False, False),
-        ({"entropy_coef": 0.1}, False, False, False),
-        ({"perception_coef": 0.1, "corrupted_gradient": True}, False, True, True),
-        ({"perception_coef": 0.1, "corrupted_gradient": False}, False, True, False),
-        ({"corrupted_entropy_coef": 0.1, "corrupted_gradient": False}, False, True, True),
-        ({"corrupted_gradient": True}, False, False, False),
+        ({}, ""),
+        ({"reference": ReferenceKL(0.0, "full")}, ""),
+        ({"perception": PerceptionKL(0.0)}, ""),
+        ({"perception": PerceptionKL(0.0, "full")}, ""),
+        ({"perception": PerceptionKL(0.0, recompute="rollout")}, ""),
+        ({"entropy": DoubleEntropy(0.0, 0.0)}, ""),
+        ({"entropy_hinge": EntropyHinge(0.0)}, ""),
+        ({"robustness": RobustnessKL(0.0, "full")}, ""),
+        ({"reference": ReferenceKL(0.1)}, "reference"),
+        ({"reference": ReferenceKL(0.1, place="reward")}, "reference"),
+        ({"reference": ReferenceKL(0.1, "full")}, "reference states"),
+        ({"perception": PerceptionKL(0.1)}, "corrupted corrupted_gradient"),
+        ({"perception": PerceptionKL(0.1, "full")}, "corrupted corrupted_gradient states"),
+        ({"perception": PerceptionKL(0.1, corrupted_gradient=False)}, "corrupted"),
+        ({"perception": PerceptionKL(0.1, recompute="rollout")}, "rollout_corrupted"),
+        ({"perception": PerceptionKL(0.1, recompute="rollout", corrupted_gradient=False)}, "rollout_corrupted"),
+        ({"entropy": DoubleEntropy(0.1, 0.0)}, ""),
+        ({"entropy": DoubleEntropy(0.0, 0.1)}, "corrupted corrupted_gradient"),
+        ({"entropy_hinge": EntropyHinge(0.1)}, "corrupted corrupted_gradient"),
+        ({"surrogate": Surrogate(visual_token_share=0.4)}, "corrupted"),
+        (
+            {"surrogate": Surrogate(visual_token_share=0.4), "perception": PerceptionKL(0.0, "full")},
+            "corrupted states",
+        ),
+        ({"robustness": RobustnessKL(0.1)}, "noised"),
+        ({"robustness": RobustnessKL(0.1, "full")}, "states noised"),
+        (
+            {"perception": PerceptionKL(0.1, recompute="rollout"), "entropy": DoubleEntropy(0.0, 0.1)},
+            "corrupted corrupted_gradient rollout_corrupted",
+        ),
     ],
 )
-def test_what_is_needed(settings, reference, corrupted, corrupted_gradient):
-    objective = dataclasses.replace(BASE, **settings)
-    assert objective.needs_reference is reference
-    assert objective.needs_corrupted is corrupted
-    assert objective.needs_corrupted_gradient is corrupted_gradient
+def test_what_a_step_must_compute(settings, needed):
+    objective = replace(OFF, **settings)
+    assert " ".join(name for name in NEEDS if getattr(objective, f"needs_{name}")) == needed
 
 
-def test_metrics_are_what_their_names_say(case):
-    _, metrics = case.loss(FULL)
-    weights = token_weights(case.mask, FULL.loss_aggregation, Denominators.of(case.mask)).double()
-    assert metrics["policy/entropy"].item() == pytest.approx((weights * case.entropy).sum().item())
-    assert metrics["policy/corrupted_entropy"].item() == pytest.approx((weights * case.corrupted_entropy).sum().item())
-    for metric, part, sign, coefficient in [
-        ("policy/entropy", "loss/entropy", 1, FULL.entropy_coef),
-        ("policy/corrupted_entropy", "loss/corrupted_entropy", 1, FULL.corrupted_entropy_coef),
-        ("policy/ref_kl", "loss/kl", 1, FULL.kl_coef),
-        ("perception/kl", "loss/perception", -1, FULL.perception_coef),
-    ]:
-        assert metrics[metric].item() > 0
-        assert metrics[part].item() == pytest.approx(sign * coefficient * metrics[metric].item())
-    assert not any(value.requires_grad for value in metrics.values())
+@variants
+def test_what_is_not_needed_is_not_looked_at(objective):
+    """And what is needed suffices."""
+    evidence = make_evidence()
+    unneeded = {
+        name: None
+        for name in ("reference", "corrupted", "rollout_corrupted", "noised")
+        if not getattr(objective, f"needs_{name}")
+    }
+    full = run(objective, evidence)[0]
+    assert torch.equal(run(objective, replace(evidence, **unneeded))[0], full)
 
 
-def test_clip_metrics_are_there(case):
-    """Values are tested with the surrogate; here that each keeps its own name."""
-    weights = token_weights(case.mask, FULL.loss_aggregation, Denominators.of(case.mask))
-    _, expected = clipped_surrogate(case.logprobs, case.old, case.advantages, weights, clip_low=0.2, clip_high=0.3)
-    _, metrics = case.loss(FULL)
-    assert len({value.item() for value in expected.values()}) == 3
-    for name, value in expected.items():
-        assert torch.equal(metrics[f"policy/{name}"], value)
+@pytest.mark.parametrize(
+    "objective",
+    [
+        replace(OFF, entropy=DoubleEntropy(0.0, 0.1)),
+        replace(OFF, entropy_hinge=EntropyHinge(0.1)),
+        replace(OFF, perception=PerceptionKL(0.1)),
+        replace(OFF, surrogate=Surrogate(visual_token_share=0.4)),
+    ],
+)
+def test_a_term_never_drops_out_for_want_of_scores(objective):
+    with pytest.raises(AssertionError, match="drop out"):
+        run(objective, replace(make_evidence(), corrupted=None))
+
+
+# ---------------------------------------------------------------------------------------------------- what carries what
 
 
 @pytest.mark.parametrize("corrupted_gradient", [True, False])
-def test_corrupted_branch_gets_gradient_exactly_when_configured(case, corrupted_gradient):
-    case.loss(dataclasses.replace(FULL, corrupted_gradient=corrupted_gradient))[0].backward()
-    assert (case.corrupted_logprobs.grad is not None) == corrupted_gradient
-    assert case.corrupted_entropy.grad is not None  # eta_2 always trains it
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
+def test_perception_reaches_the_corrupted_branch_exactly_when_configured(corrupted_gradient, estimator, direction):
+    term = PerceptionKL(0.1, estimator, direction, corrupted_gradient=corrupted_gradient, cap=None)
+    objective = replace(OFF, perception=term)
+    assert objective.needs_corrupted_gradient == corrupted_gradient
+    evidence, leaves = with_leaves(make_evidence())
+    run(objective, evidence)[0].backward()
+    inside = evidence.response_mask.clone()
+    inside[0, 0] = False  # its log-ratio is beyond the limit
+    assert (leaves["corrupted.logprobs"].grad is not None) == corrupted_gradient
+    if corrupted_gradient:
+        assert (leaves["corrupted.logprobs"].grad[inside] != 0).all()
+    assert leaves["current.logprobs"].grad[inside].count_nonzero() == inside.sum()
 
 
-def test_constants_get_no_gradient(case):
-    for constant in (case.old, case.ref, case.advantages):
+def test_the_choice_of_visual_tokens_is_not_trained():
+    """The corrupted branch decides where the policy gradient goes and gets none itself."""
+    for estimator in ("k3", "full"):
+        objective = replace(OFF, surrogate=Surrogate(visual_token_share=0.4), perception=PerceptionKL(0.0, estimator))
+        evidence, leaves = with_leaves(make_evidence())
+        run(objective, evidence)[0].backward()
+        assert [name for name, leaf in leaves.items() if leaf.grad is not None] == ["current.logprobs"]
+
+
+def test_visual_tokens_are_those_that_the_perception_term_calls_so():
+    """By its estimator: here the full KL says the last token, the sampled one the first."""
+    evidence = make_evidence(lengths=(3, 3))
+    logprobs, full = evidence.current.logprobs, torch.tensor([[0.0, 1.0, 2.0]] * 2, dtype=torch.float64)
+    corrupted = Scores(logprobs - torch.tensor([2.0, 1.0, 0.0]), torch.zeros_like(logprobs), full_kl=full)
+    evidence = replace(evidence, old_logprobs=logprobs, corrupted=corrupted)
+    for estimator, place in (("full", 2), ("k3", 0)):
+        objective = replace(OFF, surrogate=Surrogate(visual_token_share=0.1), perception=PerceptionKL(0.0, estimator))
+        _, _, gradient = gradients(objective, evidence)
+        assert gradient["current.logprobs"].nonzero().tolist() == [[0, place], [1, place]]
+
+
+def test_constants_get_no_gradient():
+    evidence, leaves = with_leaves(make_evidence())
+    denominators = counts(EVERYTHING, evidence)
+    for constant in (evidence.old_logprobs, evidence.reference.logprobs, evidence.advantages):
         constant.requires_grad_()
-    case.loss(FULL)[0].backward()
-    assert case.old.grad is None
-    assert case.ref.grad is None
-    assert case.advantages.grad is None
+    EVERYTHING(evidence, denominators)[0].backward()
+    assert evidence.old_logprobs.grad is None
+    assert evidence.reference.logprobs.grad is None
+    assert evidence.advantages.grad is None
+    assert leaves["current.logprobs"].grad is not None
 
 
-def test_identical_corrupted_scores_give_exactly_zero_perception(case):
-    _, metrics = case.loss(FULL, corrupted=Scores(case.logprobs.detach().clone(), case.entropy))
+def test_metrics_carry_no_gradient():
+    evidence, _ = with_leaves(make_evidence())
+    loss, metrics = run(EVERYTHING, evidence)
+    assert loss.requires_grad
+    assert not any(value.requires_grad for value in metrics.values())
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+@pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
+def test_identical_branches_have_no_perception_kl(estimator, direction):
+    objective = replace(OFF, perception=PerceptionKL(0.1, estimator, direction))
+    evidence = make_evidence()
+    evidence = replace(evidence, corrupted=Scores(evidence.current.logprobs.clone(), evidence.current.entropy))
+    _, metrics = run(objective, evidence)
     assert metrics["perception/kl"].item() == 0.0
     assert metrics["loss/perception"].item() == 0.0
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-@pytest.mark.parametrize("split", [[[0, 1, 2], [3, 4, 5]], [[5, 3], [1, 4], [0, 2]], [[1], [4], [2], [0], [5], [3]]])
-def test_micro_batches_add_up_to_the_batch(case, aggregation, split):
-    """Loss, every summed metric and gradient, in any order, each piece cut to its own longest response."""
-    objective = dataclasses.replace(FULL, loss_aggregation=aggregation)
-    whole, whole_metrics = case.loss(objective)
-    expected = torch.autograd.grad(whole, case.leaves)
-
-    denominators = Denominators.of(case.mask)
-    total, metrics, gradients = 0.0, dict.fromkeys(whole_metrics, 0.0), [torch.zeros_like(leaf) for leaf in case.leaves]
-    for rows in split:
-        micro = case.rows(rows, width=max(LENGTHS[row] for row in rows))
-        loss, parts = micro.loss(objective, denominators)
-        total += loss.item()
-        for name, value in parts.items():
-            metrics[name] += value.item()
-        for sum_, gradient in zip(gradients, torch.autograd.grad(loss, case.leaves), strict=True):
-            sum_ += gradient
-    assert total == pytest.approx(whole.item(), abs=1e-6)
-    assert metrics == pytest.approx({name: value.item() for name, value in whole_metrics.items()}, abs=1e-6)
-    for got, want in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+def test_perception_scale_multiplies_gamma_and_nothing_else():
+    _, whole = run(EVERYTHING, make_evidence())
+    _, damped = run(EVERYTHING, make_evidence(), perception_scale=0.25)
+    changed = {name for name in whole if not torch.equal(whole[name], damped[name])}
+    assert changed == {"loss/perception", "loss/total"}
+    assert damped["loss/perception"].item() == pytest.approx(0.25 * whole["loss/perception"].item(), abs=1e-15)
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-@pytest.mark.parametrize("junk", [float("nan"), float("inf"), 1e30])
-def test_padding_cannot_move_any_term(case, aggregation, junk):
-    """Three columns of junk behind the mask, and junk in the padding that is there: the same bits, no NaN gradient."""
-    objective = dataclasses.replace(FULL, loss_aggregation=aggregation)
-    loss, metrics = case.loss(objective)
-    expected = torch.autograd.grad(loss, case.leaves)
-
-    B, T = case.mask.shape
-    names = ("logprobs", "entropy", "corrupted_logprobs", "corrupted_entropy", "old", "ref")
-    padded = {}
-    for name in names:
-        tensor = getattr(case, name).detach().masked_fill(~case.mask, junk)
-        padded[name] = torch.cat([tensor, torch.full((B, 3), junk, dtype=torch.float64)], dim=1).requires_grad_()
-    mask = torch.cat([case.mask, torch.zeros(B, 3, dtype=torch.bool)], dim=1)
-    other = Case(**padded, advantages=case.advantages, mask=mask)
-    padded_loss, padded_metrics = other.loss(objective)
-    assert padded_loss.item() == pytest.approx(loss.item(), abs=1e-15)
-    for name, value in metrics.items():
-        assert padded_metrics[name].item() == pytest.approx(value.item(), abs=1e-15), name
-    for got, want in zip(torch.autograd.grad(padded_loss, other.leaves), expected, strict=True):
-        assert torch.equal(got[:, :T][case.mask], want[case.mask])
-        assert torch.equal(got.masked_fill(mask, 0.0), torch.zeros(B, T + 3, dtype=torch.float64))
+def test_the_corrupted_entropy_is_reported_from_the_current_parameters_where_there_are_both():
+    evidence = make_evidence()
+    for kept, given in (("corrupted", {}), ("rollout_corrupted", {"corrupted": None})):
+        objective = OFF if given else EVERYTHING
+        _, metrics = run(objective, replace(evidence, **given))
+        expected = slow.average(
+            getattr(evidence, kept).entropy.tolist(), evidence.response_mask.tolist(), "seq-mean-token-mean", HORIZON
+        )
+        assert metrics["policy/corrupted_entropy"].item() == pytest.approx(expected, abs=1e-12)
 
 
-# ------------------------------------------------------------------------------------------------------ validation
+# ---------------------------------------------------------------------------------------------- nothing to average over
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("kl_coef", -0.01),
-        ("perception_coef", -1.0),
-        ("entropy_coef", -0.1),
-        ("corrupted_entropy_coef", -0.1),
-        ("clip_low", 0.0),
-        ("clip_low", 1.0),
-        ("clip_low", -0.2),
-        ("clip_high", 0.0),
-        ("clip_high", -0.3),
-        ("kl_cap", 0.0),
-        ("kl_cap", -1.0),
-        ("loss_aggregation", "mean"),
-    ],
-)
-def test_an_impossible_setting_names_its_override(name, value):
-    override = name if name in COEFFICIENTS else f"algorithm.objective.{name}"
-    with pytest.raises(ValueError, match=rf"^{re.escape(override)} must .*{value}"):
-        dataclasses.replace(FULL, **{name: value})
+@aggregations
+def test_without_a_correct_response_the_perception_term_is_zero(aggregation):
+    objective = replace(OFF, perception=PerceptionKL(0.1, responses="correct"), loss_aggregation=aggregation)
+    evidence = make_evidence()
+    _, metrics, gradient = gradients(objective, replace(evidence, correct=torch.zeros_like(evidence.correct)))
+    assert metrics["perception/kl"].item() == 0.0
+    assert gradient["corrupted.logprobs"].count_nonzero() == 0
+    assert metrics["loss/total"].item() == metrics["loss/policy"].item() != 0.0
+
+
+@aggregations
+@pytest.mark.parametrize("rewards", [0.0, -0.5])
+def test_rewards_that_are_not_positive_weigh_nothing(aggregation, rewards):
+    objective = replace(OFF, perception=PerceptionKL(0.1, responses="weighted"), loss_aggregation=aggregation)
+    evidence = make_evidence()
+    _, metrics = run(objective, replace(evidence, rewards=torch.full_like(evidence.rewards, rewards)))
+    assert metrics["perception/kl"].item() == 0.0
+
+
+@variants
+@aggregations
+def test_an_update_without_a_token_is_zero(objective, aggregation):
+    evidence = make_evidence(padding=float("nan"))
+    evidence = replace(evidence, response_mask=torch.zeros_like(evidence.response_mask))
+    loss, metrics, gradient = gradients(replace(objective, loss_aggregation=aggregation), evidence)
+    assert loss.item() == 0.0
+    assert set(numbers(metrics).values()) == {0.0}
+    assert not any(value.count_nonzero() for value in gradient.values())
+
+
+# ----------------------------------------------------------------------------------------------------------- validation
+
+
+def test_an_unknown_aggregation_names_its_override():
+    key = re.escape("algorithm.objective.loss_aggregation must be one of seq-mean-token-mean, token-mean, ")
+    with pytest.raises(ValueError, match=rf"^{key}.*got 'mean'"):
+        replace(OFF, loss_aggregation="mean")
+
+
+def test_terms_that_are_not_named_are_off():
+    objective = Objective(Surrogate(), ReferenceKL(0.0), PerceptionKL(0.0), "token-mean")
+    assert (objective.entropy, objective.entropy_hinge, objective.robustness) == (
+        DoubleEntropy(0.0, 0.0),
+        EntropyHinge(0.0),
+        RobustnessKL(0.0),
+    )
+    assert not any(getattr(objective, f"needs_{name}") for name in NEEDS)
+    assert {field.name for field in fields(Objective)} == set(vars(objective))

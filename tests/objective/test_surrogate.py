@@ -1,23 +1,21 @@
-"""The clipped surrogate against two nested loops over tokens."""
+"""The clipped surrogate by hand, one token at a time; against the slow one it is in test_objective."""
 
 import math
 
 import pytest
 import torch
 
-from papo.objective.surrogate import clipped_surrogate
+from papo.objective import Surrogate
 
-LOW, HIGH = 0.2, 0.3
+ONES = torch.ones(1, 1, dtype=torch.float64)
 
 
-def one_token(ratio: float, advantage: float):
+def one_token(ratio, advantage, **settings):
     """Loss, its gradient with respect to log pi, and metrics of a single token."""
     logprobs = torch.tensor([[math.log(ratio) - 2.0]], dtype=torch.float64, requires_grad=True)
-    old = torch.full((1, 1), -2.0, dtype=torch.float64)
-    weights = torch.ones(1, 1, dtype=torch.float64)
-    loss, metrics = clipped_surrogate(
-        logprobs, old, torch.tensor([advantage], dtype=torch.float64), weights, clip_low=LOW, clip_high=HIGH
-    )
+    surrogate = Surrogate(**{"clip_low": 0.2, "clip_high": 0.3} | settings)
+    advantages = torch.tensor([advantage], dtype=torch.float64)
+    loss, metrics = surrogate(logprobs, torch.full((1, 1), -2.0).double(), advantages, ONES > 0, ONES)
     loss.backward()
     return loss.item(), logprobs.grad.item(), {name: value.item() for name, value in metrics.items()}
 
@@ -46,71 +44,116 @@ def test_one_token(ratio, advantage, objective, clipped):
     assert metrics["clip_frac_low"] == float(clipped == "low")
     assert metrics["clip_frac_high"] == float(clipped == "high")
     assert metrics["ratio_mean"] == pytest.approx(ratio)
+    assert "clip_frac_dual" not in metrics
 
 
-def test_against_a_loop_over_tokens():
-    generator = torch.Generator().manual_seed(0)
-    B, T = 7, 9
-    old = -3 * torch.rand(B, T, generator=generator, dtype=torch.float64)
-    new = (old + 0.4 * torch.randn(B, T, generator=generator, dtype=torch.float64)).requires_grad_()
-    advantages = torch.randn(B, generator=generator, dtype=torch.float64)
-    weights = torch.rand(B, T, generator=generator, dtype=torch.float64)
-    weights[2, 4:] = 0
-
-    total, low, high, ratio_mean = 0.0, 0.0, 0.0, 0.0
-    for i in range(B):
-        for t in range(T):
-            ratio, advantage, w = (
-                math.exp(new[i, t].item() - old[i, t].item()),
-                advantages[i].item(),
-                weights[i, t].item(),
-            )
-            bounded = min(max(ratio, 1 - LOW), 1 + HIGH)
-            total -= w * min(ratio * advantage, bounded * advantage)
-            ratio_mean += w * ratio
-            low += w if advantage < 0 and ratio < 1 - LOW else 0
-            high += w if advantage > 0 and ratio > 1 + HIGH else 0
-
-    loss, metrics = clipped_surrogate(new, old, advantages, weights, clip_low=LOW, clip_high=HIGH)
-    assert loss.item() == pytest.approx(total, abs=1e-12)
-    assert low > 0
-    assert high > 0
-    assert metrics["clip_frac_low"].item() == pytest.approx(low, abs=1e-6)
-    assert metrics["clip_frac_high"].item() == pytest.approx(high, abs=1e-6)
-    assert metrics["ratio_mean"].item() == pytest.approx(ratio_mean, abs=1e-12)
+@pytest.mark.parametrize(("ratio", "advantage"), [(1.5, 2.0), (50.0, 2.0), (50.0, -2.0)])
+def test_without_an_upper_bound_nothing_is_clipped_above(ratio, advantage):
+    loss, gradient, metrics = one_token(ratio, advantage, clip_high=None)
+    assert loss == pytest.approx(-ratio * advantage)
+    assert gradient == pytest.approx(-ratio * advantage)
+    assert metrics["clip_frac_high"] == 0.0
 
 
-def test_gradient_is_the_derivative():
-    generator = torch.Generator().manual_seed(1)
-    old = -torch.rand(3, 4, generator=generator, dtype=torch.float64)
-    # Ratios of 0.74, 0.9, 1.1 and 1.42: both sides of both bounds, none on an edge.
-    steps = torch.tensor([-0.3, -0.1, 0.1, 0.35], dtype=torch.float64)
-    new = (old + steps).requires_grad_()
-    advantages = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
-    weights = torch.rand(3, 4, generator=generator, dtype=torch.float64)
-    torch.autograd.gradcheck(
-        lambda x: clipped_surrogate(x, old, advantages, weights, clip_low=LOW, clip_high=HIGH)[0], new
-    )
+def test_without_an_upper_bound_the_lower_one_remains():
+    loss, gradient, metrics = one_token(0.75, -2.0, clip_high=None)
+    assert (loss, gradient, metrics["clip_frac_low"]) == (1.6, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "objective", "stopped"),
+    [
+        (2.9, -1.0, -2.9, False),
+        (3.1, -1.0, -3.0, True),  # the floor c * A
+        (100.0, -0.5, -1.5, True),
+        (3.1, 1.0, 1.3, False),  # a good token has the upper bound
+        (0.1, -1.0, -0.8, False),  # the lower bound is above the floor
+        (3.1, 0.0, 0.0, False),
+    ],
+)
+def test_dual_clip(ratio, advantage, objective, stopped):
+    loss, gradient, metrics = one_token(ratio, advantage, dual_clip=3.0)
+    assert loss == pytest.approx(-objective, abs=1e-12)
+    assert metrics["clip_frac_dual"] == float(stopped)
+    if stopped:
+        assert gradient == 0.0
+    elif objective < -1:
+        assert gradient == pytest.approx(-objective, abs=1e-12)
+
+
+def test_sequence_ratio_is_the_geometric_mean():
+    """Ratios 2 and 1/8 over two tokens: sqrt(1/4) = 1/2; each token has half of the gradient, padding none."""
+    logprobs = torch.tensor([[math.log(2), math.log(1 / 8), 7.0]], dtype=torch.float64, requires_grad=True)
+    mask = torch.tensor([[True, True, False]])
+    weights = torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64)
+    surrogate = Surrogate(clip_low=0.2, clip_high=0.3, ratio="sequence")
+    loss, metrics = surrogate(logprobs, torch.zeros(1, 3).double(), torch.tensor([3.0]).double(), mask, weights)
+    loss.backward()
+    assert loss.item() == pytest.approx(-1.5, abs=1e-12)
+    assert metrics["ratio_mean"].item() == pytest.approx(0.5, abs=1e-12)
+    assert logprobs.grad.tolist()[0] == pytest.approx([-0.75, -0.75, 0.0], abs=1e-12)
+
+
+def test_sequence_ratio_is_clipped_as_one():
+    """Ratios 4 and 1: the mean 2 is beyond the bound for both tokens, though one of them is not."""
+    logprobs = torch.tensor([[math.log(4), 0.0]], dtype=torch.float64, requires_grad=True)
+    surrogate = Surrogate(clip_low=0.2, clip_high=0.3, ratio="sequence")
+    weights = torch.full((1, 2), 0.5).double()
+    loss, metrics = surrogate(logprobs, torch.zeros(1, 2).double(), torch.ones(1).double(), weights > 0, weights)
+    loss.backward()
+    assert loss.item() == pytest.approx(-1.3, abs=1e-12)
+    assert metrics["clip_frac_high"].item() == 1.0
+    assert logprobs.grad.tolist() == [[0.0, 0.0]]
 
 
 def test_only_the_updated_policy_gets_gradient():
     tensors = [torch.full((2, 3), -1.0, requires_grad=True) for _ in range(2)]
     advantages = torch.tensor([1.0, -1.0], requires_grad=True)
-    loss, metrics = clipped_surrogate(*tensors, advantages, torch.ones(2, 3), clip_low=LOW, clip_high=HIGH)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    loss, metrics = Surrogate(dual_clip=2.0)(*tensors, advantages, mask, torch.ones(2, 3))
     loss.backward()
     assert tensors[0].grad is not None
     assert tensors[1].grad is None
     assert advantages.grad is None
-    assert not any(value.requires_grad for value in metrics.values())
+    assert not any(metrics[name].requires_grad for name in metrics if name.startswith("clip"))
 
 
 @pytest.mark.parametrize("gap", [25.0, 1000.0])
 def test_a_huge_ratio_stays_finite(gap):
     new = torch.tensor([[gap - 1, -gap - 1]], requires_grad=True)
-    loss, _ = clipped_surrogate(
-        new, torch.full((1, 2), -1.0), torch.tensor([-1.0]), torch.ones(1, 2), clip_low=LOW, clip_high=HIGH
-    )
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    loss, _ = Surrogate()(new, torch.full((1, 2), -1.0), torch.tensor([-1.0]), mask, torch.ones(1, 2))
     loss.backward()
     # exp(+20) for the first token, the lower bound for the second.
     assert loss.item() == pytest.approx(math.exp(20) + 0.8, rel=1e-6)
     assert torch.equal(new.grad, torch.zeros(1, 2))
+
+
+def test_defaults_are_those_of_grpo():
+    assert Surrogate() == Surrogate(0.2, 0.2, None, "token", None)
+
+
+KEY = "algorithm.objective.surrogate"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clip_low": 0.0}, f"{KEY}.clip_low must lie in (0, 1], got 0.0"),
+        ({"clip_low": 1.01}, f"{KEY}.clip_low must lie in (0, 1], got 1.01"),
+        ({"clip_high": 0.0}, f"{KEY}.clip_high must be positive, or null for no upper bound, got 0.0"),
+        ({"clip_high": -0.3}, f"{KEY}.clip_high must be positive, or null for no upper bound, got -0.3"),
+        ({"dual_clip": 1.0}, f"{KEY}.dual_clip must exceed 1, or be null for none, got 1.0"),
+        ({"ratio": "word"}, f"{KEY}.ratio must be one of token, sequence, got 'word'"),
+        ({"visual_token_share": 0.0}, f"{KEY}.visual_token_share must lie in (0, 1], or be null, got 0.0"),
+        ({"visual_token_share": 1.01}, f"{KEY}.visual_token_share must lie in (0, 1], or be null, got 1.01"),
+    ],
+)
+def test_an_impossible_setting_names_its_override(settings, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        Surrogate(**settings)
+    assert str(error.value) == message
+
+
+def test_the_outermost_settings_are_possible():
+    Surrogate(clip_low=1.0, clip_high=0.001, dual_clip=1.001, visual_token_share=1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from papo.types import Images, PatchLayout, PromptBatch, Responses, RewardResult, Rollouts
+from papo.types import Images, PatchLayout, PromptBatch, Responses, RewardResult, Rollouts, Scores
 
 # ------------------------------------------------------------------------------------------------------------- images
 
@@ -107,7 +107,7 @@ def rollouts(prompts: PromptBatch, make_responses) -> Rollouts:
         corrupted_images=Images(
             -prompts.images.pixel_values, prompts.images.grid, prompts.images.counts, prompts.images.layout
         ),
-        ref_logprobs=torch.arange(60.0).reshape(10, 6),
+        reference=Scores(torch.arange(60.0).reshape(10, 6), torch.zeros(10, 6)),
         features=tuple(torch.full((n, 2), float(n)) for n in range(5)),
         corrupted_features=tuple(torch.full((n, 2), -float(n)) for n in range(5)),
     )
@@ -127,7 +127,7 @@ def test_rollouts_select(rollouts):
     assert [reward.total for reward in selected.rewards] == rows
     assert selected.advantages.tolist() == rows
     assert torch.equal(selected.responses.response_ids, rollouts.responses.response_ids[rows])
-    assert torch.equal(selected.ref_logprobs, rollouts.ref_logprobs[rows])
+    assert torch.equal(selected.reference.logprobs, rollouts.reference.logprobs[rows])
     assert torch.equal(selected.corrupted_images.pixel_values, -selected.prompts.images.pixel_values)
     assert [len(tokens) for tokens in selected.features] == [4, 1, 0]
     assert [float(tokens.sum()) for tokens in selected.corrupted_features] == [-32.0, -2.0, 0.0]
@@ -136,15 +136,13 @@ def test_rollouts_select(rollouts):
 def test_rollouts_select_cuts_the_reference_like_the_responses(rollouts):
     selected = rollouts.select([4])  # two tokens at most
     assert selected.responses.response_ids.shape == (2, 2)
-    assert torch.equal(selected.ref_logprobs, rollouts.ref_logprobs[8:10, :2])
+    assert torch.equal(selected.reference.logprobs, rollouts.reference.logprobs[8:10, :2])
 
 
 def test_rollouts_select_leaves_what_is_absent(prompts, make_responses):
-    bare = Rollouts(
-        prompts, make_responses([1] * 5), ("",) * 5, (RewardResult(0.0, {}, None, True),) * 5, torch.zeros(5)
-    )
+    bare = Rollouts(prompts, make_responses([1] * 5), ("",) * 5, (RewardResult(0.0, {}, None, True),) * 5)
     selected = bare.select([2])
     assert selected.corrupted_images is None
-    assert selected.ref_logprobs is None
+    assert selected.reference is None
     assert selected.features is None
     assert selected.corrupted_features is None

@@ -139,7 +139,19 @@ def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, mo
     log = StepLog(tmp_path, every)
     for step in range(1, 8):
         metrics = {"reward/mean": 0.0, "time/step": 1.0}
-        module = SimpleNamespace(step=step, metrics=metrics, rollouts=None, log_dict=lambda *args, **kwargs: None)
+        module = SimpleNamespace(step=step, metrics=metrics, rollouts=object(), log_dict=lambda *args, **kwargs: None)
         log.on_train_batch_end(trainer, module, None, None, 0)
     assert shown == expected
     assert [json.loads(line)["step"] for line in (tmp_path / "rollouts.jsonl").open()] == list(range(1, 8))
+
+
+def test_a_step_without_a_group_alive_is_logged_without_responses(tmp_path):
+    logged, bar = [], {}
+    trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.append((step, metrics))))
+    module = SimpleNamespace(
+        step=3, metrics={"time/step": 1.0}, rollouts=None, log_dict=lambda values, **kwargs: bar.update(values)
+    )
+    StepLog(tmp_path, 1).on_train_batch_end(trainer, module, None, None, 0)
+    assert logged == [(3, {"time/step": 1.0})]
+    assert bar == {"s/step": 1.0}
+    assert not (tmp_path / "rollouts.jsonl").exists()

@@ -1,127 +1,37 @@
 """One training step from roll-out to update, on the tiny policy, inside a real Trainer."""
 
 import copy
-import dataclasses
-import warnings
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from lightning import Trainer
-from torch.utils.data import DataLoader
+from papo_steps import (
+    GRPO,
+    PAPO,
+    SAMPLING,
+    G,
+    close,
+    count_tower_passes,
+    fit,
+    having,
+    marks,
+    record_scores,
+    same,
+    weights,
+)
 
 from papo.corruption import RandomPatchMask
 from papo.errors import ConfigError, TrainingDiverged
-from papo.objective import Denominators, Objective, group_advantages
+from papo.objective import (
+    Evidence,
+    group_advantages,
+)
 from papo.policy.sampling import Sampling
 from papo.rewards.reward import Reward
 from papo.seeding import derive_seed
-from papo.training.papo import PapoModule, split_evenly
-from papo.types import PromptBatch, RewardResult, Rollouts
-
-G = 3
-PAPO = Objective(
-    clip_low=0.2,
-    clip_high=0.3,
-    kl_coef=0.1,
-    perception_coef=0.2,
-    entropy_coef=0.05,
-    corrupted_entropy_coef=0.03,
-    corrupted_gradient=True,
-    kl_cap=10.0,
-    loss_aggregation="seq-mean-token-mean",
-)
-GRPO = dataclasses.replace(PAPO, kl_coef=0.0, perception_coef=0.0, entropy_coef=0.0, corrupted_entropy_coef=0.0)
-SAMPLING = Sampling(max_new_tokens=7, temperature=0.8)
-
-
-def marks(item, text: str) -> RewardResult:
-    """A reward that a random policy earns more and less of."""
-    total = sum(map(ord, text)) % 5 / 4
-    return RewardResult(total, {"accuracy": total}, None, scorable=True)
-
-
-@pytest.fixture
-def make_module(make_policy, bias_logits, processor):
-    """A module around a fresh policy, whose responses are of 1 to 7 tokens."""
-
-    def make(objective=PAPO, *, train_vision=True, **settings) -> PapoModule:
-        policy = make_policy(train_vision=train_vision)
-        bias_logits(policy, {processor.tokenizer.eos_token_id: 5.0})
-        defaults = {
-            "policy": policy,
-            "processor": processor,
-            # Plain steps along the gradient: Adam would hide its scale. Far from the clipping, which would too.
-            "optimizer": partial(torch.optim.SGD, lr=1e-3),
-            "objective": objective,
-            "corruption": RandomPatchMask(0.6),
-            "reward": marks,
-            "sampling": SAMPLING,
-            "group_size": G,
-            "updates_per_rollout": 1,
-            "micro_batch_prompts": 5,
-            "max_skipped_updates": 5,
-            "schedule": "constant",
-            "warmup_steps": 0,
-            "total_steps": 10,
-            "grad_clip": 1e6,
-            "val_sampling": SAMPLING,
-            "val_samples": 1,
-            "seed": 3,
-        }
-        return PapoModule(**defaults | settings)
-
-    return make
-
-
-def fit(module: PapoModule, *batches: PromptBatch) -> PapoModule:
-    """Trains one step on each batch."""
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")  # advice about workers, validation, eval mode
-        trainer.fit(module, DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
-    return module
-
-
-def weights(module) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-
-
-def same(a, b) -> bool:
-    assert a.keys() == b.keys()
-    return all(torch.equal(a[name], b[name]) for name in a)
-
-
-def close(a, b, tolerance=1e-6) -> bool:
-    assert a.keys() == b.keys()
-    return all(float((a[name] - b[name]).abs().max()) <= tolerance for name in a)
-
-
-def count_tower_passes(policy) -> list[int]:
-    """Patches of each pass of the vision tower from here on."""
-    passes = []
-    policy.model.model.visual.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
-    return passes
-
-
-def record_scores(policy) -> list:
-    """What each later call of `score` returns."""
-    scores, original = [], policy.score
-
-    def score(*args, **kwargs):
-        scores.append(original(*args, **kwargs))
-        return scores[-1]
-
-    policy.score = score
-    return scores
-
+from papo.training.papo import split_evenly
+from papo.types import RewardResult, Rollouts, Scores
 
 # ------------------------------------------------------------------------------------------------------------ update
 
@@ -137,7 +47,7 @@ def update_by_hand(module, objective, prompts):
     rewards = tuple(marks(None, text) for text in texts)
     advantages = group_advantages(torch.tensor([reward.total for reward in rewards]), G)
     # In the module's order: sums in another one would differ in their last bit.
-    ((order, _),) = module.micro_batches(Rollouts(prompts, responses, tuple(texts), rewards, advantages))
+    ((order, _),) = module.micro_batches(Rollouts(prompts, responses, tuple(texts), rewards))
     rows = [n * G + g for n in order for g in range(G)]
     prompts, responses, advantages = prompts.select(order), responses.select(rows), advantages[rows]
 
@@ -146,13 +56,14 @@ def update_by_hand(module, objective, prompts):
 
     current = score(prompts.images)
     extra = {}
-    if objective.kl_coef:
-        extra["ref_logprobs"] = current.logprobs.detach()  # the policy has not moved yet
-    if objective.perception_coef or objective.corrupted_entropy_coef:
+    if objective.reference.coef:
+        extra["reference"] = Scores(current.logprobs.detach(), current.entropy.detach())  # not moved yet
+    if objective.perception.coef or objective.entropy.corrupted_coef:
         seeds = [derive_seed("corruption", 3, 0, item.id) for item in prompts.items]
         extra["corrupted"] = score(RandomPatchMask(0.6)(prompts.images, seeds))
-    denominators = Denominators.of(responses.response_mask)
-    loss, _ = objective(current, responses.logprobs, advantages, responses.response_mask, denominators, **extra)
+    mask, totals = responses.response_mask, torch.tensor([rewards[row].total for row in rows])
+    evidence = Evidence(current, responses.logprobs, advantages, mask, totals, totals == 1, **extra)
+    loss, _ = objective(evidence, objective.denominators(mask, totals, totals == 1, horizon=7))
     loss.backward()
     torch.optim.SGD(policy.parameters(), lr=1e-3).step()
     return {f"policy.{name}": parameter.detach() for name, parameter in policy.named_parameters()}
@@ -174,7 +85,7 @@ def test_the_update_is_the_one_by_hand(make_module, prompts, train_vision):
 @pytest.mark.parametrize("aggregation", ["seq-mean-token-mean", "token-mean"])
 def test_micro_batches_change_memory_only(make_module, prompts, train_vision, aggregation):
     """Two updates of a step, so that the second one sees ratios, a reference and clipping away from 1."""
-    objective = dataclasses.replace(PAPO, loss_aggregation=aggregation)
+    objective = replace(PAPO, loss_aggregation=aggregation)
     results = [
         fit(make_module(objective, train_vision=train_vision, micro_batch_prompts=size, updates_per_rollout=2), prompts)
         for size in (5, 3, 2, 1)
@@ -199,14 +110,23 @@ def test_coefficients_of_zero_are_grpo_bit_for_bit(make_module, prompts):
     assert len(scores) == 1
     assert module.reference == ()
     assert module.rollouts.corrupted_images is None
-    assert module.rollouts.ref_logprobs is None
+    assert module.rollouts.reference is None
     assert not any(name.startswith("perception/") for name in module.metrics)
 
 
-@pytest.mark.parametrize("name", ["perception_coef", "entropy_coef", "corrupted_entropy_coef"])
-def test_each_coefficient_moves_the_parameters(make_module, prompts, name):
+@pytest.mark.parametrize(
+    ("term", "name"),
+    [
+        ("perception", "coef"),
+        ("entropy", "coef"),
+        ("entropy", "corrupted_coef"),
+        ("entropy_hinge", "coef"),
+        ("robustness", "coef"),
+    ],
+)
+def test_each_coefficient_moves_the_parameters(make_module, prompts, term, name):
     base = fit(make_module(GRPO), prompts)
-    other = fit(make_module(dataclasses.replace(GRPO, **{name: 0.1})), prompts)
+    other = fit(make_module(having(GRPO, **{term: {name: 0.1}})), prompts)
     assert not close(weights(other), weights(base), 1e-7)
 
 
@@ -240,13 +160,13 @@ def test_gradient_does_not_outlive_its_update(make_module, prompts):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"corrupted_gradient": True, "corrupted_entropy_coef": 0.0}, True),
-        ({"corrupted_gradient": False, "corrupted_entropy_coef": 0.0}, False),
-        ({"corrupted_gradient": False}, True),  # its entropy is trained
+        ({"perception": {"corrupted_gradient": True}, "entropy": {"corrupted_coef": 0.0}}, True),
+        ({"perception": {"corrupted_gradient": False}, "entropy": {"corrupted_coef": 0.0}}, False),
+        ({"perception": {"corrupted_gradient": False}}, True),  # its entropy is trained
     ],
 )
 def test_gradient_reaches_the_corrupted_branch_exactly_when_configured(make_module, prompts, settings, expected):
-    module = make_module(dataclasses.replace(PAPO, **settings))
+    module = make_module(having(PAPO, **settings))
     scores = record_scores(module.policy)
     fit(module, prompts)
     current, corrupted = scores
@@ -256,9 +176,9 @@ def test_gradient_reaches_the_corrupted_branch_exactly_when_configured(make_modu
 
 
 def test_corrupted_gradient_moves_the_parameters(make_module, prompts):
-    objective = dataclasses.replace(PAPO, corrupted_entropy_coef=0.0)
+    objective = having(PAPO, entropy={"corrupted_coef": 0.0})
     one = fit(make_module(objective), prompts)
-    other = fit(make_module(dataclasses.replace(objective, corrupted_gradient=False)), prompts)
+    other = fit(make_module(having(objective, perception={"corrupted_gradient": False})), prompts)
     assert not close(weights(one), weights(other), 1e-7)
 
 
@@ -315,7 +235,7 @@ def test_reference_logprobs_lie_at_their_rows(make_module, prompts, micro_batch_
     module = fit(make_module(micro_batch_prompts=micro_batch_prompts), prompts)
     rollouts = module.rollouts
     assert rollouts.responses.logprobs.std() > 0.5
-    torch.testing.assert_close(rollouts.ref_logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
+    torch.testing.assert_close(rollouts.reference.logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
 
 
 def test_reference_logprobs_are_those_of_the_reference(make_module, prompts):
@@ -327,8 +247,8 @@ def test_reference_logprobs_are_those_of_the_reference(make_module, prompts):
     with torch.no_grad():
         context = start.prefill(prompts, start.encode(prompts.images))
         expected = start.score(context, rollouts.responses, temperature=0.8).logprobs
-    torch.testing.assert_close(rollouts.ref_logprobs, expected, rtol=0, atol=1e-5)
-    assert (rollouts.ref_logprobs - rollouts.responses.logprobs).abs().max() > 1e-2
+    torch.testing.assert_close(rollouts.reference.logprobs, expected, rtol=0, atol=1e-5)
+    assert (rollouts.reference.logprobs - rollouts.responses.logprobs).abs().max() > 1e-2
     assert module.metrics["policy/ref_kl"] > 1e-5
 
 
@@ -378,7 +298,7 @@ def test_each_response_is_graded_against_its_own_item(make_module, prompts):
 
 def test_an_unscorable_item_teaches_nothing(make_module, prompts):
     def grade(item, text):
-        return dataclasses.replace(marks(item, text), scorable=item.id != "wide")
+        return replace(marks(item, text), scorable=item.id != "wide")
 
     module = fit(make_module(reward=grade), prompts)
     scorable = fit(make_module(), prompts)
@@ -516,9 +436,7 @@ def test_a_non_finite_update_is_skipped_and_counted(make_module, prompts, poison
 def test_a_good_update_resets_the_count(make_module, prompts):
     module = make_module(max_skipped_updates=1)
     rewards = iter([float("nan")] * 15)  # the first step's
-    module.reward = lambda item, text: dataclasses.replace(
-        marks(item, text), total=next(rewards, marks(item, text).total)
-    )
+    module.reward = lambda item, text: replace(marks(item, text), total=next(rewards, marks(item, text).total))
     before = weights(module)
     fit(module, prompts, prompts)
     assert module.skipped_in_a_row == 0

@@ -91,6 +91,15 @@ class PromptData(LightningDataModule):
             num_workers=self.num_workers,
         )
 
+    def refill(self, step: int, refill: int) -> list[Item]:
+        """Further training items for a step that has too few (dynamic sampling): a pure function of the arguments.
+
+        They may have come before; the caller knows which it has had in this step.
+        """
+        generator = torch.Generator().manual_seed(derive_seed("refill", self.seed, step, refill))
+        chosen = torch.randint(len(self.train), (self.batch_size,), generator=generator).unique().tolist()
+        return [self.train[index] for index in chosen]
+
     def val_dataloader(self) -> DataLoader:
         return DataLoader(
             self.val, batch_size=self.val_batch_size, collate_fn=self.val_collate, num_workers=self.num_workers

@@ -2,50 +2,107 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-AGGREGATIONS = ("seq-mean-token-mean", "token-mean")
+AGGREGATIONS = ("seq-mean-token-mean", "token-mean", "seq-mean-token-sum-norm")
 
 
 @dataclass(frozen=True)
 class Denominators:
     """What one update averages over, counted over ALL its micro-batches, so that they add up to the same gradient."""
 
-    responses: int
-    tokens: int
+    responses: float  # sum of the response weights of responses with at least one token
+    tokens: float  # sum over responses of response weight times tokens
+    horizon: int  # longest possible response, the constant divisor of seq-mean-token-sum-norm
 
     @staticmethod
-    def of(response_mask: Tensor) -> Denominators:
-        """Counts for a whole update from its response_mask [B, T]."""
-        return Denominators(responses=response_mask.shape[0], tokens=int(response_mask.sum()))
+    def of(lengths: Tensor, horizon: int, response_weights: Tensor | None = None) -> Denominators:
+        """Counts for a whole update.
+
+        Args:
+            lengths: [B] tokens of each response that the term averages over.
+            horizon: `max_new_tokens`.
+            response_weights: [B] >= 0, 1 throughout if None.
+        """
+        weights = torch.ones(len(lengths)) if response_weights is None else response_weights
+        lengths, weights = lengths.double().cpu(), weights.double().cpu()
+        return Denominators(
+            responses=float((weights * (lengths > 0)).sum()), tokens=float((weights * lengths).sum()), horizon=horizon
+        )
 
 
-def token_weights(response_mask: Tensor, aggregation: str, denominators: Denominators) -> Tensor:
-    """Weight of each token, [B, T] float32, 0 at padding; over a whole update the weights sum to 1.
+def token_weights(
+    mask: Tensor,
+    aggregation: str,
+    denominators: Denominators,
+    response_weights: Tensor | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Weight of each token, [B, T], 0 outside of `mask`.
 
     seq-mean-token-mean: 1/B 1/|o_i|, GRPO and PAPO-G (Eq. 2 of arXiv 2507.06448: 1/G sum_i 1/|o_i| sum_t).
-    token-mean: 1/sum_i |o_i|, DAPO and PAPO-D.
+    token-mean: 1/sum_i |o_i|, DAPO and PAPO-D (arXiv 2503.14476, Eq. 8).
+    seq-mean-token-sum-norm: 1/B 1/horizon, Dr. GRPO: no response counts less for being long (arXiv 2503.20783).
+
+    The first two sum to 1 over a whole update. With response weights w_i, 1/B becomes w_i / sum w, and a token of
+    token-mean w_i / sum_i w_i |o_i|. All weights are 0 where the update has nothing to average over.
 
     Args:
-        response_mask: [B, T] bool, the rows of one micro-batch.
+        mask: [B, T] bool, the tokens that the term averages over, rows of one micro-batch.
         denominators: counts over the whole update.
+        response_weights: [B], as given to `Denominators.of`.
+        dtype: of the weights; that of the values they will weigh.
 
     Raises:
         ValueError: the aggregation is unknown.
     """
-    mask = response_mask.float()
+    weights = mask.to(dtype)
+    if response_weights is not None:
+        weights = weights * response_weights.to(dtype)[:, None]
     if aggregation == "seq-mean-token-mean":
-        # A response has at least one token; the clamp only keeps a fully masked row at 0 instead of NaN.
-        return mask / mask.sum(-1, keepdim=True).clamp(min=1) / denominators.responses
-    if aggregation == "token-mean":
-        return mask / denominators.tokens
-    raise ValueError(
-        f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {aggregation!r}"
-    )
+        # The clamp only keeps a row without tokens at 0 instead of NaN.
+        weights = weights / mask.sum(-1, keepdim=True).clamp(min=1)
+        total = denominators.responses
+    elif aggregation == "token-mean":
+        total = denominators.tokens
+    elif aggregation == "seq-mean-token-sum-norm":
+        total = denominators.responses * denominators.horizon
+    else:
+        raise ValueError(
+            f"algorithm.objective.loss_aggregation must be one of {', '.join(AGGREGATIONS)}, got {aggregation!r}"
+        )
+    return weights / total if total > 0 else torch.zeros_like(weights)
 
 
 def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
     """sum(weights * values) over [B, T], where a weight of 0 removes even a NaN or an infinity."""
     return (values.masked_fill(weights == 0, 0.0) * weights).sum()
+
+
+def top_share_lengths(lengths: Tensor, share: float) -> Tensor:
+    """[B] how many tokens `top_share` keeps of responses with the given lengths: ceil(share * |o_i|)."""
+    # 0.28 * 25 is 7.000000000000001: the epsilon keeps ceil from adding a token to rounding.
+    return torch.ceil(lengths.double() * share - 1e-9).clamp(min=0).long()
+
+
+def top_share(values: Tensor, mask: Tensor, share: float) -> Tensor:
+    """[B, T] bool: of each response the ceil(share * |o_i|) tokens with the largest values; ties go to the earlier one.
+
+    How many is known from the lengths alone, so that the denominators of an update are known before its values are.
+
+    Args:
+        values: [B, T], detached by the choice itself.
+        mask: [B, T] bool.
+        share: in (0, 1].
+    """
+    if share == 1:
+        return mask
+    kept = top_share_lengths(mask.sum(-1), share)[:, None]  # [B, 1]
+    ordered = values.detach().masked_fill(~mask, -math.inf).argsort(dim=-1, descending=True, stable=True)
+    rank = ordered.argsort(-1)
+    return (rank < kept) & mask

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.fast_layers import accelerate
-from papo.policy.logprobs import token_scores
+from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
 
@@ -184,12 +184,15 @@ class Policy(nn.Module):
 
     # -------------------------------------------------------------------------------------------------------- score
 
-    def score(self, context: Context, responses: Responses, *, temperature: float = 1.0) -> Scores:
+    def score(
+        self, context: Context, responses: Responses, *, temperature: float = 1.0, keep_states: bool = False
+    ) -> Scores:
         """log pi(o_t | o_<t, q, I) and the entropy of pi at each response token; gradient as the caller's grad mode.
 
         Args:
             responses: B = N * G rows, G rows for each of the context's prompts in order.
             temperature: the one that the responses were sampled with.
+            keep_states: whether to return the states that `full_kl` compares, [B, T, H].
         """
         ids, mask = responses.response_ids, responses.response_mask  # [B, T]
         (B, T), N = ids.shape, len(context.mask)
@@ -202,8 +205,9 @@ class Policy(nn.Module):
             states.append(self._response_states(context, rows // (B // N), bucket_ids)[bucket_mask])
             targets.append(bucket_ids[bucket_mask])
             places.append((rows[:, None] * T + torch.arange(width, device=ids.device))[bucket_mask])
+        states = torch.cat(states)  # [tokens, H]
         logprobs, entropy = token_scores(
-            torch.cat(states),
+            states,
             torch.cat(targets),
             self.model.lm_head,
             temperature=temperature,
@@ -213,7 +217,31 @@ class Policy(nn.Module):
         return Scores(
             logprobs=zeros.scatter(0, place, logprobs).unflatten(0, (B, T)),
             entropy=zeros.scatter(0, place, entropy).unflatten(0, (B, T)),
+            states=states.new_zeros(B * T, states.shape[1]).index_copy(0, place, states).unflatten(0, (B, T))
+            if keep_states
+            else None,
         )
+
+    def full_kl(
+        self, states: Tensor, other_states: Tensor, mask: Tensor, *, other: Policy | None = None, temperature: float
+    ) -> Tensor:
+        """KL(p || q) over the whole vocabulary at each response token, [B, T] nats, 0 at padding.
+
+        Args:
+            states, other_states: [B, T, H] of p and of q, from `score`.
+            mask: [B, T] bool.
+            other: the policy that `other_states` are of, if not this one.
+            temperature: the one that the responses were sampled with.
+        """
+        kl = token_kl(
+            states[mask],
+            other_states[mask],
+            self.model.lm_head,
+            (other or self).model.lm_head,
+            temperature=temperature,
+            chunk_tokens=self.chunk_tokens,
+        )
+        return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, kl)
 
     def _response_states(self, context: Context, prompt_of_row: Tensor, ids: Tensor) -> Tensor:
         """[b, t, H], the state that predicts each token of `ids` [b, t]; the last is never fed, nothing follows it."""

@@ -78,10 +78,14 @@ class StepLog(Callback):
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         metrics, rollouts = module.metrics, module.rollouts
         trainer.logger.log_metrics(metrics, step=module.step)
-        bar = {"reward": metrics["reward/mean"], "s/step": metrics["time/step"]}
+        bar = {"s/step": metrics["time/step"]}
+        if "reward/mean" in metrics:
+            bar = {"reward": metrics["reward/mean"]} | bar
         if "perception/kl" in metrics:
             bar["kl_prcp"] = metrics["perception/kl"]
         module.log_dict(bar, prog_bar=True, logger=False)
+        if rollouts is None:
+            return  # a step whose groups were all dead
         with self.path.open("a") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rollouts, module.step))
         if module.step % self.images_every == 1 or self.images_every == 1:

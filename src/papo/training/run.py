@@ -97,7 +97,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
 def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Callback, *, steps: int) -> Trainer:
     callbacks = [stop, TQDMProgressBar(refresh_rate=1)]
     if isinstance(module, PapoModule):
-        callbacks.append(StepLog(run_dir, cfg.trainer.images_every))
+        callbacks += [StepLog(run_dir, cfg.trainer.images_every), built(cfg.monitor)]
     callbacks.append(Checkpointer(run_dir, cfg.trainer.checkpoint_every))  # last: it records what the others did
     return Trainer(
         accelerator=cfg.trainer.accelerator,

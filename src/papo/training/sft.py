@@ -79,7 +79,7 @@ class SupervisedModule(PolicyModule):
 
     def training_step(self, batch: SupervisedBatch, batch_idx: int) -> None:
         start = time.perf_counter()
-        denominators = Denominators.of(batch.targets.response_mask)
+        denominators = Denominators.of(batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1])
         total = torch.zeros((), device=self.device)
         for micro in batch.micro_batches(self.micro_batch_prompts):
             loss = self.loss(micro, denominators)

@@ -1,0 +1,131 @@
+"""Watches for the collapse that the perception term invites: KL_prcp growing for its own sake."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+from lightning import Callback, Trainer
+
+from papo.errors import ConfigError
+from papo.training.papo import PapoModule
+
+ACTIONS = ("warn", "stop", "lower")
+
+# One unit of each sign, about what the paper's collapsing run shows (arXiv 2507.06448, section 5 and its appendix:
+# KL_prcp .05 -> .9, upper clip fraction .0006 -> .007, corrupted entropy .4 -> 1.3, training accuracy .65 -> .56).
+KL_FACTOR = 10.0
+CLIP_FRACTION = 0.007
+ENTROPY_FACTOR = 3.0
+REWARD_DROP = 0.1
+
+
+class CollapseMonitor(Callback):
+    """Scores the signs of KL_prcp hacking at every step, and acts when they add up.
+
+    With windows of the last `window` steps and a baseline of the first:
+
+        score = log10(KL_prcp / baseline)            the policies with and without the image run apart,
+              + max(log3(H / lowest H), log3(H_mask / lowest H_mask))     tokens grow unrelated,
+              + upper clip fraction / 0.007
+              + (best reward - reward) / 0.1         and answers get worse;
+
+    each part from 0 up, at most 2. A run without a perception term is not watched.
+
+    Args:
+        on_collapse: "warn" names it once; "stop" ends the run after the step, with everything in place; "lower"
+            multiplies the weight of the perception term by `lower_factor`, again if the signs stay.
+        threshold: score at which it acts.
+        window: steps.
+        lower_factor: in [0, 1).
+
+    Raises:
+        ConfigError: a setting out of range.
+    """
+
+    def __init__(self, on_collapse: str, threshold: float, window: int, lower_factor: float) -> None:
+        if on_collapse not in ACTIONS:
+            raise ConfigError(f"monitor.on_collapse must be one of {', '.join(ACTIONS)}, got {on_collapse!r}")
+        if threshold <= 0:
+            raise ConfigError(f"monitor.threshold must be positive, got {threshold}")
+        if window < 1:
+            raise ConfigError(f"monitor.window must be at least 1, got {window}")
+        if not 0 <= lower_factor < 1:
+            raise ConfigError(f"monitor.lower_factor must lie in [0, 1), got {lower_factor}")
+        self.on_collapse = on_collapse
+        self.threshold = threshold
+        self.window = window
+        self.lower_factor = lower_factor
+        self.recent: deque[dict[str, float]] = deque(maxlen=window)
+        self.baseline: dict[str, float] | None = None
+        self.best_reward = -math.inf
+        self.quiet_until = 0  # step before which it does not act again
+
+    def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
+        signs = self.observe(module.metrics)
+        if signs is None:
+            return
+        score = sum(signs.values())
+        trainer.logger.log_metrics(
+            {f"collapse/{name}": value for name, value in signs.items()}
+            | {"collapse/score": score, "collapse/perception_damping": module.perception_damping},
+            step=module.step,
+        )
+        if score >= self.threshold and module.step >= self.quiet_until:
+            self.quiet_until = module.step + self.window
+            self.act(trainer, module, score, signs)
+
+    def observe(self, metrics: dict[str, float]) -> dict[str, float] | None:
+        """The parts of the score with this step's metrics; None while the baseline forms or without a term to watch."""
+        if "perception/kl" not in metrics:
+            return None
+        names = ("perception/kl", "policy/entropy", "policy/corrupted_entropy", "policy/clip_frac_high", "reward/mean")
+        self.recent.append({name: metrics[name] for name in names})
+        if len(self.recent) < self.window:
+            return None
+        now = {name: sum(step[name] for step in self.recent) / self.window for name in names}
+        self.baseline = self.baseline or dict(now)
+        self.best_reward = max(self.best_reward, now["reward/mean"])
+
+        for name in ("policy/entropy", "policy/corrupted_entropy"):  # healthy training lowers both
+            self.baseline[name] = min(self.baseline[name], now[name])
+
+        def grown(name: str) -> float:
+            return math.log(max(now[name], 1e-6) / max(self.baseline[name], 1e-6))
+
+        parts = {
+            "kl": grown("perception/kl") / math.log(KL_FACTOR),
+            "entropy": max(grown("policy/entropy"), grown("policy/corrupted_entropy")) / math.log(ENTROPY_FACTOR),
+            "clip": now["policy/clip_frac_high"] / CLIP_FRACTION,
+            "reward": (self.best_reward - now["reward/mean"]) / REWARD_DROP,
+        }
+        return {name: min(2.0, max(0.0, value)) for name, value in parts.items()}
+
+    def act(self, trainer: Trainer, module: PapoModule, score: float, signs: dict[str, float]) -> None:
+        found = ", ".join(f"{name} {value:.1f}" for name, value in signs.items())
+        what = f"step {module.step}: the perception term is collapsing the policy (score {score:.1f}: {found})"
+        if self.on_collapse == "lower":
+            module.perception_damping *= self.lower_factor
+            self.recent.clear()  # the next verdict is on steps under the new weight
+            what += f"; its weight is now {module.perception_damping:g} of perception_coef"
+        elif self.on_collapse == "stop":
+            trainer.should_stop = True
+            what += "; stopping"
+        else:
+            self.quiet_until = math.inf
+            what += "; lower perception_coef, raise entropy_coef and corrupted_entropy_coef, or set monitor.on_collapse"
+        print(f"\n{what}", flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "recent": list(self.recent),
+            "baseline": self.baseline,
+            "best_reward": self.best_reward,
+            "quiet_until": self.quiet_until,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.recent.extend(state["recent"])
+        self.baseline, self.best_reward = state["baseline"], state["best_reward"]
+        self.quiet_until = state["quiet_until"]

@@ -1,0 +1,173 @@
+"""The collapse monitor: what it scores, when it acts, what it does, and that it survives a restart."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from papo.errors import ConfigError
+from papo.training.collapse import CollapseMonitor
+
+HEALTHY = {
+    "perception/kl": 0.3,
+    "policy/entropy": 0.4,
+    "policy/corrupted_entropy": 0.8,
+    "policy/clip_frac_high": 0.0,
+    "reward/mean": 0.5,
+}
+
+
+def monitor(on_collapse="warn", **settings) -> CollapseMonitor:
+    return CollapseMonitor(
+        **{"on_collapse": on_collapse, "threshold": 2.0, "window": 2, "lower_factor": 0.5} | settings
+    )
+
+
+class Run:
+    """Enough of a run for a callback: steps with given metrics, what was logged, whether it was stopped."""
+
+    def __init__(self, callback: CollapseMonitor) -> None:
+        self.callback, self.logged = callback, []
+        logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
+        self.trainer = SimpleNamespace(logger=logger, should_stop=False)
+        self.module = SimpleNamespace(step=0, metrics={}, perception_damping=1.0)
+
+    def steps(self, count=1, **changes) -> dict[str, float] | None:
+        for _ in range(count):
+            self.module.step += 1
+            self.module.metrics = HEALTHY | {name.replace("__", "/"): value for name, value in changes.items()}
+            self.callback.on_train_batch_end(self.trainer, self.module, None, None, 0)
+        return self.logged[-1][1] if self.logged else None
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "value"),
+    [
+        ({}, "kl", 0.0),
+        ({"perception__kl": 3.0}, "kl", 1.0),
+        ({"perception__kl": 0.3 * math.sqrt(10)}, "kl", 0.5),
+        ({"perception__kl": 0.03}, "kl", 0.0),  # falling is no sign
+        ({"perception__kl": 3e9}, "kl", 2.0),
+        ({"policy__corrupted_entropy": 2.4}, "entropy", 1.0),
+        ({"policy__entropy": 1.2, "policy__corrupted_entropy": 0.9}, "entropy", 1.0),
+        ({"policy__entropy": 0.1, "policy__corrupted_entropy": 0.2}, "entropy", 0.0),  # as healthy training does
+        ({"policy__entropy": 40.0}, "entropy", 2.0),
+        ({"policy__clip_frac_high": 0.007}, "clip", 1.0),
+        ({"reward__mean": 0.4}, "reward", 1.0),
+        ({"reward__mean": 0.6}, "reward", 0.0),
+    ],
+)
+def test_parts_of_the_score(changes, part, value):
+    run = Run(monitor(threshold=100))
+    run.steps(2)
+    logged = run.steps(2, **changes)
+    assert logged[f"collapse/{part}"] == pytest.approx(value)
+    parts = [logged[f"collapse/{name}"] for name in ("kl", "entropy", "clip", "reward")]
+    assert logged["collapse/score"] == pytest.approx(sum(parts))
+
+
+def test_reward_is_compared_with_its_best_window():
+    run = Run(monitor(threshold=100))
+    run.steps(2)
+    run.steps(2, reward__mean=0.7)
+    assert run.steps(2, reward__mean=0.6)["collapse/reward"] == pytest.approx(1)
+
+
+def test_entropy_is_compared_with_its_lowest_window():
+    run = Run(monitor(threshold=100))
+    run.steps(2)
+    run.steps(2, policy__entropy=0.2)
+    assert run.steps(2, policy__entropy=0.6)["collapse/entropy"] == pytest.approx(1)
+
+
+def test_a_verdict_rests_on_a_window():
+    run = Run(monitor(window=4, threshold=100))
+    assert run.steps(3) is None
+    assert run.steps(1) is not None
+    assert run.steps(1, reward__mean=0.1)["collapse/reward"] == pytest.approx(1)  # 0.4 lower in one step of four
+
+
+def test_a_run_without_the_term_is_not_watched():
+    run = Run(monitor())
+    run.module.metrics = {name: value for name, value in HEALTHY.items() if name != "perception/kl"}
+    for _ in range(5):
+        run.callback.on_train_batch_end(run.trainer, run.module, None, None, 0)
+    assert run.logged == []
+
+
+def collapsing(run, count=2):
+    return run.steps(count, perception__kl=3.0, reward__mean=0.38)
+
+
+def test_it_warns_once_and_names_it(capsys):
+    run = Run(monitor("warn"))
+    run.steps(2)
+    assert capsys.readouterr().out == ""
+    collapsing(run, 6)
+    out = capsys.readouterr().out
+    assert out.count("collapsing the policy") == 1
+    assert "step 4" in out
+    assert "kl 1.0" in out
+    assert "reward 1.2" in out
+    assert "perception_coef" in out
+    assert not run.trainer.should_stop
+    assert run.module.perception_damping == 1
+
+
+def test_below_the_threshold_nothing_happens(capsys):
+    run = Run(monitor("stop", threshold=2.3))
+    run.steps(2)
+    collapsing(run, 6)
+    assert capsys.readouterr().out == ""
+    assert not run.trainer.should_stop
+
+
+def test_it_stops(capsys):
+    run = Run(monitor("stop"))
+    run.steps(2)
+    collapsing(run)
+    assert run.trainer.should_stop
+    assert "stopping" in capsys.readouterr().out
+
+
+def test_it_lowers_and_lowers_again_only_on_new_evidence(capsys):
+    run = Run(monitor("lower", window=3))
+    run.steps(3)
+    collapsing(run, 3)
+    assert run.module.perception_damping == 0.5
+    collapsing(run, 2)
+    assert run.module.perception_damping == 0.5  # two steps under the new weight are no window
+    collapsing(run, 1)
+    assert run.module.perception_damping == 0.25
+    assert "0.25 of perception_coef" in capsys.readouterr().out
+    run.steps(6)
+    assert run.module.perception_damping == 0.25
+
+
+def test_it_survives_a_restart(capsys):
+    first, whole = Run(monitor("lower")), Run(monitor("lower"))
+    for run in (first, whole):
+        run.steps(2)
+        collapsing(run, 1)
+    second = Run(monitor("lower"))
+    second.callback.load_state_dict(first.callback.state_dict())
+    second.module.step = first.module.step
+    for run in (second, whole):
+        collapsing(run, 1)
+    assert second.logged[-1] == whole.logged[-1]
+    assert second.module.perception_damping == whole.module.perception_damping == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"on_collapse": "panic"}, "monitor.on_collapse must be one of warn, stop, lower, got 'panic'"),
+        ({"threshold": 0}, "monitor.threshold"),
+        ({"window": 0}, "monitor.window"),
+        ({"lower_factor": 1}, "monitor.lower_factor"),
+        ({"lower_factor": -0.1}, "monitor.lower_factor"),
+    ],
+)
+def test_settings_out_of_range_name_their_override(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        monitor(**settings)

@@ -1,0 +1,398 @@
+"""The step's options beyond GRPO and PAPO-G, each on the tiny policy inside a real Trainer."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from papo_steps import (
+    GRPO,
+    PAPO,
+    G,
+    close,
+    count_tower_passes,
+    fit,
+    having,
+    marks,
+    record_scores,
+    same,
+    weights,
+)
+
+from papo.corruption import RandomPatchMask
+from papo.errors import ConfigError
+from papo.objective import group_advantages
+from papo.objective.kl import sampled_kl
+from papo.rewards.length import overlong_penalty
+from papo.rewards.perception import PerceptionReward
+from papo.rewards.reward import Reward
+
+QUICK = {"optimizer": partial(torch.optim.SGD, lr=0.05)}  # far enough for a second update to see another policy
+PERCEPTION_ONLY = having(GRPO, perception={"coef": 0.2})
+
+
+def dead_but(alive):
+    """A reward under which only groups of the named items differ within themselves."""
+
+    def reward(item, text):
+        result = marks(item, text)
+        return result if item.id in alive else replace(result, total=1.0)
+
+    return reward
+
+
+# ------------------------------------------------------------------------------------------------- dynamic sampling
+
+
+@pytest.fixture
+def further(items):
+    """Items for refills: copies of the fixture's, under other names."""
+    return lambda refill: [replace(item, id=f"{item.id}-{refill}") for item in items]
+
+
+def test_dead_groups_are_replaced_until_the_batch_is_full(make_module, prompts, further):
+    names = {"square", "wide-0", "small-0", "square-1", "wide-1", "small-1"}
+    module = make_module(max_refills=5, reward=dead_but(names))
+    module.refill_items = further
+    fit(module, prompts)
+    ids = [item.id for item in module.rollouts.prompts.items]
+    assert len(ids) == len(prompts) == 5
+    assert ids[:3] == ["square", "wide-0", "small-0"]
+    assert set(ids[3:]) < names
+    totals = torch.tensor([result.total for result in module.rollouts.rewards]).view(-1, G)
+    assert (totals.std(-1) > 0).all()
+    assert module.metrics["group/refills"] == 2
+    assert module.metrics["group/alive"] == 5
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(4 / 5)  # of the prompts that were asked first
+    assert module.metrics["policy/skipped_steps"] == 0
+
+
+def test_a_spent_budget_trains_on_what_is_alive(make_module, prompts, further):
+    module = make_module(max_refills=2, reward=dead_but({"wide", "wide-1"}))
+    module.refill_items = further
+    before = weights(module)
+    fit(module, prompts)
+    assert [item.id for item in module.rollouts.prompts.items] == ["wide", "wide-1"]
+    assert module.metrics["group/refills"] == 2
+    assert module.metrics["group/alive"] == 2
+    assert not same(weights(module), before)
+
+
+def test_a_step_without_a_group_alive_is_skipped_and_counted(make_module, prompts, further):
+    module = make_module(max_refills=3, reward=dead_but(set()))
+    module.refill_items = further
+    before = weights(module)
+    fit(module, prompts)
+    assert same(weights(module), before)
+    assert module.metrics["policy/skipped_steps"] == 1
+    assert module.metrics["group/alive"] == 0
+    assert module.metrics["group/refills"] == 3
+    assert module.step == 1
+    assert module.rollouts is None
+
+
+def test_an_item_that_came_already_is_not_rolled_out_again(make_module, prompts, items):
+    asked = []
+    module = make_module(max_refills=3, reward=lambda item, text: asked.append(item.id) or dead_but(set())(item, text))
+    module.refill_items = lambda refill: items
+    fit(module, prompts)
+    assert sorted(asked) == sorted(item.id for item in items for _ in range(G))
+    assert module.metrics["group/refills"] == 3
+
+
+def test_a_group_that_cannot_be_graded_is_dead(make_module, prompts, further):
+    module = make_module(
+        max_refills=1, reward=lambda item, text: replace(marks(item, text), scorable=item.id == "wide")
+    )
+    module.refill_items = further
+    fit(module, prompts)
+    assert [item.id for item in module.rollouts.prompts.items] == ["wide"]
+
+
+def test_without_refills_dead_groups_stay_without_a_gradient(make_module, prompts):
+    module = fit(make_module(reward=dead_but({"wide"})), prompts)
+    assert len(module.rollouts) == 5
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(4 / 5)
+    assert "group/refills" not in module.metrics
+    assert module.rollouts.advantages.view(-1, G).abs().sum(-1).nonzero().tolist() == [[1]]
+
+
+def test_a_full_batch_needs_no_refill(make_module, prompts):
+    names = {item.id for item in prompts.items}
+    plain = fit(make_module(reward=dead_but(names)), prompts)
+    if plain.metrics["group/frac_zero_std"]:
+        pytest.fail("the fixture's rewards leave a group dead; choose another reward")
+    module = make_module(max_refills=5, reward=dead_but(names))
+    module.refill_items = None  # would fail if it were called
+    fit(module, prompts)
+    assert module.metrics["group/refills"] == 0
+    assert close(weights(module), weights(plain))
+
+
+# ------------------------------------------------------------------------------------------------- corrupted branch
+
+
+def test_scored_once_per_step_it_is_constant_and_stale(make_module, prompts):
+    """The released code's way, by name: the second update still compares with the first policy."""
+    objective = having(PERCEPTION_ONLY, perception={"recompute": "rollout"})
+    module = make_module(objective, updates_per_rollout=5, **QUICK)
+    start = [parameter.clone() for parameter in module.policy.parameters()]
+    scores = record_scores(module.policy)
+    fit(module, prompts)
+    corrupted, *current = scores
+    assert not corrupted.logprobs.requires_grad
+    assert len(current) == 5  # no further corrupted pass
+    assert all(score.logprobs.requires_grad for score in current)
+    after = module.rollouts
+    for parameter, value in zip(module.policy.parameters(), start, strict=True):
+        parameter.data = value.data
+    with torch.no_grad():
+        again = module.score_all(after, module.score_corrupted)
+    torch.testing.assert_close(after.corrupted.logprobs, again.logprobs, rtol=0, atol=1e-5)
+
+
+def test_recomputing_changes_the_second_update_only(make_module, prompts):
+    stale = having(PERCEPTION_ONLY, perception={"recompute": "rollout"})
+    fresh = having(PERCEPTION_ONLY, perception={"corrupted_gradient": False})
+    first = [fit(make_module(objective, **QUICK), prompts) for objective in (stale, fresh)]
+    assert close(weights(first[0]), weights(first[1]), 1e-6)
+    both = [fit(make_module(objective, updates_per_rollout=5, **QUICK), prompts) for objective in (stale, fresh)]
+    assert not close(weights(both[0]), weights(both[1]), 1e-6)
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_each_response_may_have_its_own_corrupted_image(make_module, prompts, train_vision):
+    module = make_module(
+        having(PAPO, perception={"masks": "response"}), train_vision=train_vision, micro_batch_prompts=2
+    )
+    passes = count_tower_passes(module.policy)
+    fit(module, prompts)
+    images, patches = module.rollouts.corrupted_images, sum(prompts.images.patches())
+    assert images.counts == tuple(count for count in prompts.images.counts for _ in range(G))
+    assert sum(passes) == (1 + G + train_vision) * patches  # roll-out, one corrupted image per response, current
+    parts = images.pixel_values.split(images.patches())
+    assert not torch.equal(parts[0], parts[1])
+    shared = fit(make_module(PAPO, train_vision=train_vision), prompts)
+    assert module.metrics["perception/kl"] != pytest.approx(shared.metrics["perception/kl"], rel=1e-3)
+
+
+def test_own_images_that_are_all_alike_are_the_shared_one(make_module, prompts):
+    settings = {"corruption": RandomPatchMask(1.0), "micro_batch_prompts": 2}
+    own = fit(make_module(having(PAPO, perception={"masks": "response"}), **settings), prompts)
+    shared = fit(make_module(PAPO, **settings), prompts)
+    assert own.metrics["perception/kl"] == pytest.approx(shared.metrics["perception/kl"], rel=1e-4)
+    assert close(weights(own), weights(shared), 1e-6)
+
+
+# ------------------------------------------------------------------------------------------------- whole vocabulary
+
+
+@pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
+def test_full_perception_kl_is_the_sum_over_the_vocabulary(make_module, prompts, direction):
+    objective = having(PERCEPTION_ONLY, perception={"estimator": "full", "direction": direction, "cap": None})
+    module = make_module(objective, micro_batch_prompts=2)
+    policy = make_module(objective).policy
+    fit(module, prompts)
+    rollouts = module.rollouts
+    mask = rollouts.responses.response_mask
+    with torch.no_grad():
+        log_probs = []
+        for images in (prompts.images, rollouts.corrupted_images):
+            context = policy.prefill(prompts, policy.encode(images))
+            states = policy.score(context, rollouts.responses, temperature=0.8, keep_states=True).states
+            log_probs.append((policy.model.lm_head(states) / 0.8).log_softmax(-1))
+        p, q = log_probs if direction == "clean_to_corrupted" else reversed(log_probs)
+        per_token = (p.exp() * (p - q)).sum(-1)
+        kl = ((per_token * mask).sum(-1) / mask.sum(-1)).mean()
+    assert module.metrics["perception/kl"] == pytest.approx(kl.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("corrupted_gradient", [True, False])
+def test_full_kl_sends_its_gradient_where_it_is_told(make_module, prompts, corrupted_gradient):
+    objective = having(PERCEPTION_ONLY, perception={"estimator": "full", "corrupted_gradient": corrupted_gradient})
+    module = make_module(objective)
+    scores = record_scores(module.policy)
+    fit(module, prompts)
+    current, corrupted = scores
+    assert current.states.requires_grad
+    assert corrupted.states.requires_grad is corrupted_gradient
+
+
+def test_full_reference_kl_is_zero_before_the_first_update_and_positive_after(make_module, prompts):
+    objective = having(GRPO, reference={"coef": 0.1, "estimator": "full"})
+    module = fit(make_module(objective, **QUICK), prompts)
+    assert module.metrics["policy/ref_kl"] == pytest.approx(0, abs=1e-6)
+    module = fit(make_module(objective, updates_per_rollout=2, **QUICK), prompts)
+    sampled = fit(make_module(having(GRPO, reference={"coef": 0.1}), updates_per_rollout=2, **QUICK), prompts)
+    assert module.metrics["policy/ref_kl"] > 1e-5
+    assert module.metrics["policy/ref_kl"] == pytest.approx(sampled.metrics["policy/ref_kl"], rel=1.0)
+
+
+def test_states_are_kept_only_for_a_full_kl(make_module, prompts):
+    module = make_module(PAPO)
+    scores = record_scores(module.policy)
+    fit(module, prompts)
+    assert all(score.states is None for score in scores)
+
+
+# ------------------------------------------------------------------------------------------------- what is rewarded
+
+
+@pytest.fixture
+def perception_reward(monkeypatch):
+    reward = PerceptionReward(Reward(), weight=0.5, scale=2.0, correct_only=False)
+    monkeypatch.setattr(reward, "graded", marks)
+    return reward
+
+
+@pytest.mark.parametrize("objective", [GRPO, PAPO])
+def test_perception_reward_is_the_divergence_of_each_response(make_module, prompts, perception_reward, objective):
+    module = make_module(objective, reward=perception_reward, micro_batch_prompts=2)
+    fit(module, prompts)
+    rollouts = module.rollouts
+    lengths = rollouts.responses.response_mask.sum(-1)
+    kl = sampled_kl(rollouts.responses.logprobs, rollouts.corrupted.logprobs, "k3", cap=10.0)
+    mean = (kl * rollouts.responses.response_mask).sum(-1) / lengths
+    parts = torch.tensor([result.parts["perception"] for result in rollouts.rewards])
+    torch.testing.assert_close(parts, 1 - (-mean / 2).exp())
+    assert parts[rollouts.rows([0, 1])].min() > 0
+    assert parts[rollouts.rows([2])].tolist() == [0.0] * G  # no image
+    totals = torch.tensor([marks(None, text).total for text in rollouts.texts]) + 0.5 * parts
+    torch.testing.assert_close(rollouts.advantages, group_advantages(totals, G), rtol=0, atol=1e-5)
+    assert module.metrics["reward/perception"] == pytest.approx(parts.mean().item())
+
+
+def test_length_penalty_enters_reward_and_advantage(make_module, prompts):
+    module = fit(make_module(overlong_buffer=4), prompts)
+    rollouts = module.rollouts
+    lengths = rollouts.responses.response_mask.sum(-1).tolist()
+    penalties = [overlong_penalty(length, 7, 4) for length in lengths]
+    assert min(penalties) == -1
+    assert max(penalties) == 0
+    assert [result.parts["overlong"] for result in rollouts.rewards] == penalties
+    totals = torch.tensor([marks(None, text).total for text in rollouts.texts]) + torch.tensor(penalties)
+    assert torch.equal(rollouts.advantages, group_advantages(totals, G))
+
+
+def test_responses_that_were_cut_off_can_be_left_out(make_module, prompts):
+    module = make_module(overlong_filter=True)
+    fit(module, prompts)
+    rollouts = module.rollouts
+    finished = rollouts.responses.finished
+    assert 0 < finished.sum() < len(finished)
+    assert torch.equal(rollouts.trained.any(-1), finished)
+    assert torch.equal(rollouts.trained[finished], rollouts.responses.response_mask[finished])
+    assert not close(weights(module), weights(fit(make_module(), prompts)), 1e-7)
+
+
+def test_reference_kl_can_be_taken_from_the_reward(make_module, prompts):
+    """In the second step, when the policy has left the reference."""
+    objective = having(GRPO, reference={"coef": 0.3, "estimator": "k1", "place": "reward", "cap": None})
+    module = fit(make_module(objective, **QUICK), prompts, prompts)
+    rollouts = module.rollouts
+    gap = (rollouts.responses.logprobs - rollouts.reference.logprobs) * rollouts.responses.response_mask
+    parts = torch.tensor([result.parts["ref_kl"] for result in rollouts.rewards])
+    torch.testing.assert_close(parts, gap.sum(-1))
+    assert parts.abs().max() > 1e-3
+    totals = torch.tensor([result.total for result in rollouts.rewards])
+    torch.testing.assert_close(totals, torch.tensor([marks(None, t).total for t in rollouts.texts]) - 0.3 * parts)
+    assert torch.equal(rollouts.advantages, group_advantages(totals, G))
+    assert "loss/kl" not in module.metrics
+    assert "policy/ref_kl" in module.metrics
+
+
+def test_advantages_without_the_standard_deviation(make_module, prompts):
+    module = fit(make_module(normalize_std=False), prompts)
+    totals = torch.tensor([result.total for result in module.rollouts.rewards])
+    assert torch.equal(module.rollouts.advantages, group_advantages(totals, G, normalize_std=False))
+
+
+# ------------------------------------------------------------------------------------------------- beyond the paper
+
+
+def test_a_share_of_the_group_answers_the_noised_image(make_module, prompts):
+    module = fit(make_module(GRPO, noisy_rollout_share=1 / 3), prompts)
+    plain = fit(make_module(GRPO), prompts)
+    clean = [row for row in range(len(prompts) * G) if row % G < 2]
+    noisy = [row for row in range(len(prompts) * G) if row % G == 2]
+    assert [module.rollouts.texts[row] for row in clean] == [plain.rollouts.texts[row] for row in clean]
+    assert [module.rollouts.texts[row] for row in noisy] != [plain.rollouts.texts[row] for row in noisy]
+
+
+def test_answers_to_the_noised_image_start_at_a_ratio_of_one(make_module, prompts):
+    """They are trained as answers to the clean image, so log pi_old is of the clean image too."""
+    module = fit(make_module(GRPO, noisy_rollout_share=0.5), prompts)
+    assert module.metrics["policy/ratio_mean"] == pytest.approx(1, abs=1e-5)
+    assert module.noisy_responses == 2
+
+
+def test_no_noisy_share_is_no_noise_bit_for_bit(make_module, prompts):
+    module = fit(make_module(GRPO, noise=None), prompts)
+    assert same(weights(module), weights(fit(make_module(GRPO), prompts)))
+
+
+def test_robustness_looks_at_the_noised_image(make_module, prompts):
+    objective = having(GRPO, robustness={"coef": 0.1})
+    module = make_module(objective, corruption=None)
+    passes = count_tower_passes(module.policy)
+    fit(module, prompts)
+    assert passes == [sum(prompts.images.patches())] * 3  # roll-out, current, noised
+    assert module.metrics["perception/robustness_kl"] > 0
+    assert module.metrics["loss/robustness"] == pytest.approx(
+        0.1 * module.metrics["perception/robustness_kl"], rel=1e-5
+    )
+    noised, clean = module.rollouts.noised_images.pixel_values, prompts.images.pixel_values
+    assert 0 < (noised - clean).abs().mean() < 1
+
+
+def test_visual_tokens_cost_one_pass_without_gradient(make_module, prompts):
+    module = make_module(having(GRPO, surrogate={"visual_token_share": 0.4}))
+    scores = record_scores(module.policy)
+    fit(module, prompts)
+    current, corrupted = scores
+    assert current.logprobs.requires_grad
+    assert not corrupted.logprobs.requires_grad
+    assert not close(weights(module), weights(fit(make_module(GRPO), prompts)), 1e-7)
+
+
+# ------------------------------------------------------------------------------------------------- weight of the term
+
+
+def test_damping_and_schedule_scale_the_perception_loss(make_module, prompts):
+    plain = fit(make_module(PERCEPTION_ONLY), prompts)
+    module = make_module(PERCEPTION_ONLY)
+    module.perception_damping = 0.25
+    fit(module, prompts)
+    assert module.metrics["loss/perception"] == pytest.approx(0.25 * plain.metrics["loss/perception"], rel=1e-5)
+    module = make_module(having(PERCEPTION_ONLY, perception={"schedule": "linear"}))
+    module.step = 5  # of 10
+    fit(module, prompts)
+    assert module.metrics["loss/perception"] == pytest.approx(-0.2 * 0.5 * module.metrics["perception/kl"], rel=1e-5)
+
+
+def test_damping_is_in_the_checkpoint(make_module):
+    module = make_module(PAPO)
+    module.perception_damping = 0.25
+    checkpoint = {"loops": None}
+    module.on_save_checkpoint(checkpoint)
+    other = make_module(PAPO)
+    other.on_load_checkpoint(checkpoint)
+    assert other.perception_damping == 0.25
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_refills": -1}, "algorithm.max_refills"),
+        ({"overlong_buffer": 8}, "algorithm.overlong_buffer must lie in 0..7"),
+        ({"overlong_buffer": -1}, "algorithm.overlong_buffer"),
+        ({"noisy_rollout_share": 1.0}, "algorithm.noisy_rollout_share"),
+        ({"noisy_rollout_share": -0.1}, "algorithm.noisy_rollout_share"),
+    ],
+)
+def test_settings_out_of_range_name_their_override(make_module, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_module(**settings)
