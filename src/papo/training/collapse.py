@@ -35,7 +35,7 @@ class CollapseMonitor(Callback):
 
     Args:
         on_collapse: "warn" names it once; "stop" ends the run after the step, with everything in place; "lower"
-            multiplies the weight of the perception term by `lower_factor`, again if the signs stay.
+            multiplies the weight of the perception term by `lower_factor`, again if things get worse from there.
         threshold: score at which it acts.
         window: steps.
         lower_factor: in [0, 1).
@@ -107,7 +107,9 @@ class CollapseMonitor(Callback):
         what = f"step {module.step}: the perception term is collapsing the policy (score {score:.1f}: {found})"
         if self.on_collapse == "lower":
             module.perception_damping *= self.lower_factor
-            self.recent.clear()  # the next verdict is on steps under the new weight
+            # The next verdict compares steps under the new weight: KL_prcp may stay high, it must not go on growing.
+            self.recent.clear()
+            self.baseline, self.best_reward = None, -math.inf
             what += f"; its weight is now {module.perception_damping:g} of perception_coef"
         elif self.on_collapse == "stop":
             trainer.should_stop = True
