@@ -33,8 +33,11 @@ class Item:
     question: str
     images: tuple[Image.Image, ...]
     answer: str  # of a choice: the right option's text or its letter
-    answer_type: str  # "integer" | "text" | "choice"
+    answer_type: str  # "integer" | "float" | "text" | "choice" | "list"
     choices: tuple[str, ...] = ()  # the options as the question lists them, (A) first; may be empty for a letter
+    labels: tuple[str, ...] = ()  # further right answers, where a data set gives several
+    precision: int | None = None  # decimals of a float answer, where the rule rounds
+    rule: str = "exact"  # which official rule grades it, see papo.rewards.grading
     rationale: str | None = None  # the perceived values in words; supervised targets only
     tags: Mapping[str, str] = field(default_factory=dict)  # break-downs: family, task, vision_dependency
     scene: Mapping[str, Any] | None = None  # the ground truth that was drawn (lab only)

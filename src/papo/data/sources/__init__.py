@@ -1,0 +1,1 @@
+"""Sources: each maps a data set's own columns to items."""
