@@ -128,9 +128,9 @@ def scale_top(items: Sequence[ReportItem]) -> float:
     """Where the colour scale of the whole page ends, nats: a round number, so that items can be compared."""
     values = [np.asarray(response.kl, dtype=float) for item in items for response in item.responses if response.kl]
     finite = np.concatenate(values) if values else np.empty(0)
-    finite = finite[np.isfinite(finite) & (finite > 0)]
-    if not finite.size:
+    finite = finite[np.isfinite(finite)]
+    top = float(np.quantile(finite, SATURATION)) if finite.size else 0.0
+    if top <= 0:
         return 1.0
-    top = float(np.quantile(finite, SATURATION))
     power = 10.0 ** math.floor(math.log10(top))
     return float(f"{next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-9)):.1g}")

@@ -132,24 +132,39 @@ function response(given) {
   );
   if (!missing(given.mean)) head.append(element("span", "mean", `${fixed(given.mean)} nats per token`));
   const body = given.tokens.length
-    ? element("p", "tokens", ...given.tokens.flatMap((token, i) => tokenParts(token, given.kl[i])))
+    ? tokens(given)
     : text("p", "plain", given.text);
   const made = element("li", `response ${given.verdict}`, head, body);
   if (given.left_out) made.append(element("p", "note", `Cut off here: ${given.left_out} in results.json.`));
   return made;
 }
 
-/* The space before a word stays outside its colour; a line's end is shown and kept. */
-function tokenParts(token, kl) {
-  const space = token.trim() ? token.match(/^ */)[0] : "";
-  const chip = element("span", "token", token.slice(space.length).replaceAll("\n", "↵"));
+/* The tokens of a word stay together. The space before it lies outside its colour; a line's end is shown and kept. */
+function tokens(given) {
+  const made = element("p", "tokens");
+  let word = null;
+  given.tokens.forEach((token, i) => {
+    const space = token.trim() ? token.match(/^ */)[0] : "";
+    if (space || word === null) {
+      word = element("span", "word");
+      made.append(space, word);
+    }
+    word.append(chipOf(token.slice(space.length).replaceAll("\n", "↵"), given.kl[i]));
+    if (token.includes("\n")) made.append(element("br", ""));
+    if (/\s$/.test(token)) word = null;
+  });
+  return made;
+}
+
+function chipOf(token, kl) {
+  const made = element("span", "token", token);
   if (kl === null) {
-    chip.classList.add("unknown");
-    chip.title = "perception KL unknown";
+    made.classList.add("unknown");
+    made.title = "perception KL unknown";
   } else if (kl !== undefined) {
-    chip.style.setProperty("--heat", heat(kl).toFixed(3));
-    chip.title = `${kl} nats`;
-    chip.dataset.kl = kl >= 0.005 ? fixed(kl) : "";
+    made.style.setProperty("--heat", heat(kl).toFixed(3));
+    made.title = `${kl} nats`;
+    made.dataset.kl = kl >= 0.005 ? fixed(kl) : "";
   }
-  return token.includes("\n") ? [space, chip, element("br", "")] : [space, chip];
+  return made;
 }

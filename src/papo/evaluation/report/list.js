@@ -26,7 +26,7 @@ function details(item) {
 }
 
 const SORTS = [
-  { name: "order of the run", value: (item) => item.n, show: (item) => percent(item.accuracy) },
+  { name: "run order", value: (item) => item.n, show: (item) => percent(item.accuracy) },
   { name: "id", value: (item) => item.id, show: (item) => percent(item.accuracy) },
   { name: "accuracy", value: (item) => item.accuracy, show: (item) => percent(item.accuracy) },
   { name: "masked accuracy", value: (item) => item.masked, show: (item) => `masked ${percent(item.masked)}` },
