@@ -3,8 +3,9 @@
 import dataclasses
 
 import pytest
+import torch
 
-from papo.evaluation.answering import answer, graded
+from papo.evaluation.answering import accuracy, answer, blinded, graded
 from papo.policy.sampling import Sampling
 
 K = 3
@@ -14,7 +15,7 @@ K = 3
 def ask(policy, processor):
     def ask(items, *, seed=5, sampling=None):
         sampling = sampling or Sampling(6)
-        return answer(policy, processor, processor.prompts(items), k=K, sampling=sampling, seed=seed)
+        return answer(policy, processor, processor.prompts(items), k=K, sampling=sampling, seed=seed)[0]
 
     return ask
 
@@ -22,7 +23,7 @@ def ask(policy, processor):
 def test_every_item_is_answered_k_times(ask, items):
     answers = ask(items)
     assert [answered.item for answered in answers] == list(items)
-    assert all(len(answered.responses) == len(answered.correct) == K for answered in answers)
+    assert all(len(answered.responses) == len(answered.grades) == K for answered in answers)
     assert all(len(set(answered.responses)) > 1 for answered in answers)
 
 
@@ -45,15 +46,38 @@ def test_greedy_answers_are_all_the_same(ask, items):
         assert len(set(answered.responses)) == 1
 
 
+def test_answers_come_with_what_they_were_drawn_from(policy, processor, items):
+    """The context scores the responses as the policy that drew them did."""
+    prompts = processor.prompts(items)
+    answers, context, responses = answer(policy, processor, prompts, k=K, sampling=Sampling(6), seed=5)
+    with torch.no_grad():
+        scores = policy.score(context, responses)
+    torch.testing.assert_close(scores.logprobs, responses.logprobs, atol=1e-5, rtol=0)
+    assert processor.decode(responses) == [text for answered in answers for text in answered.responses]
+
+
 def test_responses_are_graded_against_their_item(item):
     answered = graded(item("id", "red?"), ["so \\boxed{11}", "so \\boxed{12}", "11", "\\boxed{011}"])
-    assert answered.correct == (True, False, False, True)
+    assert [grade.correct for grade in answered.grades] == [True, False, False, True]
     assert answered.accuracy == 0.5
     assert answered.scorable
 
 
-def test_an_item_that_cannot_be_graded_is_marked(item):
-    broken = dataclasses.replace(item("id", "red?"), answer="many")
-    answered = graded(broken, ["so \\boxed{11}"])
-    assert not answered.scorable
-    assert answered.correct == (False,)
+def test_an_item_that_cannot_be_graded_does_not_count(item):
+    broken = graded(dataclasses.replace(item("id", "red?"), answer="many"), ["so \\boxed{11}"])
+    right = graded(item("id", "red?"), ["\\boxed{11}", "\\boxed{12}"])
+    assert not broken.scorable
+    assert broken.accuracy == 0
+    assert (accuracy([broken, right, right]).mean, accuracy([broken, right, right]).n) == (0.5, 2)
+    with pytest.raises(ValueError, match="no items"):
+        accuracy([broken])
+
+
+def test_blinded_prompts_are_the_same_with_black_images(processor, items):
+    prompts = processor.prompts(items)
+    blind = blinded(prompts)
+    assert torch.equal(blind.prompt_ids, prompts.prompt_ids)
+    assert torch.equal(blind.images.grid, prompts.images.grid)
+    for i in range(len(prompts.images.grid)):
+        assert prompts.images.pixels(i).mean() > 0.3
+        assert blind.images.pixels(i).max() < 1e-6

@@ -1,72 +1,110 @@
-"""evaluate.py: what it writes, and that it measures what training measures."""
+"""evaluate.py: what it writes, that it measures what training measures, and that stopping it changes nothing."""
 
 import json
 import re
 
 import pytest
-import torch
 
-from papo.policy.vlm import Policy
+from papo.evaluation.measure import Examination
 
 N, K = 6, 2
+FILES = {"config.yaml", "provenance.json", "records", "report.html", "results.json", "results.md"}
 
 
 @pytest.fixture
-def evaluate(command, tiny_model, tmp_path):
+def run_evaluate(command, tiny_model, tmp_path):
+    """evaluate.py on a few items: how it ended, and its folder."""
+
+    def run(*overrides, path=tiny_model, folder=None):
+        folder = folder or tmp_path / f"evaluation-{len(list(tmp_path.iterdir()))}"
+        sizes = [f"k={K}", "rollout.max_new_tokens=8", f"benchmarks.lab.size={N}", "report.first_items=2"]
+        return command("evaluate.py", f"model.path={path}", *sizes, *overrides, f"hydra.run.dir={folder}"), folder
+
+    return run
+
+
+@pytest.fixture
+def evaluate(run_evaluate):
     """Results of evaluate.py on a few items."""
 
-    def evaluate(*overrides, path=tiny_model):
-        folder = tmp_path / f"evaluation-{len(list(tmp_path.iterdir()))}"
-        sizes = [f"k={K}", "rollout.max_new_tokens=8", f"benchmarks.lab.size={N}"]
-        finished = command("evaluate.py", f"model.path={path}", *sizes, *overrides, f"hydra.run.dir={folder}")
+    def evaluate(*overrides, **settings):
+        finished, folder = run_evaluate(*overrides, **settings)
         assert finished.status == 0, finished.err
-        assert [file.name for file in folder.iterdir()] == ["results.json"]
+        assert {file.name for file in folder.iterdir()} == FILES
         return json.loads((folder / "results.json").read_text())
 
     return evaluate
 
 
+def metrics(results, benchmark="lab", model=0):
+    return results["benchmarks"][benchmark]["models"][results["models"][model]]
+
+
 def test_results(evaluate, tiny_model):
     results = evaluate("benchmarks=[lab,lab_prior]", "benchmarks.lab_prior.size=3", "rollout.temperature=0.7")
-    assert (results["schema"], results["k"], results["temperature"]) == (1, K, 0.7)
-    assert results["model"] == str(tiny_model)
-    assert results["provenance"]["seed"] == 0
-    assert results["seconds"] > 0
-    assert results["peak_memory_gib"] > 0
+    assert (results["schema"], results["k"], results["temperature"], results["seed"]) == (2, K, 0.7, 0)
+    assert results["models"] == [str(tiny_model)]
+    assert results["views"] == {"image": None, "masked": 0.6, "blind": None}
     assert list(results["benchmarks"]) == ["lab", "lab_prior"]
     for name, n in (("lab", N), ("lab_prior", 3)):
-        metrics = results["benchmarks"][name]
-        assert metrics[f"avg@{K}"]["n"] == metrics[f"blind/avg@{K}"]["n"] == n
-        for metric, estimate in metrics.items():
-            assert re.fullmatch(rf"(blind/)?avg@{K}(/\w+=\w+)?", metric)
+        assert (results["benchmarks"][name]["items"], results["benchmarks"][name]["unscorable"]) == (n, {})
+        found = metrics(results, name)
+        assert found[f"avg@{K}"]["n"] == found[f"blind/avg@{K}"]["n"] == found[f"pass@{K}"]["n"] == n
+        for metric, estimate in found.items():
             assert list(estimate) == ["mean", "ci95", "n"]
             low, high = estimate["ci95"]
-            assert 0 <= low <= estimate["mean"] <= high <= 1
-        families = [estimate["n"] for metric, estimate in metrics.items() if metric.startswith(f"avg@{K}/family=")]
+            assert (-1 if metric.startswith("vision") else 0) <= low <= estimate["mean"] <= high <= 1
+        families = [estimate["n"] for metric, estimate in found.items() if metric.startswith(f"avg@{K}/family=")]
         assert sum(families) == n
-        assert {metric for metric in metrics if metric.startswith("blind/")} == {
-            f"blind/{metric}" for metric in metrics if not metric.startswith("blind/")
-        }
+        errors = sum(found[f"error/{kind}"]["mean"] for kind in ("perception", "reasoning", "calculation", "format"))
+        assert errors == pytest.approx(1 - found[f"avg@{K}"]["mean"])
+
+
+def test_what_else_is_written(run_evaluate, tiny_model):
+    finished, folder = run_evaluate("benchmarks=[lab]")
+    text = (folder / "results.md").read_text()
+    assert "### lab: accuracy" in text
+    assert text.strip() in finished.out
+    assert re.search(rf"{N * K * 3} responses in \d+ s \(\d+/s\), {folder}", finished.out)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert (provenance["seed"], provenance["responses"]) == (0, N * K * 3)
+    assert provenance["seconds"] > 0
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "lab-val-0-0" in page
+    (records,) = (folder / "records").glob("*/lab.jsonl")
+    assert [json.loads(line)["id"] for line in records.open()] == [f"lab-val-0-{n}" for n in range(N)]
+
+
+def test_models_are_compared_on_the_same_items(evaluate, tiny_model, four_steps):
+    results = evaluate(f"compare=[{four_steps.path}]", "k=4")
+    first, second = results["models"]
+    assert (first, second) == (str(tiny_model), str(four_steps.path))
+    of_models, compared = results["benchmarks"]["lab"]["models"], results["benchmarks"]["lab"]["differences"]
+    assert list(of_models) == [first, second]
+    difference = compared[f"{second} - {first}"]["avg@4"]
+    assert difference["mean"] == pytest.approx(of_models[second]["avg@4"]["mean"] - of_models[first]["avg@4"]["mean"])
+    alone = evaluate("k=4", path=four_steps.path)
+    assert metrics(alone) == of_models[second]
 
 
 def test_training_and_evaluation_measure_the_same(evaluate, four_steps):
     """On the same items, with the same seed, length and k."""
-    metrics = four_steps.json()
-    results = evaluate("seed=3", "benchmarks.lab.size=4", path=four_steps.path)["benchmarks"]["lab"]
-    assert results[f"avg@{K}"] == metrics["after"]
-    assert 0 < metrics["accuracy_after"] < 1
-    assert metrics["after"] != metrics["before"]
+    trained = four_steps.json()
+    found = metrics(evaluate("seed=3", "benchmarks.lab.size=4", path=four_steps.path))
+    assert found[f"avg@{K}"] == trained["after"]
+    assert found[f"blind/avg@{K}"] == trained["blind_after"]
+    assert 0 < trained["accuracy_after"] < 1
+    assert trained["after"] != trained["before"]
 
 
 def test_a_run_directory_and_its_model_folder_are_one(evaluate, four_steps):
     of_run, of_folder = (evaluate(path=path) for path in (four_steps.path, four_steps.path / "model"))
-    assert of_run["benchmarks"] == of_folder["benchmarks"]
-    assert of_run["model"] == of_folder["model"] == str(four_steps.path / "model")
+    assert metrics(of_run) == metrics(of_folder)
 
 
 def test_the_batch_size_changes_nothing(evaluate):
     whole, *others = (evaluate(f"batch_size={size}")["benchmarks"] for size in (64, 4, 1))
-    assert 0 < whole["lab"][f"avg@{K}"]["mean"] < 1
     assert all(other == whole for other in others)
 
 
@@ -76,30 +114,65 @@ def test_sampled_answers_follow_the_seed(evaluate):
 
 
 def test_greedy_answers_need_no_seed(evaluate):
-    first, second = (evaluate("rollout.temperature=0", "k=1", f"seed={seed}") for seed in (0, 1))
+    first, second = (evaluate("rollout.temperature=0", "k=1", "views=[image]", f"seed={seed}") for seed in (0, 1))
     assert first["temperature"] == 0
     assert first["benchmarks"] == second["benchmarks"]
-    assert first["benchmarks"]["lab"]["avg@1"]["mean"] in [pytest.approx(right / N) for right in range(N + 1)]
+    assert metrics(first)["avg@1"]["mean"] in [pytest.approx(right / N) for right in range(N + 1)]
 
 
-def test_blind_is_the_same_prompt_with_black_images(evaluate, monkeypatch):
-    seen, encode, prefill = [], Policy.encode, Policy.prefill
+def test_views_that_are_not_wanted_cost_nothing(evaluate):
+    found = metrics(evaluate("views=[image,blind]"))
+    assert not any(metric.startswith("masked") for metric in found)
 
-    def spy_on_encode(policy, images):
-        seen.append([images])
-        return encode(policy, images)
 
-    def spy_on_prefill(policy, prompts, features):
-        seen[-1].append(prompts.prompt_ids)
-        return prefill(policy, prompts, features)
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
+    run_evaluate, four_steps, tmp_path, monkeypatch, stop_at
+):
+    """Stopped in the batch `stop_at` (there are three of each model), then called again."""
+    settings = [f"compare=[{four_steps.path}]", "batch_size=2"]
+    whole, expected = run_evaluate(*settings, folder=tmp_path / "whole")
+    batches, batch = [], Examination.batch
 
-    monkeypatch.setattr(Policy, "encode", spy_on_encode)
-    monkeypatch.setattr(Policy, "prefill", spy_on_prefill)
-    evaluate("batch_size=4")
-    assert [len(images.counts) for images, _ in seen] == [4, 4, 2, 2]  # each batch with its images, then blind
-    for (images, ids), (blind, blind_ids) in (seen[:2], seen[2:]):
-        assert torch.equal(ids, blind_ids)
-        assert torch.equal(images.grid, blind.grid)
-        for i in range(len(images.grid)):
-            assert images.pixels(i).mean() > 0.3
-            assert blind.pixels(i).max() < 1e-6
+    def stopping(*args, **kwargs):
+        batches.append(1)
+        if len(batches) == stop_at:
+            raise KeyboardInterrupt
+        return batch(*args, **kwargs)
+
+    monkeypatch.setattr(Examination, "batch", stopping)
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        run_evaluate(*settings, folder=folder)
+    assert not (folder / "results.json").exists()
+    finished, _ = run_evaluate(*settings, folder=folder)
+    assert (whole.status, finished.status) == (0, 0)
+    assert len(batches) == 7  # six batches and the one that was stopped
+    for name in ("results.json", "results.md", "report.html"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
+    folder = tmp_path / "here"
+    assert run_evaluate(folder=folder)[0].status == 0
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    finished, _ = run_evaluate("seed=1", "k=3", folder=folder)
+    assert finished.status == 2
+    assert "holds an evaluation with other settings (k, seed)" in finished.err
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["compare=[/nowhere]"], "compare=/nowhere does not exist"),
+        (["compare=[x,x]"], "model.path and compare name a model twice"),
+        (["views=[blind]"], "views must hold image"),
+        (["k=0"], "k must be at least 1"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(run_evaluate, overrides, message):
+    finished, folder = run_evaluate(*overrides)
+    assert finished.status == 2
+    assert message in finished.err
+    assert not folder.exists()

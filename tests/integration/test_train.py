@@ -85,6 +85,9 @@ def test_metrics_sum_the_run_up(four_steps):
     accuracy = scalars[f"val/avg@{K}"]
     assert metrics["accuracy"] == f"avg@{K}"
     assert accuracy == pytest.approx({0: metrics["accuracy_before"], STEPS: metrics["accuracy_after"]})
+    blind = scalars[f"val/blind_avg@{K}"]
+    assert blind == pytest.approx({0: metrics["blind_before"]["mean"], STEPS: metrics["blind_after"]["mean"]})
+    assert metrics["blind_after"] != metrics["after"]
     for name in ("before", "after"):
         low, high = metrics[name]["ci95"]
         assert 0 <= low <= metrics[f"accuracy_{name}"] == metrics[name]["mean"] <= high <= 1
@@ -160,6 +163,9 @@ def test_pictures_and_samples_are_in_tensorboard(four_steps):
     images = events.Images("corruption/original_corrupted")
     assert [image.step for image in images] == [1, 3]  # trainer.images_every=2
     assert images[0].width == 2 * images[0].height  # the picture beside its corruption
+    tokens = events.Images("samples/perception_kl")  # each response a row of coloured tokens
+    assert [image.step for image in tokens] == [1, 3]
+    assert tokens[0].width > tokens[0].height
     texts = events.Tensors("samples/group/text_summary")
     assert [text.step for text in texts] == [1, 3]
     lines = texts[0].tensor_proto.string_val[0].decode().split("\n")
@@ -191,12 +197,19 @@ def test_the_run_directory_is_a_model_path(four_steps, tiny_model):
 def test_the_command_ends_with_a_table(command, tiny, tmp_path):
     finished = command("train.py", *tiny, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
     *_, heading, before, after, gain, pace, place = finished.out.rstrip().splitlines()
-    assert heading.split() == ["held-out", "accuracy,", "%", f"avg@{K}", "[95", "%", "interval]", "items"]
-    assert re.fullmatch(r"before +\d+\.\d \[\d+\.\d, \d+\.\d\] +4", before)
-    assert re.fullmatch(r"after +\d+\.\d \[\d+\.\d, \d+\.\d\] +4", after)
+    assert heading.split() == f"held-out avg@{K}, % with image [95 % interval] blind items".split()
+    estimate = r"\d+\.\d \[\d+\.\d, \d+\.\d\]"
+    assert re.fullmatch(rf"before +{estimate} +{estimate} +4", before)
+    assert re.fullmatch(rf"after +{estimate} +{estimate} +4", after)
     assert re.fullmatch(r"gain +[+-]\d+\.\d points *", gain)
     assert re.fullmatch(r"1 steps, \d+ s, \d+\.\d\d GiB", pace)
     assert place == str(tmp_path / "run")
+
+
+def test_blind_accuracy_is_measured_where_it_is_wanted(train):
+    metrics = train("val.blind=false").json()
+    assert metrics["blind_before"] is None
+    assert metrics["blind_after"] is None
 
 
 # -------------------------------------------------------------------------------------------------------------- GRPO

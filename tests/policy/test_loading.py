@@ -5,12 +5,14 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, GPT2Config, GPT2LMHeadModel
 
 from papo.errors import ConfigError
 from papo.policy.loading import load_policy, resolve, save_policy
 from papo.policy.processing import PromptProcessor
+from papo.types import Item
 
 SETTINGS = {"train_vision": True, "dtype": "float32", "chunk_tokens": 100}
 
@@ -185,3 +187,22 @@ def test_a_damaged_config_is_refused(copy_of):
 def test_an_unknown_precision_names_its_override(folder):
     with pytest.raises(ConfigError, match=r"model\.dtype must be .*'float8'"):
         load_policy(folder, **SETTINGS | {"dtype": "float8"})
+
+
+def test_the_pixel_budget_is_set_and_saved(folder, tmp_path):
+    """Small images are enlarged, large ones shrunk; a model that was trained so is evaluated so."""
+    loaded = load_policy(folder, **SETTINGS, min_pixels=112 * 112, max_pixels=140 * 140)
+    save_policy(loaded.policy, loaded.processor, tmp_path / "again")
+    again = load_policy(tmp_path / "again", **SETTINGS)
+    items = [Item("a", "?", (Image.new("RGB", (side, side)),), "1", "integer") for side in (30, 120, 400)]
+    for each in (loaded, again):
+        grid = PromptProcessor(each.processor, "").prompts(items).images.grid
+        assert grid.prod(-1).tolist() == [64, 64, 100]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(100, None), (200_000, 100_000), (None, 783)], ids=["below a token", "swapped", "no token"]
+)
+def test_an_impossible_pixel_budget_is_refused(folder, low, high):
+    with pytest.raises(ConfigError, match=r"model\.min_pixels=.* and model\.max_pixels="):
+        load_policy(folder, **SETTINGS, min_pixels=low, max_pixels=high)

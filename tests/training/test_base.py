@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from papo.evaluation.answering import Answered
 from papo.policy.sampling import Sampling
+from papo.rewards.grading import Grade, Verdict
 from papo.training.base import PolicyModule
 from papo.types import Item
 
@@ -99,9 +100,11 @@ def test_accuracy_is_of_the_items_that_can_be_graded():
     module = slope()
     item = Item("id", "red?", (), answer="11", answer_type="integer")
     for right, scorable in ((True, True), (False, True), (True, True), (False, False)):
-        module.val_answers.append(Answered(item, ("",), (right,), scorable))
+        verdict = Verdict.UNSCORABLE if not scorable else Verdict.CORRECT if right else Verdict.WRONG
+        module.val_answers.append(Answered(item, ("",), (Grade(verdict, None, ""),)))
     estimate = module.val_accuracy()
     assert (estimate.mean, estimate.n) == (pytest.approx(2 / 3), 3)
+    assert module.val_blind_accuracy() is None
     module.on_validation_epoch_start()
     assert module.val_answers == []
 
@@ -112,10 +115,14 @@ def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
     module.step = 3
     if measured:
         item = Item("id", "red?", (), answer="11", answer_type="integer")
-        module.val_answers = [Answered(item, ("",), (right,), True) for right in (True, False)]
+        grades = [Grade(verdict, None, "") for verdict in (Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG)]
+        module.val_answers = [Answered(item, ("",), (grade,)) for grade in grades]
         module.accuracy_before = module.val_accuracy()
+        module.val_answers = module.val_answers[1:]
+        module.blind_before = module.val_accuracy()
+        assert module.blind_before != module.accuracy_before
     checkpoint = {"loops": "Lightning's own clock, which would disagree"}
     module.on_save_checkpoint(checkpoint)
     assert "loops" not in checkpoint
     other.on_load_checkpoint(checkpoint)
-    assert (other.step, other.accuracy_before) == (3, module.accuracy_before)
+    assert (other.step, other.accuracy_before, other.blind_before) == (3, module.accuracy_before, module.blind_before)

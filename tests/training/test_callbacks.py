@@ -7,7 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from papo_steps import G, fit
 
+from papo.training import callbacks
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 
 
@@ -133,7 +135,7 @@ def test_without_a_record_there_is_nothing_to_drop(tmp_path):
 @pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4, 5, 6, 7]), (2, [1, 3, 5, 7]), (5, [1, 6]), (20, [1])])
 def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, monkeypatch, every, expected):
     shown = []
-    monkeypatch.setattr(StepLog, "log_samples", lambda self, trainer, rollouts, step: shown.append(step))
+    monkeypatch.setattr(StepLog, "log_samples", lambda self, trainer, module, rollouts: shown.append(module.step))
     monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
     trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: None))
     log = StepLog(tmp_path, every)
@@ -155,3 +157,27 @@ def test_a_step_without_a_group_alive_is_logged_without_responses(tmp_path):
     assert logged == [(3, {"time/step": 1.0})]
     assert bar == {"s/step": 1.0}
     assert not (tmp_path / "rollouts.jsonl").exists()
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_the_tokens_of_the_first_group_are_coloured_by_their_perception_kl(
+    make_module, prompts, monkeypatch, train_vision
+):
+    drawn = {}
+    monkeypatch.setattr(callbacks, "token_heat", lambda *cells, **labels: drawn.update(labels, cells=cells))
+    module = fit(make_module(train_vision=train_vision), prompts)
+    group = module.rollouts.select([0])
+    callbacks.perception_figure(module, group)
+    tokens, kl = drawn["cells"]
+    for g in range(G):
+        assert "".join(tokens[g]).startswith(group.texts[g][:3])
+        assert len(tokens[g]) == len(kl[g]) == int(group.responses.response_mask[g].sum())
+    assert drawn["row_labels"] == [f"{result.total:.2f}" for result in group.rewards]
+    assert all(value >= 0 for row in kl for value in row)
+    assert max(max(row) for row in kl) > 0
+    monkeypatch.setattr(callbacks, "FIGURE_ROWS", 2)
+    monkeypatch.setattr(callbacks, "FIGURE_TOKENS", 1)
+    callbacks.perception_figure(module, group)
+    short, values = drawn["cells"]
+    assert short == [row[:1] for row in tokens[:2]]
+    assert values == [row[:1] for row in kl[:2]]

@@ -3,49 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from papo.corruption import RandomPatchMask
+from papo.evaluation.metrics import Estimate, mean_over_items
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import Policy
-from papo.rewards.grading import Verdict, grade
+from papo.policy.vlm import Context, Policy
+from papo.rewards.grading import Grade, Verdict, grade
 from papo.seeding import derive_seed
-from papo.types import Item, PromptBatch
+from papo.types import Item, PromptBatch, Responses
+
+# A blind policy keeps its prompt and placeholders; every patch of every image is black.
+BLIND = RandomPatchMask(mask_ratio=1.0)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """An item with its k responses and their grades; `scorable` is false where the item itself cannot be graded."""
+    """An item with its k responses and their grades."""
 
     item: Item
     responses: tuple[str, ...]
-    correct: tuple[bool, ...]
-    scorable: bool
+    grades: tuple[Grade, ...]
+
+    @property
+    def scorable(self) -> bool:
+        """False where the item itself cannot be graded."""
+        return all(grade.verdict is not Verdict.UNSCORABLE for grade in self.grades)
 
     @property
     def accuracy(self) -> float:
-        return sum(self.correct) / len(self.correct)
+        return sum(grade.correct for grade in self.grades) / len(self.grades)
 
 
 @torch.no_grad()
 def answer(
     policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, k: int, sampling: Sampling, seed: int
-) -> list[Answered]:
-    """k responses to each prompt, graded. An item's responses depend on (seed, item id) alone."""
-    features = policy.encode(prompts.images)
-    context = policy.prefill(prompts, features)
+) -> tuple[list[Answered], Context, Responses]:
+    """k responses to each prompt, graded; with what they were drawn from, and as tokens.
+
+    An item's responses depend on (seed, item id) alone.
+    """
+    context = policy.prefill(prompts, policy.encode(prompts.images))
     seeds = [derive_seed("evaluation", seed, item.id) for item in prompts.items]
-    texts = processor.decode(policy.sample(context, k, sampling, seeds))
-    return [graded(item, texts[n * k : (n + 1) * k]) for n, item in enumerate(prompts.items)]
+    responses = policy.sample(context, k, sampling, seeds)
+    texts = processor.decode(responses)
+    answered = [graded(item, texts[n * k : (n + 1) * k]) for n, item in enumerate(prompts.items)]
+    return answered, context, responses
 
 
 def graded(item: Item, responses: Sequence[str]) -> Answered:
-    grades = [grade(item, response) for response in responses]
-    return Answered(
-        item=item,
-        responses=tuple(responses),
-        correct=tuple(g.correct for g in grades),
-        scorable=all(g.verdict is not Verdict.UNSCORABLE for g in grades),
-    )
+    return Answered(item, tuple(responses), tuple(grade(item, response) for response in responses))
+
+
+def accuracy(answers: Sequence[Answered]) -> Estimate:
+    """avg@k over the items that can be graded.
+
+    Raises:
+        ValueError: there are none.
+    """
+    return mean_over_items([answered.accuracy for answered in answers if answered.scorable])
+
+
+def blinded(prompts: PromptBatch) -> PromptBatch:
+    """The same prompts with every patch of every image black."""
+    return replace(prompts, images=BLIND(prompts.images, [0] * len(prompts)))

@@ -1,67 +1,158 @@
-"""What is measured on a benchmark: accuracy with the image, without it, and by the data's own tags."""
+"""Answers to a benchmark: every item k times with its image, with the image corrupted, and blind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from tqdm import tqdm
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import Corruption
+from papo.data.lab.errors import error_kind
 from papo.data.module import Source
-from papo.evaluation.answering import Answered, answer
-from papo.evaluation.metrics import Estimate, mean_over_items
+from papo.errors import ConfigError
+from papo.evaluation.answering import BLIND, Answered, answer
+from papo.evaluation.records import Record, RecordFile, Response
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import Policy
-from papo.types import PromptBatch
+from papo.policy.vlm import Context, Policy
+from papo.seeding import derive_seed
+from papo.types import Images, Item, PromptBatch, Responses
 
-# A blind policy keeps its prompt and placeholders; every patch of every image is black.
-BLIND = RandomPatchMask(mask_ratio=1.0)
-
-
-def measure(
-    policy: Policy,
-    processor: PromptProcessor,
-    source: Source,
-    *,
-    name: str,
-    k: int,
-    batch_size: int,
-    sampling: Sampling,
-    seed: int,
-) -> dict[str, Estimate]:
-    """avg@k over all items and by tag, each with the image and blind.
-
-    Returns:
-        "avg@8", "avg@8/family=charts", ..., "blind/avg@8", "blind/avg@8/family=charts", ...
-    """
-    seen: list[Answered] = []
-    blind: list[Answered] = []
-    for prompts in batches(processor, source, batch_size, name):
-        prompts = prompts.to(policy.device)
-        masked = replace(prompts, images=BLIND(prompts.images, seeds=[0] * len(prompts)))
-        for answers, shown in ((seen, prompts), (blind, masked)):
-            answers += answer(policy, processor, shown, k=k, sampling=sampling, seed=seed)
-    return by_tag(seen, f"avg@{k}") | by_tag(blind, f"blind/avg@{k}")
+View = Callable[[Images, Sequence[int]], Images]
 
 
-def batches(processor: PromptProcessor, source: Source, size: int, name: str) -> Iterator[PromptBatch]:
-    for start in tqdm(range(0, len(source), size), desc=name, unit="batch"):
-        yield processor.prompts([source[i] for i in range(start, min(start + size, len(source)))])
-
-
-def by_tag(answers: list[Answered], metric: str) -> dict[str, Estimate]:
-    """The metric over all scorable items, and over those with each value of each tag.
+def views_of(names: Sequence[str], corruption: Corruption) -> dict[str, View]:
+    """How an item's images are shown under each name, "image" first.
 
     Raises:
-        ValueError: no item is scorable.
+        ConfigError: an unknown name, or no "image".
     """
-    groups: dict[str, list[float]] = {metric: []}
-    for answered in answers:
-        if answered.scorable:
-            groups[metric].append(answered.accuracy)
-            for tag, value in answered.item.tags.items():
-                groups.setdefault(f"{metric}/{tag}={value}", []).append(answered.accuracy)
-    first, *rest = groups
-    return {name: mean_over_items(groups[name]) for name in (first, *sorted(rest))}
+    known: dict[str, View] = {"image": lambda images, seeds: images, "masked": corruption, "blind": BLIND}
+    if "image" not in names or not set(names) <= known.keys():
+        raise ConfigError(f"views must hold image and may hold masked and blind, got {list(names)}")
+    return {name: view for name, view in known.items() if name in names}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How benchmarks are answered, the same for every model.
+
+    Args:
+        views: see `views_of`.
+        k: responses per item and view.
+        batch_size: items answered at one time.
+        sampling: how responses are drawn.
+        seed: of responses and corruption.
+        token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
+            whose tokens get their perception KL. Needs the view "masked".
+    """
+
+    views: Mapping[str, View]
+    k: int
+    batch_size: int
+    sampling: Sampling
+    seed: int
+    token_items: int = 0
+    token_responses: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("k", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def __call__(
+        self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str
+    ) -> list[Record]:
+        """The records of all items; those that `file` holds already are not answered again."""
+        starts = range(len(file.records), len(source), self.batch_size)
+        with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
+            for start in starts:
+                items = [source[i] for i in range(start, min(start + self.batch_size, len(source)))]
+                prompts = processor.prompts(items).to(policy.device)
+                file.append(self.batch(policy, processor, prompts, with_tokens=start < self.token_items))
+                bar.update(len(items))
+        return file.records
+
+    def view_seeds(self, items: Sequence[Item]) -> list[int]:
+        """What the items' images are corrupted from."""
+        return [derive_seed("evaluation-corruption", self.seed, item.id) for item in items]
+
+    @torch.no_grad()
+    def batch(
+        self, policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, with_tokens: bool
+    ) -> list[Record]:
+        """The records of one batch."""
+        seeds = self.view_seeds(prompts.items)
+        answers: dict[str, list[Answered]] = {}
+        contexts: dict[str, Context] = {}
+        responses: dict[str, Responses] = {}
+        for name, view in self.views.items():
+            shown = replace(prompts, images=view(prompts.images, seeds))
+            answers[name], contexts[name], responses[name] = answer(
+                policy, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
+            )
+        records = [
+            Record(
+                id=item.id,
+                question=item.question,
+                answer=item.answer,
+                tags=dict(item.tags),
+                views={name: _responses(item, answers[name][n]) for name in self.views},
+            )
+            for n, item in enumerate(prompts.items)
+        ]
+        if with_tokens and "masked" in self.views and self.token_responses:
+            return self._with_tokens(policy, processor, records, contexts, responses["image"])
+        return records
+
+    def _with_tokens(
+        self,
+        policy: Policy,
+        processor: PromptProcessor,
+        records: list[Record],
+        contexts: Mapping[str, Context],
+        responses: Responses,
+    ) -> list[Record]:
+        """The records with the perception KL of each token of their first responses."""
+        first = min(self.token_responses, self.k)
+        chosen = responses.select([n * self.k + g for n in range(len(records)) for g in range(first)])
+        temperature, mask = self.sampling.score_temperature, chosen.response_mask
+        clean, masked = (
+            policy.score(contexts[view], chosen, temperature=temperature, keep_states=True).states
+            for view in ("image", "masked")
+        )
+        kl = policy.full_kl(clean, masked, mask, temperature=temperature)
+        tokens = [
+            (tuple(processor.tokens(ids[real])), tuple(round(value, 4) for value in of_row[real].tolist()))
+            for ids, real, of_row in zip(chosen.response_ids, mask, kl, strict=True)
+        ]
+        return [
+            replace(
+                record,
+                views={
+                    **record.views,
+                    "image": tuple(
+                        replace(response, tokens=tokens[n * first + g][0], kl=tokens[n * first + g][1])
+                        if g < first
+                        else response
+                        for g, response in enumerate(record.views["image"])
+                    ),
+                },
+            )
+            for n, record in enumerate(records)
+        ]
+
+
+def _responses(item: Item, answered: Answered) -> tuple[Response, ...]:
+    return tuple(
+        Response(
+            text=text,
+            verdict=grade.verdict.value,
+            answer=grade.answer,
+            reason=grade.reason,
+            error=error_kind(item, text) if item.scene is not None and grade.verdict.value == "wrong" else None,
+        )
+        for text, grade in zip(answered.responses, answered.grades, strict=True)
+    )

@@ -1,74 +1,159 @@
-"""evaluate.py's work: answer the benchmarks, write results.json, print the table."""
+"""evaluate.py's work: answer the benchmarks with every model, compare, write results and report."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from papo.building import built
+from papo.corruption import Corruption
+from papo.data.module import Source
 from papo.errors import ConfigError
-from papo.evaluation.measure import measure
-from papo.evaluation.metrics import Estimate
-from papo.policy.loading import Loaded
+from papo.evaluation.measure import Examination, views_of
+from papo.evaluation.pages import report_items, report_of
+from papo.evaluation.records import Record, RecordFile
+from papo.evaluation.report import write_report
+from papo.evaluation.summary import differences, summarize
+from papo.evaluation.tables import tables, to_markdown
+from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
-from papo.policy.sampling import Sampling
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
-SCHEMA = 1  # of results.json
+SCHEMA = 2  # of results.json
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
-    """Answers every item of every benchmark k times and returns what it wrote to results.json.
+    """Answers every item of every benchmark k times with every model and returns what it wrote to results.json.
+
+    Called again with the same settings and run directory, it goes on where it was interrupted.
 
     Args:
-        cfg: as composed from conf/evaluate.yaml; `run_dir` is where results.json goes.
+        cfg: as composed from conf/evaluate.yaml; `run_dir` is where everything goes.
 
     Raises:
-        ConfigError: a setting cannot work; raised before anything is written.
+        ConfigError: a setting cannot work, or the run directory holds another evaluation.
     """
     started = time.perf_counter()
-    for name in ("k", "batch_size"):
-        if cfg[name] < 1:
-            raise ConfigError(f"{name} must be at least 1, got {cfg[name]}")
+    paths = [str(cfg.model.path), *map(str, cfg.compare)]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"model.path and compare name a model twice: {', '.join(paths)}")
+    for path in paths[1:]:
+        locate(path, "compare")
+    corruption: Corruption = built(cfg.corruption)
+    examination = Examination(
+        views=views_of(cfg.views, corruption),
+        k=cfg.k,
+        batch_size=cfg.batch_size,
+        sampling=built(cfg.rollout),
+        seed=cfg.seed,
+        token_items=cfg.report.first_items,
+        token_responses=cfg.report.first_responses,
+    )
     loaded: Loaded = built(cfg.model)
-    sampling: Sampling = built(cfg.rollout)
-    sources = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
+    sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
     run = RunDir(cfg.run_dir)
-    policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
-    settings = {"k": cfg.k, "batch_size": cfg.batch_size, "sampling": sampling, "seed": cfg.seed}
-    estimates = {name: measure(policy, processor, source, name=name, **settings) for name, source in sources.items()}
+    start_or_continue(run, cfg)
+
+    records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
+    fresh, shown = 0, []
+    for number, path in enumerate(paths):
+        if number:
+            loaded = built(OmegaConf.merge(cfg.model, {"path": path}))
+        policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
+        corruption.attach(policy)
+        for name, source in sources.items():
+            file = RecordFile(
+                run.path / "records" / f"{number}_{slug(path)}" / f"{name}.jsonl", cfg.batch_size, len(source)
+            )
+            fresh += len(source) - len(file.records)
+            title = name if len(paths) == 1 else f"{path}: {name}"
+            records[name][path] = examination(policy, processor, source, file, title)
+            shown += report_items(
+                name,
+                path,
+                source,
+                records[name][path],
+                processor=processor,
+                examination=examination,
+                device=policy.device,
+            )
 
     results = {
         "schema": SCHEMA,
-        "model": loaded.source,
+        "models": paths,
         "k": cfg.k,
-        "temperature": sampling.temperature,
-        "seconds": time.perf_counter() - started,
-        "peak_memory_gib": peak_memory_gib(),
-        "provenance": provenance(cfg.seed),
-        "benchmarks": {
-            name: {metric: estimate.to_dict() for metric, estimate in metrics.items()}
-            for name, metrics in estimates.items()
-        },
+        "temperature": examination.sampling.temperature,
+        "seed": cfg.seed,
+        "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
+        "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
+    all_tables = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
     run.write("results.json", results)
-    for name, metrics in estimates.items():
-        print(f"\n{name}: accuracy of {loaded.source}, % [95 % interval over items]\n{table(metrics)}")
-    print(f"\n{results['seconds']:.0f} s, {run.path / 'results.json'}")
+    text = "\n\n".join(map(to_markdown, all_tables))
+    (run.path / "results.md").write_text(text + "\n")
+    seconds = time.perf_counter() - started
+    responses = fresh * cfg.k * len(examination.views)
+    pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
+    run.write("provenance.json", provenance(cfg.seed) | pace)
+    write_report(report_of(results, all_tables, shown), run.path / "report.html")
+    print(f"\n{text}\n\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
 
 
-def table(metrics: dict[str, Estimate]) -> str:
-    """One row per group of items, with the image beside blind."""
-    rows = [f"{'':<28}{'with image':<22}{'blind':<22}items"]
-    for metric, estimate in metrics.items():
-        if not metric.startswith("blind/"):
-            _, _, group = metric.partition("/")
-            rows.append(f"{group or 'all':<28}{estimate!s:<22}{metrics['blind/' + metric]!s:<22}{estimate.n}")
-    return "\n".join(rows)
+def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
+    """Records the settings, or checks that the run directory was begun with the same.
+
+    Raises:
+        ConfigError: it was begun with others; nothing is written.
+    """
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    del settings["run_dir"]
+    file = run.path / "config.yaml"
+    if file.exists():
+        begun = OmegaConf.to_container(OmegaConf.load(file))
+        if begun != settings:
+            changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
+            raise ConfigError(
+                f"hydra.run.dir={run.path} holds an evaluation with other settings ({', '.join(changed)}); "
+                "continue it with its own, or choose another folder"
+            )
+    else:
+        file.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+
+
+def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:
+    """Of each model, and of each further model less the first."""
+    first, *others = of_models
+    return (
+        {model: summarize(records) for model, records in of_models.items()},
+        {f"{other} - {first}": differences(of_models[first], of_models[other]) for other in others},
+    )
+
+
+def benchmark_results(of_models: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    """One benchmark's part of results.json."""
+    records = next(iter(of_models.values()))
+    models, compared = estimates(of_models)
+    return {
+        "items": len(records),
+        "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
+        "models": {model: _json(metrics) for model, metrics in models.items()},
+        "differences": {pair: _json(metrics) for pair, metrics in compared.items()},
+    }
+
+
+def _json(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: estimate.to_dict() for name, estimate in metrics.items()}
+
+
+def slug(path: str) -> str:
+    """The end of a model's path as a folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", path)[-60:].strip("_.")

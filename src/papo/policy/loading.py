@@ -38,20 +38,40 @@ def resolve(path: str | Path) -> str:
     return str(shipped) if shipped.is_dir() else str(path)
 
 
-def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_tokens: int) -> Loaded:
+def locate(path: str | Path, key: str = "model.path") -> str:
+    """`resolve`, where a path that can only be local must exist.
+
+    Raises:
+        ConfigError: it does not; `key` is the override to fix.
+    """
+    source = resolve(path)
+    if source.startswith(("/", ".", "~")) and not Path(source).exists():
+        raise ConfigError(f"{key}={path} does not exist")
+    return source
+
+
+def load_policy(
+    path: str | Path,
+    *,
+    train_vision: bool,
+    dtype: str,
+    chunk_tokens: int,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+) -> Loaded:
     """Loads weights, processor and generation settings.
 
     Args:
         path: model folder, run directory, name of a shipped model, or hub id.
         train_vision, chunk_tokens: see Policy.
         dtype: "float32", "bfloat16" or "float16".
+        min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
+            with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        ConfigError: nothing loadable there, or not a vision-language model that the four verbs know.
+        ConfigError: nothing loadable there, not a vision-language model that the four verbs know, or impossible bounds.
     """
-    source = resolve(path)
-    if source.startswith(("/", ".", "~")) and not Path(source).exists():
-        raise ConfigError(f"model.path={path} does not exist")
+    source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"model.dtype must be float32, bfloat16 or float16, got {dtype!r}")
     try:
@@ -73,6 +93,7 @@ def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_token
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
+    limit_pixels(processor, min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
@@ -84,6 +105,24 @@ def load_policy(path: str | Path, *, train_vision: bool, dtype: str, chunk_token
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+
+
+def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixels: int | None) -> None:
+    """Sets the area that an image is resized to lie in, in pixels; None leaves a bound as it is.
+
+    Raises:
+        ConfigError: a bound is smaller than one visual token, or they exclude each other.
+    """
+    image_processor = processor.image_processor
+    saved = image_processor.size
+    low = saved["shortest_edge"] if min_pixels is None else min_pixels
+    high = saved["longest_edge"] if max_pixels is None else max_pixels
+    token = (image_processor.patch_size * image_processor.merge_size) ** 2
+    if not token <= low <= high:
+        raise ConfigError(
+            f"model.min_pixels={low} and model.max_pixels={high} must satisfy {token} (one visual token) <= min <= max"
+        )
+    image_processor.size = {"shortest_edge": low, "longest_edge": high}
 
 
 def save_policy(policy: Policy, processor: ImageTextProcessor, folder: str | Path) -> None:

@@ -9,8 +9,8 @@ import torch
 from lightning import LightningModule
 from torch.optim import Optimizer
 
-from papo.evaluation.answering import Answered, answer
-from papo.evaluation.metrics import Estimate, mean_over_items
+from papo.evaluation.answering import Answered, accuracy, answer, blinded
+from papo.evaluation.metrics import Estimate
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
@@ -29,6 +29,7 @@ class PolicyModule(LightningModule):
         grad_clip: largest gradient norm.
         val_sampling: how held-out prompts are answered.
         val_samples: k of avg@k.
+        val_blind: whether they are answered blind too.
         seed: of held-out answers.
     """
 
@@ -44,6 +45,7 @@ class PolicyModule(LightningModule):
         grad_clip: float,
         val_sampling: Sampling,
         val_samples: int,
+        val_blind: bool = False,
         seed: int,
     ) -> None:
         super().__init__()
@@ -53,12 +55,14 @@ class PolicyModule(LightningModule):
         self.make_optimizer = optimizer
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
         self.grad_clip = grad_clip
-        self.val_sampling, self.val_samples = val_sampling, val_samples
+        self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
         self.seed = seed
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
         self.val_answers: list[Answered] = []
-        self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step
+        self.val_blind_answers: list[Answered] = []
+        self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step, with the image
+        self.blind_before: Estimate | None = None  # and blind
 
     def collate(self, items: Sequence[Item]) -> Any:
         """What `training_step` gets for the items of one step."""
@@ -92,19 +96,27 @@ class PolicyModule(LightningModule):
     # ---------------------------------------------------------------------------------------------------- validation
 
     def on_validation_epoch_start(self) -> None:
-        self.val_answers = []
+        self.val_answers, self.val_blind_answers = [], []
 
     def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
-        self.val_answers += answer(
-            self.policy, self.processor, prompts, k=self.val_samples, sampling=self.val_sampling, seed=self.seed
-        )
+        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
+        self.val_answers += answer(self.policy, self.processor, prompts, **settings)[0]
+        if self.val_blind:
+            self.val_blind_answers += answer(self.policy, self.processor, blinded(prompts), **settings)[0]
 
     def on_validation_epoch_end(self) -> None:
-        self.logger.log_metrics({f"val/avg@{self.val_samples}": self.val_accuracy().mean}, step=self.step)
+        measured = {f"val/avg@{self.val_samples}": self.val_accuracy().mean}
+        if self.val_blind:
+            measured[f"val/blind_avg@{self.val_samples}"] = self.val_blind_accuracy().mean
+        self.logger.log_metrics(measured, step=self.step)
 
     def val_accuracy(self) -> Estimate:
         """avg@k of the last validation."""
-        return mean_over_items([answered.accuracy for answered in self.val_answers if answered.scorable])
+        return accuracy(self.val_answers)
+
+    def val_blind_accuracy(self) -> Estimate | None:
+        """The same with every patch black; None where it is not measured."""
+        return accuracy(self.val_blind_answers) if self.val_blind else None
 
     # --------------------------------------------------------------------------------------------------- checkpoints
 
@@ -112,9 +124,13 @@ class PolicyModule(LightningModule):
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
         checkpoint["step"] = self.step
-        checkpoint["accuracy_before"] = None if self.accuracy_before is None else self.accuracy_before.to_dict()
+        for name in ("accuracy_before", "blind_before"):
+            estimate = getattr(self, name)
+            checkpoint[name] = None if estimate is None else estimate.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
-        before = checkpoint["accuracy_before"]
-        self.accuracy_before = None if before is None else Estimate(before["mean"], tuple(before["ci95"]), before["n"])
+        for name in ("accuracy_before", "blind_before"):
+            found = checkpoint[name]
+            estimate = None if found is None else Estimate(found["mean"], tuple(found["ci95"]), found["n"])
+            setattr(self, name, estimate)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, Trainer
+from matplotlib.figure import Figure
 
+from papo.evaluation.pictures import token_heat
 from papo.training.papo import PapoModule
 from papo.types import Rollouts
 
@@ -89,10 +91,11 @@ class StepLog(Callback):
         with self.path.open("a") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rollouts, module.step))
         if module.step % self.images_every == 1 or self.images_every == 1:
-            self.log_samples(trainer, rollouts, module.step)
+            self.log_samples(trainer, module, rollouts)
 
-    def log_samples(self, trainer: Trainer, rollouts: Rollouts, step: int) -> None:
-        """The first image beside its corruption, and the first group's responses with their rewards."""
+    def log_samples(self, trainer: Trainer, module: PapoModule, rollouts: Rollouts) -> None:
+        """The first image beside its corruption, and the first group: responses, rewards, tokens by perception KL."""
+        step = module.step
         writer = trainer.logger.experiment
         item, G = rollouts.prompts.items[0], rollouts.group_size
         group = zip(rollouts.texts[:G], rollouts.rewards[:G], strict=True)
@@ -103,6 +106,27 @@ class StepLog(Callback):
         if rollouts.corrupted_images is not None and item.images:
             pair = [images.pixels() for images in (rollouts.prompts.images, rollouts.corrupted_images)]
             writer.add_image("corruption/original_corrupted", torch.cat(pair, dim=2), step)
+            writer.add_figure("samples/perception_kl", perception_figure(module, rollouts.select([0])), step)
+
+
+# Responses and tokens of each that a figure has room for.
+FIGURE_ROWS, FIGURE_TOKENS = 8, 48
+
+
+@torch.no_grad()
+def perception_figure(module: PapoModule, group: Rollouts) -> Figure:
+    """The responses to one prompt, each token coloured by KL(pi || pi_mask) over the vocabulary, nats."""
+    clean = module.score(module.policy, group, group.prompts.images, group.features, keep_states=True)
+    corrupted = module.score_corrupted(group, keep_states=True)
+    mask, temperature = group.responses.response_mask, module.sampling.score_temperature
+    kl = module.policy.full_kl(clean.states, corrupted.states, mask, temperature=temperature)
+    shown = [(group.responses.response_ids[r], kl[r], mask[r]) for r in range(min(len(mask), FIGURE_ROWS))]
+    return token_heat(
+        [module.processor.tokens(ids[real][:FIGURE_TOKENS]) for ids, _, real in shown],
+        [values[real][:FIGURE_TOKENS].tolist() for _, values, real in shown],
+        row_labels=[f"{result.total:.2f}" for result in group.rewards[:FIGURE_ROWS]],
+        label="KL(π ‖ π_mask), nats",
+    )
 
 
 def records(rollouts: Rollouts, step: int) -> list[dict]:

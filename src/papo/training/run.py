@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
         module.accuracy_before = module.val_accuracy()
+        module.blind_before = module.val_blind_accuracy()
     trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
     before, after = module.accuracy_before, None
+    blind_before, blind_after = module.blind_before, None
     if not stop.stopped:
         trainer.validate(module, data, verbose=False)
-        after = module.val_accuracy()
+        after, blind_after = module.val_accuracy(), module.val_blind_accuracy()
 
     save_policy(module.policy, loaded.processor, run.model)
     recipe = OmegaConf.to_container(cfg, resolve=True)
@@ -64,6 +67,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "accuracy": f"avg@{cfg.val.samples}",
         "before": before.to_dict(),
         "after": None if after is None else after.to_dict(),
+        "blind_before": None if blind_before is None else blind_before.to_dict(),
+        "blind_after": None if blind_after is None else blind_after.to_dict(),
         "steps": module.step,
         "interrupted": stop.stopped,
         "seconds": time.perf_counter() - started,
@@ -73,7 +78,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     }
     run.write("metrics.json", metrics)
     log_hyperparameters(trainer, cfg, before, after)
-    print(summary(metrics, before, after, run))
+    print(summary(metrics, {"before": (before, blind_before), "after": (after, blind_after)}, run))
     return metrics
 
 
@@ -134,16 +139,18 @@ def log_hyperparameters(trainer: Trainer, cfg: DictConfig, before: Estimate, aft
     trainer.logger.finalize("success")
 
 
-def summary(metrics: dict[str, Any], before: Estimate, after: Estimate | None, run: RunDir) -> str:
-    """The table that a run ends with."""
-    rows = [
-        ("held-out accuracy, %", f"{metrics['accuracy']} [95 % interval]", "items"),
-        ("before", str(before), before.n),
-    ]
+def summary(
+    metrics: dict[str, Any], measured: Mapping[str, tuple[Estimate | None, Estimate | None]], run: RunDir
+) -> str:
+    """The table that a run ends with; `measured` is accuracy with the image and blind, where it was measured."""
+    rows = [("held-out " + metrics["accuracy"] + ", %", "with image [95 % interval]", "blind", "items")]
+    for name, (seen, blind) in measured.items():
+        if seen is not None:
+            rows.append((name, str(seen), "" if blind is None else str(blind), seen.n))
+    before, after = (seen for seen, _ in measured.values())
     if after is not None:
-        gain = 100 * (after.mean - before.mean)
-        rows += [("after", str(after), after.n), ("gain", f"{gain:+.1f} points", "")]
-    table = "\n".join(f"{a:<22}{b:<28}{c}" for a, b, c in rows)
+        rows.append(("gain", f"{100 * (after.mean - before.mean):+.1f} points", "", ""))
+    table = "\n".join(f"{a:<22}{b:<28}{c:<22}{d}".rstrip() for a, b, c, d in rows)
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
     if after is None:
         pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"

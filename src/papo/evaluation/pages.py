@@ -1,0 +1,124 @@
+"""From records to the report: which items it shows, with their pictures, and the plots."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from papo.data.module import Source
+from papo.evaluation.measure import Examination
+from papo.evaluation.records import Record
+from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table, TokenizedResponse
+from papo.policy.processing import PromptProcessor
+from papo.types import Images, Item
+
+
+def report_of(results: Mapping[str, Any], tables: Sequence[Table], items: Sequence[ReportItem]) -> Report:
+    """The report of what is in results.json, with the items that it shows."""
+    return Report(
+        title="Evaluation",
+        subtitle=", ".join(results["models"]),
+        facts=(
+            ("models", ", ".join(results["models"])),
+            ("benchmarks", ", ".join(f"{name} ({of['items']} items)" for name, of in results["benchmarks"].items())),
+            ("responses per item", str(results["k"])),
+            ("temperature", str(results["temperature"])),
+            ("seed", str(results["seed"])),
+        ),
+        tables=tuple(tables),
+        plots=tuple(plot(name, of["models"]) for name, of in results["benchmarks"].items()),
+        items=tuple(items),
+    )
+
+
+def report_items(
+    benchmark: str,
+    model: str,
+    source: Source,
+    records: Sequence[Record],
+    *,
+    processor: PromptProcessor,
+    examination: Examination,
+    device: torch.device,
+) -> list[ReportItem]:
+    """The first items of a benchmark as one model saw and answered them."""
+    shown = []
+    masked = examination.views.get("masked")
+    for index, record in enumerate(records[: examination.token_items]):
+        item = source[index]
+        images = processor.prompts([item]).images.to(device)
+        corrupted = () if masked is None else pngs(masked(images, examination.view_seeds([item])))
+        shown.append(report_item(benchmark, model, item, record, pngs(images), corrupted))
+    return shown
+
+
+def plot(benchmark: str, models: Mapping[str, Mapping[str, Any]]) -> Plot:
+    """Accuracy under each view, overall and by tag."""
+    rows = []
+    for model, metrics in models.items():
+        for metric, estimate in metrics.items():
+            view, _, rest = metric.rpartition("avg@")
+            if "avg@" in metric:
+                series = {"": "with image"}.get(view, view.strip("/"))
+                label = rest.partition("/")[2] or "all items"
+                rows.append(
+                    PlotRow(
+                        label,
+                        series if len(models) == 1 else f"{model}, {series}",
+                        estimate["mean"],
+                        *estimate["ci95"],
+                    )
+                )
+    return Plot(f"{benchmark}: accuracy", tuple(rows))
+
+
+def pngs(images: Images) -> tuple[bytes, ...]:
+    """Each image as a PNG file, as the model gets it."""
+    return tuple(png(images.pixels(i)) for i in range(len(images.grid)))
+
+
+def png(pixels: Tensor) -> bytes:
+    """[3, height, width] in [0, 1] as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray((pixels.permute(1, 2, 0) * 255).round().byte().numpy()).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def report_item(
+    benchmark: str, model: str, item: Item, record: Record, images: tuple[bytes, ...], corrupted: tuple[bytes, ...]
+) -> ReportItem:
+    accuracy = {view: record.accuracy(view) for view in record.views}
+    blind = accuracy.get("blind")
+    return ReportItem(
+        benchmark=benchmark,
+        model=model,
+        id=record.id,
+        question=record.question,
+        answer=record.answer,
+        choices=item.choices,
+        tags=record.tags,
+        scorable=record.scorable,
+        images=images,
+        corrupted=corrupted,
+        responses=tuple(
+            TokenizedResponse(
+                text=response.text,
+                verdict=response.verdict,
+                answer=response.answer,
+                reason=response.reason,
+                tokens=response.tokens,
+                kl=response.kl,
+                error=response.error,
+            )
+            for response in record.views["image"]
+        ),
+        accuracy=accuracy["image"],
+        masked_accuracy=accuracy.get("masked"),
+        blind_accuracy=blind,
+        vision_dependency=None if blind is None else accuracy["image"] - blind,
+    )

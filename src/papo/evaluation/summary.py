@@ -1,0 +1,95 @@
+"""From records to estimates: what one model did on a benchmark, and how two models differ on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from papo.data.lab.errors import KINDS
+from papo.evaluation.metrics import Estimate, majority, mean_difference, mean_over_items, pass_at
+from papo.evaluation.records import Record
+
+Values = dict[str, list[float]]
+
+# A difference of two shares, so neither it nor its interval stays between 0 and 1.
+DEPENDENCY = "vision_dependency"
+
+
+def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
+    """Every metric of one model on one benchmark, over the items that can be graded; empty where there are none.
+
+    avg@k           share of right responses, mean over items
+    pass@m          probability that one of m responses is right, for m = 2, 4, ... up to k
+    maj@k           share of items whose most frequent answer is right
+    masked/avg@k    the same with the image corrupted, blind/avg@k with every patch black
+    vision_dependency   avg@k - blind/avg@k, paired by item
+    error/...       share of responses that are wrong in this way (lab only)
+    .../tag=value   over the items with that tag
+    """
+    return {
+        name: mean_difference([0.0] * len(of_items), of_items)
+        if name.startswith(DEPENDENCY)
+        else mean_over_items(of_items)
+        for name, of_items in item_values(records).items()
+        if of_items
+    }
+
+
+def differences(first: Sequence[Record], second: Sequence[Record]) -> dict[str, Estimate]:
+    """Every metric of the second model less the first's, paired by item.
+
+    Raises:
+        ValueError: they did not answer the same items.
+    """
+    if [record.id for record in first] != [record.id for record in second]:
+        raise ValueError("two models can be compared only on the same items")
+    a, b = item_values(first), item_values(second)
+    return {name: mean_difference(a[name], b[name]) for name in a if a[name] and name in b}
+
+
+def item_values(records: Sequence[Record]) -> Values:
+    """Each metric of each item that can be graded, in the order of the items; tags behind their metric."""
+    scorable = [record for record in records if record.scorable]
+    tags = sorted({(tag, value) for record in scorable for tag, value in record.tags.items()})
+    values: Values = {}
+    for name, measure in _metrics(records).items():
+        values[name] = [measure(record) for record in scorable]
+        if "avg@" in name or name == DEPENDENCY:
+            for tag, value in tags:
+                values[f"{name}/{tag}={value}"] = [
+                    measure(record) for record in scorable if record.tags.get(tag) == value
+                ]
+    return values
+
+
+def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float]]:
+    k = _samples(records)
+    metrics: dict[str, Callable[[Record], float]] = {f"avg@{k}": lambda record: record.accuracy("image")}
+    m = 2
+    while m <= k:
+        metrics[f"pass@{m}"] = lambda record, m=m: pass_at(m, sum(r.correct for r in record.views["image"]), k)
+        m *= 2
+    if k > 1:
+        metrics[f"maj@{k}"] = _majority
+    for view in records[0].views if records else ():
+        if view != "image":
+            metrics[f"{view}/avg@{k}"] = lambda record, view=view: record.accuracy(view)
+    if records and "blind" in records[0].views:
+        metrics[DEPENDENCY] = lambda record: record.accuracy("image") - record.accuracy("blind")
+    if any(response.error for record in records for response in record.views["image"]):
+        for kind in KINDS:
+            metrics[f"error/{kind}"] = lambda record, kind=kind: _share_of_error(record, kind)
+    return metrics
+
+
+def _samples(records: Sequence[Record]) -> int:
+    return len(records[0].views["image"]) if records else 0
+
+
+def _majority(record: Record) -> float:
+    responses = record.views["image"]
+    return majority([r.answer for r in responses], [r.correct for r in responses])
+
+
+def _share_of_error(record: Record, kind: str) -> float:
+    responses = record.views["image"]
+    return sum(response.error == kind for response in responses) / len(responses)

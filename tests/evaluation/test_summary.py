@@ -1,0 +1,115 @@
+"""From records to estimates, with numbers worked out by hand."""
+
+import pytest
+
+from papo.evaluation.records import Record, Response
+from papo.evaluation.summary import differences, item_values, summarize
+
+
+def record(id: str, right: int, blind: int, *, k: int = 4, error: str | None = None, **tags: str) -> Record:
+    def responses(right: int) -> tuple[Response, ...]:
+        return tuple(
+            Response("", "correct" if g < right else "wrong", str(g < right), "", None if g < right else error)
+            for g in range(k)
+        )
+
+    return Record(id, "?", "", tags, {"image": responses(right), "masked": responses(0), "blind": responses(blind)})
+
+
+UNSCORABLE = Record(
+    "x",
+    "?",
+    "",
+    {},
+    {view: (Response("", "unscorable", None, "no gold"),) * 4 for view in ("image", "masked", "blind")},
+)
+RECORDS = [
+    record("a", 4, 0, family="charts", task="sum"),
+    record("b", 2, 2, family="charts", task="max"),
+    UNSCORABLE,
+    record("c", 0, 1, family="counting", task="sum", error="perception"),
+]
+
+
+def test_every_metric_by_hand():
+    means = {name: round(estimate.mean, 4) for name, estimate in summarize(RECORDS).items()}
+    assert means == {
+        "avg@4": 0.5,
+        "avg@4/family=charts": 0.75,
+        "avg@4/family=counting": 0.0,
+        "avg@4/task=max": 0.5,
+        "avg@4/task=sum": 0.5,
+        "pass@2": round((1 + (1 - 1 / 6) + 0) / 3, 4),
+        "pass@4": round(2 / 3, 4),
+        "maj@4": 0.5,  # all, a tie, none
+        "masked/avg@4": 0.0,
+        "masked/avg@4/family=charts": 0.0,
+        "masked/avg@4/family=counting": 0.0,
+        "masked/avg@4/task=max": 0.0,
+        "masked/avg@4/task=sum": 0.0,
+        "blind/avg@4": 0.25,
+        "blind/avg@4/family=charts": 0.25,
+        "blind/avg@4/family=counting": 0.25,
+        "blind/avg@4/task=max": 0.5,
+        "blind/avg@4/task=sum": 0.125,
+        "vision_dependency": 0.25,
+        "vision_dependency/family=charts": 0.5,
+        "vision_dependency/family=counting": -0.25,
+        "vision_dependency/task=max": 0.0,
+        "vision_dependency/task=sum": 0.375,
+        "error/perception": round(1 / 3, 4),
+        "error/reasoning": 0.0,
+        "error/calculation": 0.0,
+        "error/format": 0.0,
+    }
+    assert {estimate.n for name, estimate in summarize(RECORDS).items() if "=" not in name} == {3}
+
+
+def test_a_dependency_may_be_negative():
+    low, high = summarize([record(str(n), 0, n % 3) for n in range(20)])["vision_dependency"].ci95
+    assert -1 <= low < high < 0
+
+
+def test_errors_are_measured_where_there_are_any():
+    assert not any(name.startswith("error/") for name in summarize(RECORDS[:3]))
+
+
+def test_one_sample_has_no_majority():
+    assert [name for name in summarize([record("a", 1, 0, k=1), record("b", 0, 0, k=1)]) if "=" not in name] == [
+        "avg@1", "masked/avg@1", "blind/avg@1", "vision_dependency",
+    ]  # fmt: skip
+
+
+def test_views_that_were_not_asked_for_are_left_out():
+    only = [Record(r.id, r.question, r.answer, r.tags, {"image": r.views["image"]}) for r in RECORDS]
+    errors = {f"error/{kind}" for kind in ("perception", "reasoning", "calculation", "format")}
+    assert {name for name in summarize(only) if "=" not in name} == {"avg@4", "pass@2", "pass@4", "maj@4"} | errors
+
+
+def test_nothing_that_can_be_graded_gives_nothing():
+    assert summarize([UNSCORABLE]) == {}
+    assert summarize([]) == {}
+
+
+def test_differences_are_paired_by_item():
+    second = [
+        record("a", 4, 1, family="charts", task="sum"),
+        record("b", 3, 2, family="charts", task="max"),
+        UNSCORABLE,
+    ]
+    found = differences(RECORDS[:3], second)
+    assert found["avg@4"].mean == pytest.approx((0 + 0.25) / 2)
+    assert found["blind/avg@4"].mean == pytest.approx((0.25 + 0) / 2)
+    assert found["vision_dependency"].mean == pytest.approx((-0.25 + 0.25) / 2)
+    assert found["avg@4/task=max"].mean == 0.25
+    assert found["avg@4"].n == 2
+
+
+def test_only_the_same_items_are_compared():
+    with pytest.raises(ValueError, match="same items"):
+        differences(RECORDS[:2], RECORDS[1:])
+
+
+def test_values_of_items_keep_their_order():
+    assert item_values(RECORDS)["avg@4"] == [1.0, 0.5, 0.0]
+    assert item_values(RECORDS)["avg@4/task=sum"] == [1.0, 0.0]
