@@ -85,14 +85,18 @@ class Examination:
     ) -> list[Record]:
         """The records of one batch."""
         seeds = self.view_seeds(prompts.items)
+        with_tokens = with_tokens and "masked" in self.views and self.token_responses > 0
         answers: dict[str, list[Answered]] = {}
         contexts: dict[str, Context] = {}
-        responses: dict[str, Responses] = {}
+        responses: Responses | None = None  # with the images
         for name, view in self.views.items():
             shown = replace(prompts, images=view(prompts.images, seeds))
-            answers[name], contexts[name], responses[name] = answer(
+            answers[name], context, drawn = answer(
                 policy, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
             )
+            if with_tokens and name != "blind":  # a context holds keys and values of every prompt
+                contexts[name] = context
+            responses = responses or drawn
         records = [
             Record(
                 id=item.id,
@@ -103,9 +107,7 @@ class Examination:
             )
             for n, item in enumerate(prompts.items)
         ]
-        if with_tokens and "masked" in self.views and self.token_responses:
-            return self._with_tokens(policy, processor, records, contexts, responses["image"])
-        return records
+        return self._with_tokens(policy, processor, records, contexts, responses) if with_tokens else records
 
     def _with_tokens(
         self,

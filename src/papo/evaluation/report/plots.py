@@ -85,7 +85,9 @@ def lines(rows: Sequence[PlotRow]) -> Iterator[tuple[float, PlotRow, bool]]:
 
 def label(text: str, y: float) -> str:
     short = text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…"
-    return f'<text class="label" x="0" y="{y + 4:.1f}">{html.escape(visible(short))}<title>{markup(text)}</title></text>'
+    return (
+        f'<text class="label" x="0" y="{y + 4:.1f}">{html.escape(visible(short))}<title>{markup(text)}</title></text>'
+    )
 
 
 def key(series: Sequence[str]) -> str:
