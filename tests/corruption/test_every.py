@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from papo.corruption.base import Picture
 from papo.types import Images
 
 # Seeds as derive_seed makes them: 63 bits.
@@ -169,6 +170,14 @@ def test_precision_is_kept(make, name, images, dtype):
 def test_no_gradient_flows(make, name, images, ratio):
     images = replace(images, pixel_values=images.pixel_values.clone().requires_grad_())
     assert not make(name, ratio)(images, SEEDS).pixel_values.requires_grad
+
+
+@pytest.mark.parametrize("name", ["black", "mean", "noise", "gaussian_noise", "gaussian_blur"])
+def test_what_replaces_is_made_where_the_picture_is(make, name, flattened):
+    """On a device without values, which mixes with no other."""
+    picture = Picture(torch.empty(48, 3, 14, 14, device="meta"), 6, 8, flattened.layout)
+    mask = torch.empty(48, dtype=torch.bool, device="meta")
+    assert make(name, 0.5).replacement(picture, mask, Generator()).device.type == "meta"
 
 
 def test_a_batch_without_images(make, name, processor, item):

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from papo.corruption import GaussianNoise
+from papo.layouts import to_pixels
+from papo.seeding import derive_seed
 
 
 def grey(images, value):
@@ -29,6 +31,18 @@ def test_the_noise_has_the_standard_deviation(images, std):
     assert abs(values.mean().item()) < 5 * std / n**0.5
     neighbours = torch.corrcoef(torch.stack([values[:-1], values[1:]]))[0, 1]
     assert abs(neighbours.item()) < 5 / n**0.5  # each value by itself
+
+
+def test_the_noise_is_drawn_from_the_prompts_seed(images):
+    """To the number: another sign or order changes every published run."""
+    noisy, image = GaussianNoise(1.0, 0.1)(images, [1, 2, 3, 4]), 0
+    for count, seed in zip(images.counts, [1, 2, 3, 4], strict=True):
+        generator = torch.Generator().manual_seed(derive_seed("replacement", seed))
+        for _ in range(count):
+            noise = to_pixels(torch.randn(48, 3, 14, 14, generator=generator), 6, 8, images.layout.merge_size)
+            expected = (images.pixels(image) + 0.1 * noise).clamp(0, 1)
+            torch.testing.assert_close(noisy.pixels(image), expected, rtol=0, atol=1e-5)
+            image += 1
 
 
 def test_channels_are_normalised_each_by_its_own_std(make_images):

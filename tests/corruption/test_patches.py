@@ -59,6 +59,15 @@ def test_exact_count_of_tokens_is_the_floor(make_images, ratio):
         assert int(tokens.all(-1).sum()) == int(Fraction(ratio) * (rows // 2) * (columns // 2))
 
 
+@pytest.mark.parametrize("merge_size", [1, 2, 3])
+def test_a_token_is_as_many_patches_as_the_merger_joins(merge_size):
+    layout = PatchLayout((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), frames=1, merge_size=merge_size)
+    images = Images(torch.rand(72, 12), torch.tensor([[1, 6, 12]]), (1,), layout)
+    tokens = RandomPatchMask(0.3, unit="token").patch_mask(images, [3]).view(-1, merge_size**2)
+    assert torch.equal(tokens.all(-1), tokens.any(-1))
+    assert int(tokens.all(-1).sum()) == {1: 21, 2: 5, 3: 2}[merge_size]  # of 72, 18 and 8 tokens
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.6, 1.0])
 def test_bernoulli_share(make_images, ratio):
     images = make_images([(100, 100), (100, 100), (4, 4)], (1, 1, 1))
@@ -86,6 +95,11 @@ def test_ratio_zero_changes_nothing_and_one_leaves_nothing(prompts, count):
 def test_an_impossible_setting_names_its_override(settings, name):
     with pytest.raises(ValueError, match=rf"{name} must .*{settings[-1]}"):
         RandomPatchMask(*settings)
+
+
+def test_an_impossible_fill_names_its_override():
+    with pytest.raises(ValueError, match=r"^corruption.fill must be black, mean or noise, got 'white'"):
+        RandomPatchMask(0.5, fill="white")
 
 
 # ------------------------------------------------------------------------------------------------------------- paint

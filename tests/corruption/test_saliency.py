@@ -1,13 +1,15 @@
 """The saliency mask: exactly the units that receive most attention, by a second, slow account of the vision tower."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
 from papo.corruption import SaliencyMask
-from papo.corruption.attention import VisionAttention, window_order
+from papo.corruption.attention import VisionAttention, recording, recording_attention, window_order
 from papo.errors import ConfigError
 from papo.policy.loading import save_policy
 from papo.policy.vlm import Policy
@@ -120,6 +122,44 @@ def test_queries_in_pieces_change_nothing(windowed, prompts, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+class SoftmaxShapes(TorchDispatchMode):
+    """The shape of every softmax that is written out. The tower's own attention never is."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten._softmax.default:
+            self.shapes.append(tuple(result.shape))
+        return result
+
+
+def test_only_so_many_queries_have_weights_at_one_time(windowed, prompts, monkeypatch):
+    monkeypatch.setattr("papo.corruption.attention.QUERIES", 5)
+    with SoftmaxShapes() as seen:
+        VisionAttention(windowed).received(prompts.images)
+    assert {queries for *_, queries, _ in seen.shapes} == {5, 4, 2, 1}  # of 64, 72, 16, 32 and 16 patches
+    assert sum(queries for *_, queries, _ in seen.shapes) == sum(prompts.images.patches())
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_tower_goes_on_with_the_attention_that_it_asked_for(masked):
+    """Its own mask and scaling, keys shared by heads, nothing causal: written out once more."""
+    module = torch.nn.Module()
+    module.num_key_value_groups = 2
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, heads, 5, 8, generator=generator) for heads in (4, 2, 2))
+    mask = torch.randn(1, 1, 5, 5, generator=generator) if masked else None
+    tower = SimpleNamespace(config=SimpleNamespace(_attn_implementation="sdpa"))
+    with recording(tower, []):
+        output, _ = recording_attention(module, q, k, v, mask, scaling=0.9, is_causal=False)
+    scores = 0.9 * torch.einsum("bhqd,bhkd->bhqk", q, k.repeat_interleave(2, 1)) + (mask if masked else 0)
+    expected = torch.einsum("bhqk,bhkd->bqhd", scores.softmax(-1), v.repeat_interleave(2, 1))
+    torch.testing.assert_close(output, expected)
+
+
 def test_the_tower_is_left_as_it_was(windowed, prompts):
     before = windowed.encode(prompts.images)
     usual = windowed.model.model.visual.config._attn_implementation
@@ -158,6 +198,15 @@ def test_exactly_the_most_attended_units(windowed, prompts, unit, ratio):
     masks = corruption.patch_mask(prompts.images, SEEDS).split(prompts.images.patches())
     for mask, received in zip(masks, slow_received(windowed, prompts.images, [2]), strict=True):
         assert mask.tolist() == slow_mask(received, ratio, unit)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.7])
+def test_ties_go_to_the_earlier_unit(prompts, unit, ratio):
+    corruption = SaliencyMask(ratio, unit=unit)
+    corruption.attention = SimpleNamespace(received=lambda images: [torch.ones(n) for n in images.patches()])
+    masks = corruption.patch_mask(prompts.images, SEEDS).split(prompts.images.patches())
+    for mask, patches in zip(masks, prompts.images.patches(), strict=True):
+        assert mask.tolist() == slow_mask(torch.ones(patches), ratio, unit)
 
 
 def test_masked_patches_are_painted(windowed, prompts):
@@ -225,11 +274,12 @@ def test_no_gradient_reaches_the_tower(windowed, prompts):
     assert not any(patches.requires_grad for patches in received)
 
 
-def test_another_model_looks(image_text_processor, windowed, policy, prompts, tmp_path):
+@pytest.mark.parametrize("layers", [None, [0, 3]])
+def test_another_model_looks(image_text_processor, windowed, policy, prompts, tmp_path, layers):
     save_policy(windowed, image_text_processor, tmp_path / "model")
-    corruption = SaliencyMask(0.5, path=str(tmp_path))
+    corruption = SaliencyMask(0.5, layers=layers, path=str(tmp_path))
     corruption.attach(policy)
-    own = SaliencyMask(0.5)
+    own = SaliencyMask(0.5, layers=layers)
     own.attach(windowed)
     expected = own.patch_mask(prompts.images, SEEDS)
     assert torch.equal(corruption.patch_mask(prompts.images, SEEDS), expected)
@@ -285,9 +335,12 @@ def test_the_middle_half(image_text_processor, depth, middle):
     assert VisionAttention(policy).layers == middle
 
 
-def test_a_policy_with_another_tower_is_refused(windowed):
+@pytest.mark.parametrize("tower", [torch.nn.Identity(), None])
+def test_a_policy_with_another_tower_is_refused(windowed, tower):
     policy = copy.deepcopy(windowed)
-    policy.model.model.visual = torch.nn.Identity()
+    del policy.model.model.visual  # LLaVA's, for one, has another name
+    if tower is not None:
+        policy.model.model.visual = tower
     with pytest.raises(ConfigError, match=r"corruption=saliency .*'qwen2_5_vl'.*corruption.path"):
         SaliencyMask(0.5).attach(policy)
 
@@ -322,5 +375,6 @@ def test_an_impossible_fill_names_its_override():
 
 
 def test_without_a_policy_it_says_so(prompts):
-    with pytest.raises(RuntimeError, match=r"attach\(policy\)"):
+    words = r"^SaliencyMask looks with a policy's vision tower: call attach\(policy\) first$"
+    with pytest.raises(RuntimeError, match=words):
         SaliencyMask(0.5)(prompts.images, SEEDS)

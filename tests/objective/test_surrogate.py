@@ -129,6 +129,33 @@ def test_a_huge_ratio_stays_finite(gap):
     assert torch.equal(new.grad, torch.zeros(1, 2))
 
 
+@pytest.mark.parametrize("gap", [25.0, 1000.0])
+def test_a_tiny_ratio_is_held_above_zero(gap):
+    _, metrics = Surrogate()(torch.full((1, 1), -gap - 1), -ONES, torch.ones(1), ONES > 0, ONES)
+    assert metrics["ratio_mean"].item() == pytest.approx(math.exp(-20), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "advantage", "settings"),
+    [
+        # 1 - (1 - r) and 1 + (r - 1) are exact here, so that the ratio meets its bound to the last bit.
+        ("clip_frac_low", -0.5, -1.0, lambda r: {"clip_low": 1 - r}),
+        ("clip_frac_high", 0.5, 1.0, lambda r: {"clip_high": r - 1}),
+        ("clip_frac_dual", 0.5, -1.0, lambda r: {"dual_clip": r}),
+    ],
+)
+def test_a_ratio_at_its_bound_still_has_a_gradient(name, step, advantage, settings):
+    """So it is not among those that the bound stopped; beyond it it is."""
+    for beyond in (0.0, 1e-9):
+        ratio = torch.full((1, 1), step).double().exp().item()
+        logprobs = torch.full((1, 1), step * (1 + beyond), dtype=torch.float64, requires_grad=True)
+        advantages = torch.full((1,), advantage).double()
+        loss, metrics = Surrogate(**settings(ratio))(logprobs, 0 * ONES, advantages, ONES > 0, ONES)
+        loss.backward()
+        assert metrics[name].item() == float(beyond > 0)
+        assert (logprobs.grad == 0).item() == (beyond > 0)
+
+
 def test_defaults_are_those_of_grpo():
     assert Surrogate() == Surrogate(0.2, 0.2, None, "token", None)
 
