@@ -1,5 +1,6 @@
 """The step's options beyond GRPO and PAPO-G, each on the tiny policy inside a real Trainer."""
 
+import gc
 from dataclasses import replace
 from functools import partial
 
@@ -115,6 +116,33 @@ def test_without_refills_dead_groups_stay_without_a_gradient(make_module, prompt
     assert module.metrics["group/frac_zero_std"] == pytest.approx(4 / 5)
     assert "group/refills" not in module.metrics
     assert module.rollouts.advantages.view(-1, G).abs().sum(-1).nonzero().tolist() == [[1]]
+
+
+def live_tensors() -> tuple[int, int]:
+    """How many tensors there are, and the bytes behind them."""
+    gc.collect()
+    # By type: isinstance would ask modules that are loaded when they are looked at.
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return len(tensors), sum(storages.values())
+
+
+def test_a_step_leaves_no_tensor_behind(make_module, prompts, further):
+    """But the last roll-outs, whose width the seed decides."""
+    module = make_module(PAPO, max_refills=1, reward=dead_but({"wide", "small-0"}), updates_per_rollout=2)
+    module.refill_items = further
+    alive, refills = [], []
+
+    def count(*_):
+        assert len(module.rollouts) == 2
+        module.rollouts = None
+        refills.append(module.metrics["group/refills"])
+        alive.append(live_tensors() if module.step in (2, 6) else None)
+
+    module.on_train_batch_end = count
+    fit(module, *[prompts] * 6)
+    assert refills == [1] * 6
+    assert alive[1] == alive[5]
 
 
 def test_a_full_batch_needs_no_refill(make_module, prompts):
