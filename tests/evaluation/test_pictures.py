@@ -1,3 +1,4 @@
+from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
@@ -7,8 +8,9 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw
 
-from papo.evaluation.pictures import image_grid, token_heat
+from papo.evaluation.pictures import encoded, image_grid, token_heat
 
 TOKENS = [["<think>", " red", " =", " 4", "\n", "$x$"], ["iiii", "WWWWWWWW"]]
 NATS = [[0.0, 0.5, 0.1, 3.0, 0.2, 1.0], [2.0, 4.0]]
@@ -106,3 +108,32 @@ def test_nothing_but_zeros_is_drawn_too():
 def test_a_value_must_belong_to_each_token():
     with pytest.raises(ValueError, match="shorter"):
         token_heat([["a", "b"]], [[1.0]], row_labels=["r"], label="nats")
+
+
+@pytest.fixture
+def drawing() -> Image.Image:
+    image = Image.new("RGB", (120, 60), "white")
+    ImageDraw.Draw(image).rectangle((10, 10, 60, 50), fill="red")
+    return image
+
+
+def test_a_drawing_is_encoded_exactly(drawing):
+    tensor = torch.from_numpy(np.asarray(drawing) / 255).permute(2, 0, 1)
+    for picture in (drawing, tensor, drawing.convert("P")):
+        file = encoded(picture, max_side=120)
+        assert file.startswith(b"\x89PNG")
+        assert np.array_equal(np.asarray(Image.open(BytesIO(file))), np.asarray(drawing))
+    assert drawing.size == (120, 60)
+
+
+def test_a_photograph_is_encoded_as_the_smaller_kind():
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    file = encoded(Image.fromarray(noise), max_side=80)
+    assert file.startswith(b"\xff\xd8\xff")
+    assert len(file) < noise.size / 2
+
+
+@pytest.mark.parametrize(("max_side", "size"), [(1000, (120, 60)), (120, (120, 60)), (30, (30, 15))])
+def test_large_pictures_are_reduced_and_keep_their_shape(drawing, max_side, size):
+    assert Image.open(BytesIO(encoded(drawing, max_side=max_side))).size == size
+    assert drawing.size == (120, 60)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
 from matplotlib import colormaps
@@ -23,6 +24,7 @@ CHAR_WIDTH = 0.602 * FONT_SIZE / 72  # inches; every glyph of DejaVu Sans Mono i
 ROW_HEIGHT = 0.24  # inches, of a row of tokens
 CHARS_PER_INCH = 16  # of FONT_SIZE in the proportional face, for wrapping; wide words may run over by a letter
 DARK = 0.5  # luminance in [0, 1] below which a cell's text is white
+JPEG_QUALITY = 85  # of photographs; no difference shows beside the original at the size of a page
 
 
 def image_grid(
@@ -106,6 +108,27 @@ def token_heat(
     figure.colorbar(colours, cax=beside).set_label(label, fontsize=FONT_SIZE)
     beside.tick_params(labelsize=FONT_SIZE)
     return figure
+
+
+def encoded(picture: Image.Image | Tensor, *, max_side: int) -> bytes:
+    """A picture for a page that carries many: PNG or JPEG, whichever is smaller.
+
+    A drawing stays exact as PNG; a photograph is several times smaller as JPEG.
+
+    Args:
+        picture: a PIL image, or a tensor [3, height, width] in [0, 1] such as `Images.pixels()` gives.
+        max_side: width and height are reduced to it where larger, pixels.
+    """
+    if isinstance(picture, Tensor):
+        picture = Image.fromarray(picture.mul(255).round().byte().permute(1, 2, 0).numpy())
+    picture = picture.convert("RGB")
+    picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    files = []
+    for settings in ({"format": "PNG", "optimize": True}, {"format": "JPEG", "quality": JPEG_QUALITY}):
+        file = BytesIO()
+        picture.save(file, **settings)
+        files.append(file.getvalue())
+    return min(files, key=len)
 
 
 def _array(picture: Image.Image | Tensor) -> np.ndarray:

@@ -84,7 +84,9 @@ def test_it_refers_to_nothing_outside(page):
     ours = [text for tag, attributes, text in page.inline if "id" not in attributes]
     assert len(ours) == 2
     for text in ours:
-        assert not re.search(r"https?:|//|url\(|@import|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
+        assert not re.search(
+            r"https?:|//|url\(|@import|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text
+        )
 
 
 def test_only_its_own_style_and_script_may_run(page):

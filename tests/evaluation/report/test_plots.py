@@ -16,9 +16,7 @@ def numbers(pattern: str, written: str) -> list[list[float]]:
 def test_dots_and_whiskers_stand_where_their_numbers_say():
     rows = (PlotRow("a", "s", 50.0, 25.0, 75.0), PlotRow("b", "s", 0.0, 0.0, 100.0))
     written = plot_markup(Plot("t", rows, "%"))
-    ticks = dict(
-        (label, float(x)) for x, label in re.findall(r'class="tick" x="([\d.]+)" y="[\d.]+">([\d.]+)<', written)
-    )
+    ticks = {label: float(x) for x, label in re.findall(r'class="tick" x="([\d.]+)" y="[\d.]+">([\d.]+)<', written)}
     assert list(ticks) == ["0", "20", "40", "60", "80", "100"]
     scale = (ticks["100"] - ticks["0"]) / 100
     dots = numbers(r"translate\(([\d.]+) ([\d.]+)\)", written)
@@ -80,7 +78,7 @@ def test_ticks_enclose_the_rows_and_are_round(low, high, expected):
 
 @pytest.mark.parametrize(
     ("value", "step", "further", "expected"),
-    [(20, 20, 0, "20"), (43.77, 20, 1, "43.8"), (-0.5, 0.5, 0, "−0.5"), (0.1234, 0.05, 1, "0.123")],
+    [(20, 20, 0, "20"), (43.77, 20, 1, "43.8"), (-0.5, 0.5, 0, "\u22120.5"), (0.1234, 0.05, 1, "0.123")],
 )
 def test_decimals_follow_the_ticks(value, step, further, expected):
     assert decimal(value, step, further) == expected

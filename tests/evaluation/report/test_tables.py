@@ -24,8 +24,8 @@ def test_floats_of_a_column_have_the_same_decimals():
     assert [[text(cell) for cell in column] for column in columns] == [
         ["x", "y"],
         ["75.0", "7.1"],
-        ["0.123", "−0.500"],
-        ["5.00", "−1.00"],
+        ["0.123", "\u22120.500"],
+        ["5.00", "\u22121.00"],
     ]
 
 
@@ -34,7 +34,7 @@ def test_what_sorts_as_a_number():
     assert "data-sort" not in first[0] + second[0]  # not all of its texts begin with a number
     assert 'data-sort="43.8"' in first[1]
     assert "43.8<small> [40.1, 47.6]</small>" in first[1]
-    assert text(first[2]) == text(second[2]) == "–"
+    assert text(first[2]) == text(second[2]) == "\u2013"
     assert "data-sort" not in first[2] + second[2]
     assert 'data-sort="10.0"' in second[3]
 
@@ -44,7 +44,7 @@ def test_what_sorts_as_a_number():
     [
         ("43.8 [40.1, 47.6]", 43.8),
         ("+1.5", 1.5),
-        ("−2", -2.0),
+        ("\u22122", -2.0),
         ("-2 %", -2.0),
         ("lab", None),
         ("1.2.3", None),

@@ -16,7 +16,7 @@ for (const filter of FILTERS) {
     else state.chosen.delete(filter);
     update();
   });
-  $("filters").insertBefore(element("label", "", filter.name, select), $("reset"));
+  $("filters").insertBefore(element("label", "", filter.name, select), $("reset-all"));
 }
 
 function update() {
@@ -117,7 +117,7 @@ $("direction").addEventListener("click", () => {
   update();
 });
 $("filters").addEventListener("submit", (event) => event.preventDefault());
-$("reset").addEventListener("click", () => {
+$("reset-all").addEventListener("click", () => {
   $("filters").reset();
   Object.assign(state, { sort: SORTS[0], descending: false, query: "", chosen: new Map() });
   $("direction").textContent = "ascending";

@@ -91,7 +91,8 @@ function measures(item) {
     meter.style.setProperty("--share", share);
     return element("div", "", element("dt", "", name), element("dd", "", meter, percent(share)));
   });
-  const plain = [["vision dependency", item.dependency, signed], ["perception KL", item.kl, (v) => `${fixed(v)} nats per token`]];
+  const nats = (value) => `${fixed(value)} nats per token`;
+  const plain = [["vision dependency", item.dependency, signed], ["perception KL", item.kl, nats]];
   for (const [name, value, show] of plain) {
     if (!missing(value)) rows.push(element("div", "", element("dt", "", name), element("dd", "", show(value))));
   }
@@ -126,8 +127,9 @@ function response(given) {
     element("span", `verdict ${given.verdict}`, `${MARKS[given.verdict]} ${given.verdict}`),
   );
   if (given.error !== null) head.append(element("span", "error", `${given.error} error`));
+  const answer = given.answer === null ? "nothing" : text("b", "", given.answer);
   head.append(
-    element("span", "read", element("span", "name", "answer "), given.answer === null ? "nothing" : text("b", "", given.answer)),
+    element("span", "read", element("span", "name", "answer "), answer),
     text("span", "reason", given.reason),
   );
   if (!missing(given.mean)) head.append(element("span", "mean", `${fixed(given.mean)} nats per token`));

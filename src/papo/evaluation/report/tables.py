@@ -8,7 +8,7 @@ import re
 from papo.evaluation.report.content import Table
 from papo.evaluation.report.text import markup
 
-NO_VALUE = "–"
+NO_VALUE = "\u2013"
 _LEADING_NUMBER = re.compile(r"\s*([+\-\u2212]?[0-9]{1,18}(?:\.[0-9]{1,18})?)(?![0-9.])")
 _INTERVAL = re.compile(r" \[[^\[\]]*\]$")  # set smaller than the estimate before it
 
