@@ -63,7 +63,9 @@ def survives(tests: list[str]) -> bool:
         os.dup2(silence, 2)
         code = 99
         try:
-            code = pytest.main(["-x", "--tb=no", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", *tests])
+            code = pytest.main(
+                ["-x", "--tb=no", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", *tests]
+            )
         finally:
             os._exit(int(code))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

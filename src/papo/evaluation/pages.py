@@ -18,6 +18,10 @@ from papo.policy.processing import PromptProcessor
 from papo.types import Images, Item
 
 
+# Items of a group that is plotted; the intervals of smaller ones span the axis, and the table has them.
+PLOT_ITEMS = 20
+
+
 def report_of(results: Mapping[str, Any], tables: Sequence[Table], items: Sequence[ReportItem]) -> Report:
     """The report of what is in results.json, with the items that it shows."""
     return Report(
@@ -58,12 +62,12 @@ def report_items(
 
 
 def plot(benchmark: str, models: Mapping[str, Mapping[str, Any]]) -> Plot:
-    """Accuracy under each view, overall and by tag."""
+    """Accuracy under each view, overall and of each tag with enough items."""
     rows = []
     for model, metrics in models.items():
         for metric, estimate in metrics.items():
             view, _, rest = metric.rpartition("avg@")
-            if "avg@" in metric:
+            if "avg@" in metric and ("=" not in rest or estimate["n"] >= PLOT_ITEMS):
                 series = {"": "with image"}.get(view, view.strip("/"))
                 label = rest.partition("/")[2] or "all items"
                 rows.append(
