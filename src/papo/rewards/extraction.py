@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-BOX = "\\boxed{"
+import re
+
+PIECE = re.compile(r"\\boxed\{|[{}]")
 
 
 def last_boxed(text: str) -> str | None:
@@ -13,14 +15,14 @@ def last_boxed(text: str) -> str | None:
     >>> last_boxed(r"so \boxed{4} or rather \boxed{\frac{1}{2}} and \boxed{unfinished")
     '\\frac{1}{2}'
     """
-    answer: str | None = None
+    answer: tuple[int, int] | None = None  # where it lies; cut out once, or nested boxes would be copied over and over
     opened: list[int | None] = []  # for each open brace the start of the box content, None for a plain brace
-    for i, character in enumerate(text):
-        if character == "{":
-            opened.append(i + 1 if text.endswith(BOX, 0, i + 1) else None)
-        elif character == "}" and opened:
-            start = opened.pop()
+    for piece in PIECE.finditer(text):
+        if piece[0] == "}":
+            start = opened.pop() if opened else None
             # Closing order: an outer box closes after the box inside it and is the later, complete answer.
             if start is not None:
-                answer = text[start:i].strip()
-    return answer
+                answer = (start, piece.start())
+        else:
+            opened.append(None if piece[0] == "{" else piece.end())
+    return None if answer is None else text[slice(*answer)].strip()

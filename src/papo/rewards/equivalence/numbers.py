@@ -1,0 +1,121 @@
+"""Arithmetic on values that cannot grow: exact fractions while they are short, floats beyond, None where undefined.
+
+A value is a tuple of samples, one for each of POINTS assignments of the variables. An expression without variables has
+the same number at each. The points are rational, so that polynomials are compared exactly.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from fractions import Fraction
+from functools import cache
+
+POINTS = 4
+BITS = 512  # of a numerator or denominator; what is longer goes on as a float
+TOLERANCE = 1e-9  # relative, between two floats: far above rounding errors, far below what an answer tells apart
+NEAR_ZERO = 1e-12
+
+NUMERATORS = [n for n in range(30, 300) if n % 97]  # over 97: from 0.3 to 3, and never an integer
+
+Number = Fraction | float | None
+Value = tuple[Number, ...]
+
+
+def constant(number: Fraction | float) -> Value:
+    return (bounded(number),) * POINTS
+
+
+@cache
+def variable(name: str) -> Value:
+    """Where a variable is tried: twice positive, so that roots and logarithms exist, then of either sign."""
+    generator = random.Random(name)
+    signs = (1, 1, generator.choice((1, -1)), -1)
+    return tuple(sign * Fraction(generator.choice(NUMERATORS), 97) for sign in signs)
+
+
+def bounded(number: Fraction | float | None) -> Number:
+    """`number` in the form that it goes on in."""
+    if isinstance(number, Fraction):
+        if max(number.numerator.bit_length(), number.denominator.bit_length()) <= BITS:
+            return number
+        number = real(number)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def real(number: Number) -> float | None:
+    try:
+        return None if number is None else float(number)
+    except OverflowError:
+        return None
+
+
+def mapped(function: Callable[..., Number], *values: Value) -> Value:
+    """`function` at each point; undefined where an argument is, or where it overflows or has no real value."""
+
+    def at(*samples: Number) -> Number:
+        if any(sample is None for sample in samples):
+            return None
+        try:
+            return bounded(function(*samples))
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return None
+
+    return tuple(at(*samples) for samples in zip(*values, strict=True))
+
+
+def power(base: Fraction | float, exponent: Fraction | float) -> Number:
+    """base ** exponent over the reals; the odd root of a negative number is negative."""
+    if isinstance(exponent, float):
+        return _real_power(base, exponent)
+    if exponent.denominator == 1:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length()) if isinstance(base, Fraction) else 0
+        if isinstance(base, Fraction) and (base.numerator in (-1, 0, 1) and base.denominator == 1):
+            return base ** (exponent.numerator if base == 0 else exponent.numerator % 2)
+        if isinstance(base, Fraction) and bits * abs(exponent.numerator) <= 2 * BITS:
+            return base**exponent.numerator
+        return _real_power(base, exponent)
+    root = exact_root(base, exponent.denominator)
+    if root is not None:
+        return power(root, Fraction(exponent.numerator))
+    if base < 0 and exponent.denominator % 2 == 1:
+        return (-1) ** (exponent.numerator % 2) * _real_power(-base, exponent)
+    return _real_power(base, exponent)
+
+
+def _real_power(base: Fraction | float, exponent: Fraction | float) -> float | None:
+    if base < 0 and exponent % 1 != 0:
+        return None
+    return math.pow(float(base), float(exponent))
+
+
+def exact_root(base: Fraction | float, degree: int) -> Fraction | None:
+    """The root of a fraction where it is one itself."""
+    if not isinstance(base, Fraction) or degree > BITS or (base < 0 and degree % 2 == 0):
+        return None
+    parts = []
+    for part in (abs(base.numerator), base.denominator):
+        if degree == 2:
+            root = math.isqrt(part)
+        else:
+            root = round(math.pow(part, 1 / degree))  # at most 512 bits: no overflow
+        if root.bit_length() * degree > 2 * BITS or root**degree != part:
+            return None
+        parts.append(root)
+    return (1 if base >= 0 else -1) * Fraction(*parts)
+
+
+def close(a: Fraction | float, b: Fraction | float) -> bool:
+    """Equal: exactly between fractions, up to rounding otherwise."""
+    if isinstance(a, Fraction) and isinstance(b, Fraction):
+        return a == b
+    return math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=NEAR_ZERO)
+
+
+def same(a: Value, b: Value, needed: int) -> bool:
+    """Whether two values agree at every point, at least `needed` of which are defined."""
+    if any((x is None) != (y is None) for x, y in zip(a, b, strict=True)):
+        return False
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    return len(pairs) >= needed and all(close(x, y) for x, y in pairs)

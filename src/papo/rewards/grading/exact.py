@@ -1,0 +1,49 @@
+"""The repository's own rule: the boxed answer equals the item's, by type of answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from papo.rewards.extraction import last_boxed
+from papo.rewards.grading.options import option
+from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
+
+if TYPE_CHECKING:
+    from papo.types import Item
+
+# At most 18 digits: an untrusted answer never becomes a huge integer. ASCII only: \d would admit other scripts.
+INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def grade(item: Item, response: str) -> Grade:
+    r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
+
+    integer: equal as integers ("07" is 7, "7.0" is wrong). text: equal without regard to case and surrounding space.
+    choice: the same option, named by its text or by its letter (see `option`).
+
+    Raises:
+        ValueError: the item's answer_type is unknown.
+    """
+    if item.answer_type not in ("integer", "choice", "text"):
+        raise ValueError(
+            f"item {item.id} has answer_type {item.answer_type!r}; the rule exact knows integer, choice, text: "
+            "give the source another rule, such as math"
+        )
+    gold = item.answer.strip()
+    if (
+        not gold
+        or (item.answer_type == "integer" and not INTEGER.fullmatch(gold))
+        or (item.answer_type == "choice" and option(gold, item.choices) is None)
+    ):
+        return unscorable(gold, item.answer_type)
+    answer = last_boxed(response)
+    if answer is None:
+        return unanswered(NO_BOX)
+    if item.answer_type == "integer":
+        right = INTEGER.fullmatch(answer) is not None and int(answer) == int(gold)
+    elif item.answer_type == "choice":
+        right = option(answer, item.choices) == option(gold, item.choices)
+    else:
+        right = answer.casefold() == gold.casefold()
+    return judged(right, answer, gold)

@@ -1,0 +1,44 @@
+"""Mathematical answers: Geometry3K, ViRL39K, MMK12, CLEVR-count, MathVerse."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from papo.rewards.equivalence import equivalent
+from papo.rewards.extraction import last_boxed
+from papo.rewards.grading.options import leading_letter, option
+from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
+
+if TYPE_CHECKING:
+    from papo.types import Item
+
+
+def grade(item: Item, response: str) -> Grade:
+    r"""Right if the last \boxed{} is mathematically equivalent to the item's answer or to one of its labels.
+
+    An answer that is one capital letter, or one of the item's choices, is graded as a choice: by its letter, or by
+    something equivalent to the option's text. An item's answer may itself come in a \boxed{}.
+    """
+    golds = [unboxed(gold) for gold in (item.answer, *item.labels) if unboxed(gold)]
+    if not golds:
+        return unscorable(item.answer, "answer")
+    answer = last_boxed(response)
+    if answer is None:
+        return unanswered(NO_BOX)
+    return judged(any(matches(answer, gold, item) for gold in golds), answer, golds[0])
+
+
+def unboxed(gold: str) -> str:
+    boxed = last_boxed(gold)
+    return gold.strip() if boxed is None else boxed
+
+
+def matches(answer: str, gold: str, item: Item) -> bool:
+    letter = option(gold, item.choices) if item.choices or re.fullmatch("[A-Z]", gold) else None
+    if letter is None:
+        return equivalent(gold, answer)
+    named = option(answer, item.choices) or leading_letter(answer, item.choices)
+    if named is not None:
+        return named == letter
+    return bool(item.choices) and equivalent(item.choices[ord(letter) - ord("A")], answer)

@@ -1,0 +1,163 @@
+"""Your own grader, named by its dotted path: the only code here that can hang, so it runs in a process of its own.
+
+    def strict(item, response):
+        return item.answer in response        # or a Grade; None = the item cannot be graded
+
+    strict.deadline_s = 5                     # seconds for one answer
+    strict.memory_mb = 500                    # beyond what the process holds when the call begins
+
+`item` has the texts of papo.types.Item, not its images. Printing is harmless. A deadline passed, memory exhausted, an
+exception or a crash costs the answer, which is wrong with that as its reason; the process is started anew for the next.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from papo.errors import ConfigError
+from papo.rewards.grading.verdict import Grade, Verdict, unanswered
+
+if TYPE_CHECKING:
+    from papo.types import Item
+
+LOAD_S = 60.0  # to start the process and to import the grader with all that it needs
+UNSENT = ("images", "scene")  # of an item: large, and no text
+
+
+class Gone(Exception):
+    """The process did not answer; the message says why."""
+
+
+def grade(item: Item, response: str) -> Grade:
+    """What the function `item.rule` says, within its deadline.
+
+    Raises:
+        ConfigError: the function cannot be imported.
+    """
+    with _lock:  # one process, one question at a time; who waits here waits at most for the others' deadlines
+        try:
+            limits = _worker().load(item.rule)
+        except Gone as error:
+            _stop()
+            raise ConfigError(f"rule {item.rule} of item {item.id}: importing it {error}") from None
+        if "error" in limits:
+            raise ConfigError(f"rule {item.rule} of item {item.id} cannot be imported: {limits['error']}")
+        request = {"rule": item.rule, "item": texts(item), "response": response}
+        try:
+            reply = _worker().ask(request, limits["deadline_s"])
+        except Gone as error:
+            _stop()
+            return unanswered(f"the grader {item.rule} {error}")
+    if "error" in reply:
+        return unanswered(f"the grader {item.rule} failed: {reply['error']}")
+    return Grade(Verdict(reply["verdict"]), reply["answer"], reply["reason"])
+
+
+def texts(item: Item) -> dict[str, Any]:
+    assert is_dataclass(item)
+    values = {field.name: getattr(item, field.name) for field in fields(item) if field.name not in UNSENT}
+    return values | {"tags": dict(item.tags)}
+
+
+class Worker:
+    """A process that imports graders and calls them, one question at a time, and lives until it is stopped."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "papo.rewards.grading.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # What it may import is what this process may, wherever it was started.
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            start_new_session=True,  # a Ctrl-C is for us; and its own children end with it
+        )
+        # Neither writing to a stopped process nor reading from it may block for longer than the deadline.
+        os.set_blocking(self.process.stdin.fileno(), False)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.limits: dict[str, dict[str, Any]] = {}
+
+    def load(self, rule: str) -> dict[str, Any]:
+        """The limits of a grader, or the error with which it cannot be imported."""
+        if rule not in self.limits:
+            self.limits[rule] = self.ask({"load": rule}, LOAD_S)
+        return self.limits[rule]
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The reply to a request.
+
+        Raises:
+            Gone: there is none within `seconds`.
+        """
+        end = time.monotonic() + seconds
+        left = memoryview(json.dumps(request | {"seconds": seconds}).encode() + b"\n")
+        reply = bytearray()
+        stdin, stdout = self.process.stdin.fileno(), self.process.stdout.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            selector.register(stdin, selectors.EVENT_WRITE)
+            while not reply.endswith(b"\n"):
+                ready = selector.select(max(0.0, end - time.monotonic()))
+                if not ready:
+                    raise Gone(f"took longer than {seconds:g} s")
+                for key, _ in ready:
+                    if key.fd == stdout:
+                        piece = os.read(stdout, 1 << 16)
+                        if not piece:
+                            raise Gone("ended its process")
+                        reply += piece
+                    else:
+                        try:
+                            left = left[os.write(stdin, left) :]
+                        except BrokenPipeError:
+                            raise Gone("ended its process") from None
+                        if not left:
+                            selector.unregister(stdin)
+        return json.loads(reply)
+
+    def stop(self) -> None:
+        # The whole session: also what the grader started.
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+_current: Worker | None = None
+_lock = threading.Lock()
+
+
+def _worker() -> Worker:
+    global _current
+    if _current is None:
+        _current = Worker()
+    return _current
+
+
+def _stop() -> None:
+    global _current
+    if _current is not None:
+        _current.stop()
+        _current = None
+
+
+def _forget() -> None:
+    """In a forked child (a data loader's worker): the process is the parent's, and the lock may be held there."""
+    global _current, _lock
+    _current, _lock = None, threading.Lock()
+
+
+atexit.register(_stop)
+os.register_at_fork(after_in_child=_forget)
