@@ -68,7 +68,7 @@ def read(text: str) -> Answer:
 
 
 def read_list(tokens: Sequence[Token], levels: int) -> Answer:
-    parts = split(tokens, (",", ";", "cup", "∪"))
+    parts = split(tokens, (",", ";"))
     if len(parts) == 1:
         return read_relation(tokens, levels)
     return Many(tuple(read_relation(part, levels) for part in parts))
@@ -145,7 +145,10 @@ def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
     for letters in UNIT_LETTERS:
         number, last = tokens[: -len(letters)], tokens[-len(letters) :]
         if number and "".join(token.text for token in last) == letters:
-            read = scalar(number, sign)
+            try:
+                read = scalar(number, sign)
+            except Unreadable:
+                return None
             return None if read.letters else replace(read, unit=unit(letters, 1))
     return None
 

@@ -96,10 +96,7 @@ def exact_root(base: Fraction | float, degree: int) -> Fraction | None:
         return None
     parts = []
     for part in (abs(base.numerator), base.denominator):
-        if degree == 2:
-            root = math.isqrt(part)
-        else:
-            root = round(math.pow(part, 1 / degree))  # at most 512 bits: no overflow
+        root = math.isqrt(part) if degree == 2 else round(math.pow(part, 1 / degree))  # 512 bits do not overflow
         if root.bit_length() * degree > 2 * BITS or root**degree != part:
             return None
         parts.append(root)

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from fractions import Fraction
 
+from papo.rewards.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial
 from papo.rewards.equivalence.numbers import Value, constant, mapped, power, real, variable
 from papo.rewards.equivalence.tokens import Token, Unreadable
 from papo.rewards.equivalence.units import Unit, unit
 
+FRACTION = re.compile(r"([0-9]+) / ([0-9]+)(?! ?[0-9.])|frac \{ ([0-9]+) \} \{ ([0-9]+) \}")
+NUMBER = re.compile("[0-9]{1,9}")
 DEPTH = 30  # of nesting; a level takes some six frames of Python's stack
-LARGEST_FACTORIAL = 170  # beyond lies no float
-
-CONSTANTS = {"pi": math.pi, "e": math.e}
-TRIGONOMETRIC: dict[str, Callable[[float], float]] = {
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "cot": lambda x: 1 / math.tan(x),
-    "sec": lambda x: 1 / math.cos(x),
-    "csc": lambda x: 1 / math.sin(x),
-}
-INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-OTHER: dict[str, Callable[[float], float]] = {
-    "arcsin": math.asin,
-    "arccos": math.acos,
-    "arctan": math.atan,
-    "asin": math.asin,
-    "acos": math.acos,
-    "atan": math.atan,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "ln": math.log,
-    "exp": math.exp,
-}
 
 
 class Parser:
@@ -208,27 +187,22 @@ class Parser:
             raise Unreadable
 
     def number(self, text: str) -> Value:
-        """A number, with the proper fraction of a mixed number behind it."""
+        """A number, with the proper fraction of a mixed number behind it; an exponent is none."""
         value = Fraction(text)
-        if text.isdigit():
+        exponent = self.position > 1 and self.tokens[self.position - 2].text == "^"
+        if text.isdigit() and not exponent:
             value += self.proper_fraction()
         return constant(value)
 
     def proper_fraction(self) -> Fraction:
-        """1/2 or \\frac{1}{2} right behind an integer; 0 and nothing taken where there is none."""
-        kinds = [token.kind for token in self.tokens[self.position : self.position + 7]]
-        words = [token.text for token in self.tokens[self.position : self.position + 7]]
-        for pattern, top, bottom in ((["", "/", ""], 0, 2), (["frac", "{", "", "}", "{", "", "}"], 2, 5)):
-            shape = words[: len(pattern)]
-            if len(shape) == len(pattern) and all(want in ("", got) for want, got in zip(pattern, shape, strict=True)):
-                if kinds[top] != "number" or kinds[bottom] != "number":
-                    continue
-                if not (words[top].isdigit() and words[bottom].isdigit()):
-                    continue
-                if int(words[top]) < int(words[bottom]):
-                    self.position += len(pattern)
-                    return Fraction(int(words[top]), int(words[bottom]))
-        return Fraction(0)
+        r"""1/2 or \frac{1}{2} right behind an integer; 0 and nothing taken where there is none."""
+        behind = " ".join(token.text for token in self.tokens[self.position : self.position + 7])
+        match = FRACTION.match(behind)
+        top, bottom = (int(number) for number in match.groups() if number) if match else (0, 0)
+        if top >= bottom:
+            return Fraction(0)
+        self.position += match[0].count(" ") + 1
+        return Fraction(top, bottom)
 
     def name(self, name: str) -> Value:
         if name in CONSTANTS:
@@ -241,7 +215,7 @@ class Parser:
     def function(self, name: str) -> Value:
         name, _, base = name.partition("_")
         if name == "frac":
-            return mapped(lambda a, b: a / b, self.argument(), self.argument())
+            return mapped(lambda a, b: a / b, self.atom(), self.atom())
         if name == "sqrt":
             return self.root()
         exponent = self.exponent() if self.accept("^") else None
@@ -257,7 +231,7 @@ class Parser:
 
     def applied(self, name: str, base: str, argument: Value) -> Value:
         if name in ("log", "lg"):
-            number = 10.0 if not base else math.e if base == "e" else float(base) if base.isdigit() else 0.0
+            number = 10.0 if not base else math.e if base == "e" else float(base) if NUMBER.fullmatch(base) else 0.0
             return mapped(lambda a: math.log(a) / math.log(number), argument)
         if base:
             raise Unreadable
@@ -266,17 +240,13 @@ class Parser:
         function = TRIGONOMETRIC.get(name) or OTHER[name]
         return mapped(lambda a: function(a), argument)
 
-    def argument(self) -> Value:
-        """{...} or one atom: of \\frac and \\sqrt."""
-        return self.atom()
-
     def root(self) -> Value:
         degree = None
         if self.accept("["):
             degree = self.sum()
             self.expect("]")
         exponent = mapped(lambda a: 1 / a, degree) if degree is not None else constant(Fraction(1, 2))
-        return mapped(power, self.argument(), exponent)
+        return mapped(power, self.atom(), exponent)
 
     def argument_chain(self) -> Value:
         r"""Of \sin: a bracket, or the product that follows up to the next function: \sin 2x \cos x."""
@@ -287,9 +257,3 @@ class Parser:
         while self.begins_factor() and self.peek().kind == "name":
             value = mapped(lambda a, b: a * b, value, self.power())
         return mapped(lambda a: -a, value) if negative else value
-
-
-def factorial(number: Fraction | float) -> Fraction:
-    if not isinstance(number, Fraction) or number.denominator != 1 or not 0 <= number <= LARGEST_FACTORIAL:
-        raise ValueError
-    return Fraction(math.factorial(number.numerator))

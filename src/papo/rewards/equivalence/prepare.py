@@ -3,6 +3,7 @@ r"""Two forms of an answer's text: what is compared letter by letter, and what t
 Every pattern reads each character a bounded number of times: answers may be a megabyte long.
 """
 
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import re

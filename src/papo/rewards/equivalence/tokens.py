@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from papo.rewards.equivalence.functions import OTHER, TRIGONOMETRIC
 from papo.rewards.equivalence.prepare import prepared
 from papo.rewards.equivalence.units import FACTORS, POWERS, UNITS
 
@@ -14,17 +15,16 @@ TOKENS = 400
 DIGITS = 60  # of one number
 EXPONENT = 400  # of one in e-notation: beyond lies no float
 
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln log lg exp sqrt frac abs".split()
-)
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau phi "
-    "varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega".split()
-)
+FUNCTIONS = {*TRIGONOMETRIC, *OTHER, "log", "lg", "sqrt", "frac", "abs"}
+GREEK = {
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
+    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta",
+    "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega",
+}  # fmt: skip
 NAMES = {"pi": "pi", "infty": "infty", "infinity": "infty"}
 OPERATORS = {
     "times": "*", "cdot": "*", "div": "/", "pm": "±", "mp": "∓", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥",
-    "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "=", "in": "∈", "cup": "∪", "lvert": "|", "rvert": "|",
+    "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "=", "in": "∈", "cup": ";", "lvert": "|", "rvert": "|",
     "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]", "lbrace": r"\{", "rbrace": r"\}",
 }  # fmt: skip
 SIGNS = {"**": "^", "<=": "≤", ">=": "≥", "==": "="}

@@ -36,7 +36,7 @@ UNITS: dict[str, Unit] = {
     for name in names.split()
 }
 # Words that change the number that they follow.
-FACTORS = frozenset("dozen hundred thousand million billion trillion not if percent pi times".split())
+FACTORS = {"dozen", "hundred", "thousand", "million", "billion", "trillion", "not", "if", "percent", "pi", "times"}
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 WORDS = re.compile(r"[A-Za-z°]+")
 

@@ -13,6 +13,7 @@ exception or a crash costs the answer, which is wrong with that as its reason; t
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import selectors
@@ -126,10 +127,8 @@ class Worker:
 
     def stop(self) -> None:
         # The whole session: also what the grader started.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()

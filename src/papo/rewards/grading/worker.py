@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
