@@ -1,10 +1,13 @@
 r"""Which \boxed{} counts."""
 
+import random
 import time
 
 import pytest
 
 from papo.rewards.extraction import last_boxed
+
+from .grading import slow
 
 
 @pytest.mark.parametrize(
@@ -53,13 +56,17 @@ def test_table(text, answer):
         ("{}", None),
         ("x", None),
         ("\\", None),
+        ("{a}", None),
+        ("{a} {", None),
+        ("\\boxed{{a}", None),
+        ("\\boxed{{a}}", "{a}"),
     ],
 )
 def test_a_million_characters_take_one_pass(piece, answer):
     text = piece * (1_000_000 // len(piece))
     start = time.process_time()
     assert last_boxed(text) == answer
-    assert time.process_time() - start < 5  # a tenth of it on any machine; quadratic would take minutes
+    assert time.process_time() - start < 1  # a fifth of it on any machine; quadratic would take minutes
 
 
 def test_a_million_nested_boxes():
@@ -67,7 +74,7 @@ def test_a_million_nested_boxes():
     text = "\\boxed{" * n + "x" + "}" * n
     start = time.process_time()
     assert last_boxed(text) == text[7:-1]
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -75,3 +82,15 @@ def test_a_million_nested_boxes():
 )
 def test_content_is_taken_as_it_is(content):
     assert last_boxed(f"\\boxed{{{content}}}") == content
+
+
+def test_against_the_slow_one():
+    generator = random.Random(0)
+    boxes = 0
+    for _ in range(5000):
+        text = "".join(
+            generator.choices(["\\boxed{", "{", "}", "x", "{}", "\\", "}}", "{y}"], k=generator.randint(0, 14))
+        )
+        assert last_boxed(text) == slow.boxed(text), text
+        boxes += slow.boxed(text) is not None
+    assert boxes > 1000

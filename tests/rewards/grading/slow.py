@@ -1,0 +1,139 @@
+"""ChartQA's and MathVista's rules a second time: slow, by hand, and without the functions that the first one uses."""
+
+import re
+import unicodedata
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from math import inf, nan
+
+
+def boxed(text):
+    """Every box, its closing brace counted from its own opening one; the one that closes last."""
+    best = None
+    for match in re.finditer(r"\\boxed\{", text):
+        depth, position = 1, match.end()
+        while depth and position < len(text):
+            depth += {"{": 1, "}": -1}.get(text[position], 0)
+            position += 1
+        if depth == 0 and (best is None or position > best[1]):
+            best = (match.end(), position)
+    return None if best is None else text[best[0] : best[1] - 1].strip()
+
+
+def number(text):
+    """What Python's float() reads, character by character; None where it refuses."""
+    text = "".join(str(unicodedata.decimal(c, c)) for c in text.strip()).lower()
+    sign = -1 if text.startswith("-") else 1
+    body = text[1:] if text[:1] in ("+", "-") else text
+    if body in ("inf", "infinity"):
+        return sign * inf
+    if body == "nan":
+        return nan
+    mantissa, e, exponent = body.partition("e")
+    whole, _, decimals = mantissa.partition(".")
+    exponent_digits = exponent[1:] if exponent[:1] in ("+", "-") else exponent
+    parts = [part for part in (whole, decimals) if part] + ([exponent_digits] if e else [])
+    if not (whole or decimals) or not all(digits(part) for part in parts):
+        return None
+    whole, decimals, power = (part.replace("_", "") for part in (whole, decimals, exponent))
+    power = int(power or 0) - len(decimals)
+    if abs(power) > 5000:  # every number of the tests is shorter
+        return sign * (inf if power > 0 and int(whole + decimals) else 0.0)
+    value = Fraction(int(whole + decimals)) * Fraction(10) ** power
+    try:
+        return sign * float(value)
+    except OverflowError:
+        return sign * inf
+
+
+def digits(text):
+    """One or more digits; single underscores between them."""
+    return all(group and all(c in "0123456789" for c in group) for group in text.split("_"))
+
+
+def chartqa(labels, response):
+    answer = boxed(response)
+    answer = response.strip() if answer is None else answer
+    return any(relaxed(answer, label) for label in labels if label.strip())
+
+
+def relaxed(prediction, target):
+    p, t = percentage(prediction), percentage(target)
+    if p is None or t is None or t == 0:
+        return [c.lower() for c in prediction] == [c.lower() for c in target]
+    change = abs(p - t) / abs(t)
+    return change < 0.05 or change == 0.05
+
+
+def percentage(text):
+    without = text
+    while without[-1:] == "%":
+        without = without[:-1]
+    value = number(without)
+    return value if value is None or without == text else value / 100
+
+
+def mathvista(answer, answer_type, choices, precision, response):
+    extracted = mathvista_extraction(answer_type, choices, response)
+    return extracted is not None and mathvista_form(extracted, answer_type, choices, precision) == answer
+
+
+def mathvista_extraction(answer_type, choices, response):
+    answer = boxed(response)
+    if answer is not None:
+        return answer
+    if response == "" or response in choices:
+        return response
+    value = number(response)
+    if answer_type == "float" and value is not None:
+        return response
+    if answer_type == "integer" and value is not None and not re.search(r"[.eE]|inf|nan", response, re.IGNORECASE):
+        return response
+    for pattern in (r'The answer is "(.*)"\.', r'The answer is "(.*)"'):
+        found = re.search(pattern, response)
+        if found:
+            return found.group(1)
+    return None
+
+
+def mathvista_form(extracted, answer_type, choices, precision):
+    if choices:
+        text = extracted.strip()
+        if not text:
+            return None
+        in_brackets = re.findall(r"\(([a-zA-Z])\)", text)
+        letter = in_brackets[0] if in_brackets else text
+        if letter.upper() in [chr(65 + i) for i in range(len(choices))] and (letter.isupper() or text not in choices):
+            return choices[ord(letter.upper()) - 65]
+        text = letter.upper() if in_brackets or (len(text) == 1 and text not in choices) else text
+        distances = [edits(text, choice) for choice in choices]
+        return choices[distances.index(min(distances))]
+    if answer_type not in ("integer", "float"):
+        return extracted
+    value = number(extracted)
+    if value is None or (answer_type == "float" and precision is None):
+        return None
+    if answer_type == "float":
+        return str(rounded(value, int(precision)))
+    if value != value or value in (inf, -inf):
+        return None
+    whole = abs(Fraction(value)).numerator // abs(Fraction(value)).denominator
+    return str(-whole if value < 0 else whole)
+
+
+def rounded(value, precision):
+    """Half to even on the exact binary value."""
+    if value != value or value in (inf, -inf):
+        return value
+    step = Decimal(1).scaleb(-precision)
+    return float(Decimal(value).quantize(step, rounding=ROUND_HALF_EVEN, context=Context(prec=1000)))
+
+
+def edits(a, b):
+    """Levenshtein's table."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row, last = [i], row
+        for j, y in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y)))
+    return row[-1]

@@ -1,0 +1,69 @@
+"""Which rule grades an item."""
+
+import subprocess
+import sys
+
+import pytest
+
+from papo.errors import ConfigError
+from papo.rewards.grading import RULES, Grade, Verdict, grade
+from papo.rewards.reward import Reward
+from papo.types import Item
+
+from .cases import item
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "fields", "right", "wrong"),
+    [
+        ("exact", "red", {}, "\\boxed{Red}", "\\boxed{(red)}"),
+        ("chartqa", "1950", {}, "2010", "\\boxed{2100}"),
+        ("mathvista", "3", {"answer_type": "integer"}, "\\boxed{3.9}", "\\boxed{4}"),
+        ("math", "\\frac{1}{2}", {}, "\\boxed{0.5}", "0.5"),
+        ("mmmu_pro", "J", {"answer_type": "choice", "choices": tuple("pqrstuvwxy")}, "Answer: J", "Answer: K"),
+        ("logicvista", "B, D", {"answer_type": "choice"}, "\\boxed{D and B}", "\\boxed{B}"),
+        ("statistics.mean", "", {}, None, "anything"),  # importable, but no grader: raises, so wrong
+    ],
+)
+def test_each_rule_has_its_say(rule, answer, fields, right, wrong):
+    question = item(rule, answer, **fields)
+    assert right is None or grade(question, right).verdict is Verdict.CORRECT
+    assert grade(question, wrong).verdict is Verdict.WRONG
+
+
+def test_the_default_is_exact():
+    assert Item("a", "b", (), "7", "integer").rule == "exact"
+
+
+@pytest.mark.parametrize("rule", ["", "vqa", "Exact"])
+def test_an_unknown_rule_is_an_error(rule):
+    with pytest.raises(ConfigError, match=f"^item item-7 has rule '{rule}'; known are exact, chartqa.*dotted path"):
+        grade(item(rule, "7"), "\\boxed{7}")
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_without_an_answer_an_item_is_unscorable_and_not_rewarded(rule):
+    for answer_type in ("text", "choice", "integer"):
+        for answer in ("", "  "):
+            for response in ("", "\\boxed{}", "\\boxed{7}", "Answer: A"):
+                result = Reward(1.0, 0.0)(item(rule, answer, answer_type), response)
+                assert not result.scorable
+                assert result.total == 0.0
+
+
+def test_a_grade_is_correct_or_not():
+    assert [Grade(verdict, None, "").correct for verdict in Verdict] == [True, False, False]
+
+
+def test_reasons_stay_short():
+    for rule in ("exact", "chartqa", "mathvista", "math", "logicvista"):
+        grading = grade(item(rule, "B"), "\\boxed{" + "x" * 10**5 + "}")
+        assert len(grading.reason) < 200
+        assert grading.reason.startswith("'xxx")
+        assert "...' against 'B'" in grading.reason
+
+
+def test_graders_need_no_torch():
+    """Nor what imports it: the process of your own grader starts in a blink."""
+    code = "import sys, papo.rewards.grading, papo.rewards.grading.worker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

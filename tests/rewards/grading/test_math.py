@@ -1,0 +1,69 @@
+"""Mathematical answers and letters; what is equivalent is tested in tests/rewards/equivalence."""
+
+import pytest
+
+from papo.rewards.grading import Verdict, grade
+
+from .cases import item
+
+
+@pytest.mark.parametrize(
+    ("gold", "response", "right"),
+    [
+        ("\\frac{1}{2}", "\\boxed{0.5}", True),
+        ("\\boxed{\\frac{1}{2}}", "\\boxed{0.5}", True),  # ViRL39K's answers come boxed
+        (" $12$ ", "\\boxed{12}", True),
+        ("12", "\\boxed{12.5}", False),
+        ("12", "12", False),  # no box
+        ("12", "\\boxed{11} \\boxed{12}", True),
+        # One capital letter is a choice.
+        ("B", "\\boxed{B}", True),
+        ("\\boxed{B}", "\\boxed{B}", True),
+        ("B", "\\boxed{b}", True),
+        ("B", "\\boxed{\\text{(B)}}", True),
+        ("B", "\\boxed{B. 5 cm}", True),
+        ("B", "\\boxed{5}", False),
+        ("B", "\\boxed{A}", False),
+        ("B", "\\boxed{1B}", False),
+        ("b", "\\boxed{B.}", False),  # a variable, not a choice
+        ("AB", "\\boxed{AB}", True),
+    ],
+)
+def test_table(gold, response, right):
+    assert grade(item("math", gold), response).verdict is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "right"),
+    [
+        ("B", "B", True),
+        ("B", "\\sqrt{4}", True),  # the option's value
+        ("B", "(B) 2", True),
+        ("B", "A", False),
+        ("B", "1", False),
+        ("2", "B", True),
+        ("2", "2.0", True),
+        ("2", "A", False),
+        ("2", "1", False),
+        ("\\frac{3}{2}", "1.5", True),  # none of the options: by value
+        ("\\frac{3}{2}", "B", False),
+    ],
+)
+def test_choices(gold, boxed, right):
+    question = item("math", gold, "choice", choices=("1", "2", "\\sqrt{2}"))
+    assert grade(question, f"\\boxed{{{boxed}}}").correct is right
+
+
+def test_any_label_will_do():
+    question = item("math", "1", labels=("2", ""))
+    assert grade(question, "\\boxed{2}").correct
+    assert not grade(question, "\\boxed{3}").correct
+    assert not grade(question, "\\boxed{}").correct
+    assert grade(item("math", "", labels=("2",)), "\\boxed{2}").correct
+
+
+@pytest.mark.parametrize("gold", ["", " ", "\\boxed{}", "\\boxed{ }"])
+def test_without_an_answer_an_item_is_unscorable(gold):
+    grading = grade(item("math", gold), "\\boxed{}")
+    assert grading.verdict is Verdict.UNSCORABLE
+    assert "the item's answer" in grading.reason

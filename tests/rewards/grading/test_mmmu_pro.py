@@ -1,0 +1,61 @@
+"""MMMU-Pro: the boxed option or the one after the last "Answer:", and no guess."""
+
+import pytest
+
+from papo.rewards.grading import Verdict, grade
+
+from .cases import item
+
+CHOICES = ("one", "two", "three", "I", "five", "six", "seven", "eight", "nine", "ten")
+ITEM = item("mmmu_pro", "B", "choice", choices=CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("Answer: B", "B"),
+        ("Answer:B", "B"),
+        ("Answer: (B)", "B"),
+        ("Answer: **B**", "B"),
+        ("Answer: b", "B"),
+        ("Answer: J", "J"),
+        ("Answer: B. two", "B"),
+        ("Answer: A\nAnswer: B", "B"),  # the last
+        ("Answer: B\nsix seven C", "B"),  # its line
+        ("Answer:\nB", "B"),
+        ("Answer: B because it is two", "B"),
+        ("Answer: the option is B", "B"),
+        ("Answer: $B$", "B"),
+        ("Answer: A or B", None),  # no guess
+        ("Answer: K", None),  # no such option
+        ("Answer: none", None),
+        ("Answer: BC", None),
+        ("Answer: B2", None),
+        ("Answer:", None),
+        ("answer: B", None),
+        ("B", None),
+        ("(B)", None),
+        ("", None),
+        ("\\boxed{B}", "B"),
+        ("\\boxed{\\text{B}}", "B"),
+        ("\\boxed{Two}", "B"),
+        ("\\boxed{B. two}", "B"),
+        ("Answer: A \\boxed{B}", "B"),  # the box goes first
+        ("Answer: B \\boxed{42}", "B"),  # where it names an option
+        ("\\boxed{42}", None),
+    ],
+)
+def test_table(response, answer):
+    grading = grade(ITEM, response)
+    assert grading.answer == answer
+    assert grading.verdict is (Verdict.CORRECT if answer == "B" else Verdict.WRONG)
+
+
+def test_the_item_may_name_its_answer_by_its_text():
+    assert grade(item("mmmu_pro", "two", "choice", choices=CHOICES), "Answer: B").correct
+
+
+@pytest.mark.parametrize(("answer", "choices"), [("K", CHOICES), ("", CHOICES), ("eleven", CHOICES), ("BC", ())])
+def test_an_item_that_cannot_be_graded_is_unscorable(answer, choices):
+    grading = grade(item("mmmu_pro", answer, "choice", choices=choices), f"Answer: {answer}")
+    assert grading.verdict is Verdict.UNSCORABLE

@@ -1,0 +1,51 @@
+"""Which letter an answer names. `option` itself is tested where it decides: in test_exact."""
+
+import pytest
+
+from papo.rewards.grading.options import leading_letter, letters, option
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"),
+        ("b", "B"),
+        ("(B)", "B"),
+        ("( b )", "B"),
+        ("B.", "B"),
+        ("B)", "B"),
+        ("B. 5 cm", "B"),
+        ("(B) 5 cm", "B"),
+        ("B: 5 cm", "B"),
+        ("**B**", "B"),
+        ("$B$", "B"),
+        ("{B}", "B"),
+        ("\\text{B}", "B"),
+        ("\\textbf{(B)}", "B"),
+        ("\\mathrm {B}", "B"),
+        ("\\boxed{B}", "B"),
+        ("  B  ", "B"),
+        ("B 5 cm", None),
+        ("A triangle", None),
+        ("BA", None),
+        ("B,", None),
+        ("B, D", None),
+        ("5", None),
+        ("", None),
+        ("()", None),
+        (".B", None),
+        ("\\textx{B}", None),
+        ("\N{CYRILLIC CAPITAL LETTER VE}", None),
+    ],
+)
+def test_leading_letter(answer, letter):
+    assert leading_letter(answer, ()) == letter
+
+
+def test_only_letters_of_options():
+    assert letters(("x", "y")) == ("A", "B")
+    assert letters(()) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert leading_letter("(C) z", ("x", "y")) is None
+    assert leading_letter("(B) z", ("x", "y")) == "B"
+    assert option("C", ("x", "y")) is None
+    assert option("Y", ("x", "y")) == "B"
