@@ -1,0 +1,100 @@
+"""Graders as a user may write them, good and bad."""
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import time
+
+from papo.rewards.grading import Grade, Verdict
+
+CALLS = 0
+
+
+def contains(item, response):
+    return item.answer in response
+
+
+def same_text(item, response):
+    return Grade(Verdict.CORRECT if response == item.answer else Verdict.WRONG, response, "as written")
+
+
+def undecided(item, response):
+    return None
+
+
+def number(item, response):
+    return 1
+
+
+def describe(item, response):
+    return Grade(Verdict.WRONG, repr(sorted(vars(item).items())), repr((item.choices, item.labels, item.tags)))
+
+
+def chatty(item, response):
+    print("noise" * 1000)
+    os.write(1, b"more noise\n")
+    return sys.stdin.read() == "" and contains(item, response)
+
+
+def long(item, response):
+    return Grade(Verdict.CORRECT, response * 2, response)
+
+
+def calls(item, response):
+    global CALLS
+    CALLS += 1
+    return Grade(Verdict.CORRECT, f"{os.getpid()} {CALLS}", "")
+
+
+def fail(item, response):
+    raise KeyError("no such key")
+
+
+def leave(item, response):
+    sys.exit(3)
+
+
+def crash(item, response):
+    ctypes.string_at(0)
+
+
+def sleep(item, response):
+    time.sleep(60)
+
+
+def patient(item, response):
+    time.sleep(0.6)
+    return True
+
+
+def backtrack(item, response):
+    """Hangs inside a C function that never lets another thread run."""
+    return re.fullmatch("(a+)+", "a" * 60 + "b") is not None
+
+
+def power(item, response):
+    return 9**9**9**9 > 0
+
+
+def allocate(item, response):
+    return len(bytearray(300 * 2**20)) > 0
+
+
+def roomy(item, response):
+    return len(bytearray(300 * 2**20)) > 0
+
+
+def child(item, response):
+    process = subprocess.Popen(["sleep", "60"])
+    with open(response, "w") as file:
+        file.write(str(process.pid))
+    time.sleep(60)
+
+
+for grader in (sleep, backtrack, power, child):
+    grader.deadline_s = 0.5
+patient.deadline_s = 20
+roomy.memory_mb = 400
+not_a_function = 7

@@ -1,0 +1,236 @@
+"""Your own grader: what it says, and what it costs when it hangs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from papo.errors import ConfigError
+from papo.rewards.grading import Verdict, grade, own
+
+from .cases import item
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _graders():
+    """own_graders can be imported here, and so in the process that is started from here."""
+    own._stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))
+        yield
+    own._stop()
+
+
+def asked(name, answer="7", response="it is 7", **fields):
+    return grade(item(f"own_graders.{name}", answer, **fields), response)
+
+
+@pytest.mark.parametrize(
+    ("name", "response", "verdict"),
+    [
+        ("contains", "it is 7", Verdict.CORRECT),
+        ("contains", "it is 8", Verdict.WRONG),
+        ("same_text", "7", Verdict.CORRECT),
+        ("same_text", "7 ", Verdict.WRONG),
+        ("undecided", "7", Verdict.UNSCORABLE),
+        ("chatty", "7", Verdict.CORRECT),
+        ("contains", "\ud800 \x00 7 \u2028", Verdict.CORRECT),
+        ("contains", "x" * 10**6 + "7", Verdict.CORRECT),
+    ],
+)
+def test_verdicts(name, response, verdict):
+    assert asked(name, response=response).verdict is verdict
+
+
+def test_a_grade_comes_back_as_it_is():
+    grading = asked("same_text", response="8\n")
+    assert (grading.verdict, grading.answer, grading.reason) == (Verdict.WRONG, "8\n", "as written")
+    grading = asked("contains")
+    assert (grading.answer, grading.reason) == (None, "the grader says so")
+    grading = asked("long", response="x" * 9000)
+    assert (len(grading.answer), len(grading.reason)) == (10_000, 9000)
+
+
+def test_the_item_arrives_without_its_images():
+    grading = asked("describe", choices=("a", "b"), labels=("c",), tags={"task": "count"}, precision=2, scene={"x": 1})
+    assert grading.reason == "(('a', 'b'), ('c',), {'task': 'count'})"
+    assert "images" not in grading.answer
+    assert "scene" not in grading.answer
+    for text in ("('answer', '7')", "('id', 'item-7')", "('precision', 2)", "('question', 'How many?')"):
+        assert text in grading.answer
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fail", "failed: KeyError: 'no such key'"),
+        ("leave", "failed: SystemExit: 3"),
+        ("number", "failed: TypeError: a grader returns a Grade, true, false or None, got int"),
+        ("allocate", "failed: MemoryError"),
+        ("crash", "ended its process"),
+        ("sleep", "took longer than 0.5 s"),
+        ("backtrack", "took longer than 0.5 s"),
+        ("power", "took longer than 0.5 s"),
+    ],
+)
+def test_a_bad_grader_costs_one_answer(name, reason):
+    asked("contains")  # so that starting the process is not measured
+    start = time.monotonic()
+    grading = asked(name)
+    assert time.monotonic() - start < 2
+    assert grading.verdict is Verdict.WRONG
+    assert grading.answer is None
+    assert grading.reason.startswith(f"the grader own_graders.{name} {reason}")
+    assert asked("contains").correct
+
+
+def test_a_grader_states_its_own_limits():
+    assert asked("patient").correct
+    assert asked("roomy").correct
+    assert asked("allocate").verdict is Verdict.WRONG  # the next one's limit is its own again
+
+
+def test_the_process_stays_until_it_fails():
+    first, second = asked("calls").answer.split(), asked("calls").answer.split()
+    assert first[0] == second[0] != str(os.getpid())
+    assert int(second[1]) == int(first[1]) + 1
+    asked("fail")
+    assert asked("calls").answer.split()[0] == first[0]
+    asked("sleep")
+    assert asked("calls").answer.split()[1] == "1"
+
+
+def test_what_a_grader_started_ends_with_it(tmp_path):
+    file = tmp_path / "pid"
+    assert asked("child", response=str(file)).verdict is Verdict.WRONG
+    status = Path(f"/proc/{file.read_text()}/status")
+    for _ in range(100):
+        if not status.exists() or "\nState:\tZ" in status.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError("still running")
+
+
+def test_from_several_threads_at_once():
+    found = []
+    names = ["contains", "sleep", "contains", "fail", "contains"]
+    threads = [threading.Thread(target=lambda name=name: found.append((name, asked(name).correct))) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(found) == [("contains", True)] * 3 + [("fail", False), ("sleep", False)]
+
+
+def test_in_a_forked_process():
+    """A data loader's worker is one: it has a process of its own, and leaves its parent's alone."""
+    parents = asked("calls").answer.split()[0]
+    reader, writer = os.pipe()
+    own._lock.acquire()  # held by another thread while the fork happens
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = asked("calls").answer + " " + str(asked("sleep").correct)
+            own._stop()
+        finally:
+            os.write(writer, answer.encode())
+            os._exit(0)
+    own._lock.release()
+    assert os.waitpid(child, 0)[1] == 0
+    pid, calls, slept = os.read(reader, 100).decode().split()
+    assert (calls, slept) == ("1", "False")
+    assert pid != parents
+    assert asked("calls").answer.split()[0] == parents
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("own_graders.nothing", "cannot be imported: AttributeError"),
+        ("no_such_module.grade", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("own_graders.not_a_function", "cannot be imported: TypeError: .* is a int, not a function"),
+        ("own_graders.", "cannot be imported"),
+        (".contains", "cannot be imported"),
+    ],
+)
+def test_a_path_without_a_grader_is_an_error(rule, reason):
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=rf"^rule {rule} of item item-7 {reason}"):
+            grade(item(rule, "7"), "7")
+
+
+def test_an_import_that_hangs_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "endless_import.py").write_text("import time; time.sleep(60)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(own, "LOAD_S", 2.0)
+    own._stop()
+    with pytest.raises(ConfigError, match=r"rule endless_import\.f of item item-7: importing it took longer than 2 s"):
+        grade(item("endless_import.f", "7"), "7")
+    assert asked("contains").correct
+
+
+def test_a_process_that_reads_no_more_is_given_up():
+    """Stopped: a megabyte does not fit into a pipe."""
+    asked("contains")
+    os.kill(own._current.process.pid, signal.SIGSTOP)
+    start = time.monotonic()
+    assert "took longer than 1 s" in asked("contains", response="x" * 10**6).reason
+    assert time.monotonic() - start < 3
+    assert asked("contains").correct
+
+
+def test_a_process_that_died_in_between_is_given_up():
+    asked("contains")
+    own._current.process.kill()
+    own._current.process.wait()
+    assert asked("contains").reason == "the grader own_graders.contains ended its process"
+    assert asked("contains").correct
+
+
+def test_it_ends_with_its_owner():
+    """Also while it hangs, when the owner was killed and can stop nothing any more."""
+    code = """
+        import os, threading, time
+        from papo.rewards.grading import grade, own
+        from papo.types import Item
+        item = Item("i", "q", (), answer="7", answer_type="text", rule="own_graders.backtrack")
+        own._worker().load(item.rule)
+        print(own._current.process.pid, flush=True)
+        threading.Thread(target=lambda: (time.sleep(0.1), os._exit(0))).start()
+        grade(item, "7")
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
+        check=True,
+    )
+    process = Path(f"/proc/{int(done.stdout)}/status")
+    for _ in range(200):
+        if not process.exists() or "\nState:\tZ" in process.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError("still running")
+
+
+def test_the_protocol():
+    """What goes through the pipes is JSON, a line each way."""
+    process = subprocess.run(
+        [sys.executable, "-m", "papo.rewards.grading.worker"],
+        input='{"load": "own_graders.sleep", "seconds": 9}\n{"load": "own_graders.contains", "seconds": 9}\n',
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
+        check=True,
+    )
+    assert [json.loads(line) for line in process.stdout.splitlines()] == [{"deadline_s": 0.5}, {"deadline_s": 1.0}]
