@@ -65,7 +65,7 @@ def sleep(item, response):
 
 
 def patient(item, response):
-    time.sleep(0.6)
+    time.sleep(1.1)
     return True
 
 
@@ -94,7 +94,7 @@ def child(item, response):
 
 
 for grader in (sleep, backtrack, power, child):
-    grader.deadline_s = 0.5
-patient.deadline_s = 20
+    grader.deadline_s = 0.3
+patient.deadline_s = contains.deadline_s = 20
 roomy.memory_mb = 400
 not_a_function = 7

@@ -10,14 +10,16 @@ import math
 import random
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 
-POINTS = 4
 BITS = 512  # of a numerator or denominator; what is longer goes on as a float
 TOLERANCE = 1e-9  # relative, between two floats: far above rounding errors, far below what an answer tells apart
 NEAR_ZERO = 1e-12
 
-NUMERATORS = [n for n in range(30, 300) if n % 97]  # over 97: from 0.3 to 3, and never an integer
+# Where a variable is tried: in the domain of arcsin, of a logarithm, of the root of x - 4; and below zero. Sign, and
+# between which numerators over 97, so that no point is an integer.
+RANGES = ((1, 20, 60), (1, 60, 96), (1, 100, 190), (1, 500, 580), (1, 590, 670), (-1, 30, 96), (-1, 200, 280))
+POINTS = len(RANGES)
 
 Number = Fraction | float | None
 Value = tuple[Number, ...]
@@ -27,12 +29,11 @@ def constant(number: Fraction | float) -> Value:
     return (bounded(number),) * POINTS
 
 
-@cache
+@lru_cache(1000)  # a policy may invent names without end
 def variable(name: str) -> Value:
-    """Where a variable is tried: twice positive, so that roots and logarithms exist, then of either sign."""
+    """A variable at each point, other points for each name."""
     generator = random.Random(name)
-    signs = (1, 1, generator.choice((1, -1)), -1)
-    return tuple(sign * Fraction(generator.choice(NUMERATORS), 97) for sign in signs)
+    return tuple(sign * Fraction(generator.randrange(low, high), 97) for sign, low, high in RANGES)
 
 
 def bounded(number: Fraction | float | None) -> Number:
