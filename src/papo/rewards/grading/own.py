@@ -140,6 +140,8 @@ _lock = threading.Lock()
 
 def _worker() -> Worker:
     global _current
+    if _current is not None and _current.process.poll() is not None:
+        _stop()  # it died between two answers, of which neither is to blame
     if _current is None:
         _current = Worker()
     return _current
