@@ -7,5 +7,21 @@ class ConfigError(ValueError):
     """A setting cannot work; the message names the override that fixes it. Entry points exit with status 2."""
 
 
+class SourceError(ConfigError):
+    """A source of items cannot work as configured. Keys in its message begin with a dot: what builds the source knows
+    where in the configuration it stands and says so in front."""
+
+
+class BadRow(ValueError):
+    """One row of a source cannot become a prompt; `id` and `reason` say which and why."""
+
+    def __init__(self, id: str, reason: str) -> None:
+        super().__init__(f"{id}: {reason}")
+        self.id, self.reason = id, reason
+
+    def __reduce__(self) -> tuple:  # exceptions are rebuilt from args, which is one text here
+        return BadRow, (self.id, self.reason)
+
+
 class TrainingDiverged(RuntimeError):
     """Updates kept being non-finite; the message says what to lower. Entry points exit with status 1."""

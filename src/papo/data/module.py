@@ -1,56 +1,26 @@
-"""Batches as a pure function of (seed, step), so that a resumed run sees what the uninterrupted one would have."""
+"""Prompts for training, for refills and for validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
+from papo.data.order import Source as Source  # also found here
+from papo.data.order import StepSampler, endless
+from papo.data.screening import Screen, Skips
 from papo.errors import ConfigError
 from papo.seeding import derive_seed
 from papo.types import Item
 
 
-class Source(Protocol):
-    """A split of a data set: any map-style collection of items."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Item: ...
-
-
-class StepSampler(Sampler[list[int]]):
-    """Index batches from `start_step` on, without end: reshuffled passes over the data, laid behind one another.
-
-    Batch s holds positions s * batch_size ... of the endless sequence; a batch may straddle two passes.
-    """
-
-    def __init__(self, size: int, batch_size: int, seed: int, start_step: int) -> None:
-        self.size, self.batch_size, self.seed, self.start_step = size, batch_size, seed, start_step
-
-    def __iter__(self) -> Iterator[list[int]]:
-        position = self.start_step * self.batch_size
-        epoch, order = -1, []
-        while True:
-            batch = []
-            while len(batch) < self.batch_size:
-                if position // self.size != epoch:
-                    epoch = position // self.size
-                    generator = torch.Generator().manual_seed(derive_seed("order", self.seed, epoch))
-                    order = torch.randperm(self.size, generator=generator).tolist()
-                batch.append(order[position % self.size])
-                position += 1
-            yield batch
-
-
 class PromptData(LightningDataModule):
-    """Training and held-out prompts.
+    """Training and held-out prompts; batches are a pure function of (seed, step).
 
     Args:
-        train: items that roll-outs (or supervised targets) are made from.
+        train: items that roll-outs (or supervised targets) are made from: a source, a stream or a Mixture of them.
         val: held-out items that accuracy is measured on.
         collate: turns a list of items into a batch.
         val_collate: the same for held-out items.
@@ -58,11 +28,15 @@ class PromptData(LightningDataModule):
         val_batch_size: prompts per validation batch.
         num_workers: processes that prepare batches; 0 prepares them in the training process.
         seed: order of the training items.
+        length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+
+    Raises:
+        ConfigError: a setting cannot work, or a source has too many bad rows.
     """
 
     def __init__(
         self,
-        train: Source,
+        train: Any,
         val: Source,
         *,
         collate: Callable[[Sequence[Item]], Any],
@@ -71,11 +45,26 @@ class PromptData(LightningDataModule):
         val_batch_size: int,
         num_workers: int,
         seed: int,
+        length: Callable[[Item], int] | None = None,
+        max_prompt_tokens: int | None = None,
+        max_bad_share: float = 0.0,
+        decode_at_start: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 < batch_size <= len(train):
-            raise ConfigError(f"data.batch_size must lie in 1..{len(train)} (the training items), got {batch_size}")
-        self.train, self.val = train, val
+        if not hasattr(val, "__len__") or hasattr(val, "endless"):
+            raise ConfigError("data.val must be one source that is not streamed: held-out items come once, in order")
+        screen = Screen(
+            length,
+            max_prompt_tokens=max_prompt_tokens,
+            max_bad_share=max_bad_share,
+            decode_at_start=decode_at_start,
+            prefix="data.",
+        )
+        self.skips: Skips = screen.skips
+        self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
+        most = len(self.train) if hasattr(self.train, "__len__") else batch_size
+        if not 0 < batch_size <= most:
+            raise ConfigError(f"data.batch_size must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
         self.batch_size, self.val_batch_size = batch_size, val_batch_size
         self.num_workers = num_workers
@@ -85,8 +74,8 @@ class PromptData(LightningDataModule):
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
         return DataLoader(
-            self.train,
-            batch_sampler=StepSampler(len(self.train), self.batch_size, self.seed, start_step),
+            endless(self.train, self.seed),
+            batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
         )
@@ -96,11 +85,17 @@ class PromptData(LightningDataModule):
 
         They may have come before; the caller knows which it has had in this step.
         """
-        generator = torch.Generator().manual_seed(derive_seed("refill", self.seed, step, refill))
-        chosen = torch.randint(len(self.train), (self.batch_size,), generator=generator).unique().tolist()
-        return [self.train[index] for index in chosen]
+        items = endless(self.train, derive_seed("refill", self.seed, step, refill))
+        return [items[position] for position in range(self.batch_size)]
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(
             self.val, batch_size=self.val_batch_size, collate_fn=self.val_collate, num_workers=self.num_workers
         )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Every batch passes here in the training process, where what workers skipped is added up."""
+        if self.trainer.training and self.trainer.logger is not None:
+            step = self.trainer.lightning_module.step + 1
+            self.trainer.logger.log_metrics({"data/skipped": self.skips.count()}, step=step)
+        return batch

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, ProcessorMixin, Qwen2_5_VLProcessor
 
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
+
+IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
 class ImageTextProcessor(Qwen2_5_VLProcessor):
@@ -52,8 +56,12 @@ class PromptProcessor:
             frames=image_processor.temporal_patch_size,
             merge_size=image_processor.merge_size,
         )
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special} | {processor.image_token, processor.video_token}
+        self.special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
 
     def prompts(self, items: Sequence[Item]) -> PromptBatch:
+        """Raises ValueError as `length` does."""
         texts = [self._chat(item) for item in items]
         images = [image for item in items for image in item.images]
         self.tokenizer.padding_side = "left"
@@ -70,9 +78,35 @@ class PromptProcessor:
             ),
         )
 
+    def length(self, item: Item) -> int:
+        """Tokens of the item's prompt, those of its images included; looks at no pixel, only at width and height.
+
+        Raises:
+            ValueError: the item cannot be a prompt: its texts hold a special token of the model, the places that its
+                question marks for images are not as many as its images, or an image is too narrow for the model.
+        """
+        text_tokens = len(self.tokenizer(self._chat(item), add_special_tokens=False)["input_ids"])
+        return text_tokens + sum(self._visual_tokens(image) - 1 for image in item.images)  # -1: its placeholder
+
+    def _visual_tokens(self, image: Any) -> int:
+        patches = self.processor.image_processor.get_number_of_image_patches(image.height, image.width)
+        return patches // self.layout.merge_size**2
+
     def _chat(self, item: Item) -> str:
-        content = [{"type": "image"} for _ in item.images]
-        content.append({"type": "text", "text": f"{item.question} {self.instruction}".strip()})
+        """The item in chat format: images where its question marks them, else in front."""
+        found = self.special.search("\n".join((item.question, item.answer, item.rationale or "")))
+        if found:
+            raise ValueError(f"the text holds the model's special token {found[0]!r}")
+        places = item.question.count(IMAGE_MARKER)
+        if places not in (0, len(item.images)):
+            raise ValueError(f"{places} {IMAGE_MARKER} markers for {len(item.images)} images")
+        question = item.question.strip()
+        texts = (question if places else IMAGE_MARKER * len(item.images) + question).split(IMAGE_MARKER)
+        texts[-1] = f"{texts[-1]} {self.instruction}".rstrip() if texts[-1].strip() else self.instruction
+        content: list[dict[str, str]] = []
+        for place, text in enumerate(texts):
+            content += [{"type": "image"}] if place else []
+            content += [{"type": "text", "text": text}] if text else []
         messages = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 

@@ -42,6 +42,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     run = RunDir(cfg.run_dir)
     run.start(cfg)
+    data.skips.log_to(run.path / "skipped.jsonl")
 
     stop = GracefulStop()
     trainer = build_trainer(cfg, run.path, module, stop, steps=cfg.trainer.max_steps - done)
@@ -71,6 +72,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "blind_after": None if blind_after is None else blind_after.to_dict(),
         "steps": module.step,
         "interrupted": stop.stopped,
+        "skipped_rows": data.skips.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "peak_memory_gib": peak_memory_gib(),
@@ -95,7 +97,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     loaded.policy.train()
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
-    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts)
+    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     return loaded, module, data
 
 

@@ -1,0 +1,210 @@
+"""Bad rows: counted and listed; found and skipped at start, up to a share; replaced where they turn up later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from papo.data.order import Endless, Mixture, endless
+from papo.errors import BadRow, ConfigError
+from papo.seeding import derive_seed
+from papo.types import Item
+
+LISTED = 20  # bad rows that an error message shows
+ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given up
+
+
+class Skips:
+    """Rows that were left out, by any process: each once, listed in skipped.jsonl once it has a place."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[tuple[str, str], str] = {}  # (source, id) -> reason
+        self.path: Path | None = None
+        self.read = 0  # bytes of the file that are known here
+
+    def add(self, source: str, bad: BadRow) -> None:
+        if (source, bad.id) not in self.reasons:
+            self.reasons[source, bad.id] = bad.reason
+            self._write([(source, bad.id)])
+
+    def log_to(self, path: Path) -> None:
+        """From here on every skip is in the file. What an earlier part of the run left there stays."""
+        self.path, self.read = path, 0
+        found = list(self.reasons)
+        known = set(self._listed()) if path.exists() else set()
+        self._write([key for key in found if key not in known])
+
+    def count(self) -> int:
+        """Skipped rows so far, those that other processes found included."""
+        if self.path is not None and self.path.exists():
+            for _ in self._listed():
+                pass
+        return len(self.reasons)
+
+    def _write(self, keys: list[tuple[str, str]]) -> None:
+        if self.path is None or not keys:
+            return
+        lines = [json.dumps({"source": source, "id": id, "reason": self.reasons[source, id]}) for source, id in keys]
+        # One write in append mode: processes do not write into each other's lines.
+        with self.path.open("ab", buffering=0) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        """What the file says that was not read yet, whole lines only."""
+        with self.path.open("rb") as file:
+            file.seek(self.read)
+            whole, _, _ = file.read().rpartition(b"\n")
+        self.read += len(whole) + 1 if whole else 0
+        for line in whole.splitlines():
+            row = json.loads(line)
+            key = row["source"], row["id"]
+            self.reasons.setdefault(key, row["reason"])
+            yield key
+
+
+class Screen:
+    """What a row must fulfil beyond its source's own rules, and what happens to one that does not.
+
+    Args:
+        length: tokens of an item's prompt, pictures included; raises ValueError where it cannot be a prompt. None does
+            not look at prompts.
+        max_prompt_tokens: longest prompt, in tokens; null = any.
+        max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start.
+        decode_at_start: whether pictures are then decoded, rather than their headers read.
+        prefix: of these settings in the configuration, for messages.
+
+    Raises:
+        ConfigError: a share outside [0, 1], or no positive limit.
+    """
+
+    def __init__(
+        self,
+        length: Callable[[Item], int] | None = None,
+        *,
+        max_prompt_tokens: int | None = None,
+        max_bad_share: float = 0.0,
+        decode_at_start: bool = False,
+        prefix: str = "",
+    ) -> None:
+        if not 0 <= max_bad_share <= 1:
+            raise ConfigError(f"{prefix}max_bad_share must lie in [0, 1], got {max_bad_share}")
+        if max_prompt_tokens is not None and max_prompt_tokens < 1:
+            raise ConfigError(f"{prefix}max_prompt_tokens must be at least 1 (null = any), got {max_prompt_tokens}")
+        self.length, self.max_prompt_tokens = length, max_prompt_tokens
+        self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
+        self.prefix = prefix
+        self.skips = Skips()
+
+    def __call__(self, source: Any, key: str) -> Any:
+        """The source without its bad rows; `key` is its place in the configuration.
+
+        Raises:
+            ConfigError: more rows are bad than max_bad_share allows; lists the first of them.
+        """
+        if isinstance(source, Mixture):
+            parts = {name: self(part, f"{key}.sources.{name}") for name, part in source.sources.items()}
+            return Mixture(parts, source.weights)
+        return ScreenedStream(source, self, key) if hasattr(source, "endless") else Screened(source, self, key)
+
+    def check(self, item: Item) -> Item:
+        """The item, if it can be a prompt. Raises BadRow."""
+        if self.length is not None:
+            try:
+                tokens = self.length(item)
+            except ValueError as error:
+                raise BadRow(item.id, str(error)) from error
+            if self.max_prompt_tokens is not None and tokens > self.max_prompt_tokens:
+                raise BadRow(
+                    item.id, f"prompt of {tokens} tokens, more than max_prompt_tokens={self.max_prompt_tokens}"
+                )
+        return item
+
+    def first_good(self, items: Any, key: str, indices: Iterable[int]) -> Item:
+        """The first of the items that can be used; the others are skipped and listed."""
+        for index in islice(indices, ATTEMPTS):
+            try:
+                return self.check(items[index])
+            except BadRow as bad:
+                self.skips.add(key, bad)
+        raise ConfigError(f"{key}: {ATTEMPTS} rows in a row cannot be used; see skipped.jsonl in the run directory")
+
+    def scan(self, source: Any, key: str) -> list[int]:
+        """The good rows of a source that can be looked through, which it says in one printed line."""
+        look = source.__getitem__ if self.decode_at_start else source.draft
+        good: list[int] = []
+        bad: list[BadRow] = []
+        ids: set[str] = set()
+        for index in range(len(source)):
+            try:
+                item = self.check(look(index))
+                if item.id in ids:
+                    raise BadRow(item.id, "another row has this id")
+                ids.add(item.id)
+                good.append(index)
+            except BadRow as found:
+                bad.append(found)
+        for found in bad:
+            self.skips.add(key, found)
+        if not good or len(bad) > self.max_bad_share * len(source):
+            raise ConfigError(self.complaint(key, bad, len(source)))
+        print(f"{key}: {len(good)} rows" + (f", {len(bad)} skipped (see skipped.jsonl)" if bad else ""))
+        return good
+
+    def complaint(self, key: str, bad: list[BadRow], rows: int) -> str:
+        """Why a source cannot be used, with the first bad rows by id and reason."""
+        allowed = f"{self.prefix}max_bad_share={self.max_bad_share:g}"
+        lines = [f"{key}: {len(bad)} of {rows} rows cannot be used, more than {allowed} allows:"]
+        lines += [f"  {shown(found.id)}: {shown(found.reason)}" for found in bad[:LISTED]]
+        lines += [f"  and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
+        return "\n".join(lines)
+
+
+class Screened:
+    """The good rows of a source, in its order. One that turns bad later is replaced by another one."""
+
+    def __init__(self, source: Any, screen: Screen, key: str) -> None:
+        self.source, self.screen, self.key = source, screen, key
+        # Generated data has no draft to look at, and no row that is worse than another.
+        self.rows = screen.scan(source, key) if hasattr(source, "draft") else range(len(source))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Item:
+        """Raises IndexError outside [0, len), so that iteration ends."""
+        if not 0 <= index < len(self.rows):
+            raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
+        return self.screen.first_good(self.source, self.key, (self.rows[i] for i in self._candidates(index)))
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        """The row itself, then its replacements: a function of the index alone."""
+        yield index
+        for attempt in count():
+            yield derive_seed("replacement", index, attempt) % len(self.rows)
+
+
+class ScreenedStream:
+    """A stream whose bad rows are replaced by the rows that follow them."""
+
+    def __init__(self, source: Any, screen: Screen, key: str) -> None:
+        self.source, self.screen, self.key = source, screen, key
+
+    def endless(self, seed: int) -> Endless:
+        return _ScreenedOrder(self, endless(self.source, seed))
+
+
+class _ScreenedOrder:
+    def __init__(self, screened: ScreenedStream, items: Endless) -> None:
+        self.screened, self.items = screened, items
+
+    def __getitem__(self, index: int) -> Item:
+        return self.screened.screen.first_good(self.items, self.screened.key, count(index))
+
+
+def shown(text: str) -> str:
+    """Text of a data set, fit for a terminal."""
+    text = text if len(text) <= 200 else f"{text[:200]}..."
+    return text if text.isprintable() else ascii(text)

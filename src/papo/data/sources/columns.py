@@ -1,0 +1,144 @@
+"""What a data set's columns must be, checked on the types before any row is read, and how a row's values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow import types
+
+from papo.errors import SourceError
+
+Row = Mapping[str, Any]
+
+
+class Kind(NamedTuple):
+    """A kind of column: its name in messages, and the types that it may be stored as."""
+
+    name: str
+    fits: Callable[[pa.DataType], bool]
+
+
+def _text(type_: pa.DataType) -> bool:
+    return types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
+
+
+def _number(type_: pa.DataType) -> bool:
+    return types.is_integer(type_) or types.is_floating(type_)
+
+
+def _image(type_: pa.DataType) -> bool:
+    encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
+    return encoded or _text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
+
+
+def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    def fits_list(type_: pa.DataType) -> bool:
+        a_list = types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)
+        return a_list and (types.is_null(type_.value_type) or fits(type_.value_type))
+
+    return fits_list
+
+
+TEXT = Kind("text", _text)
+NUMBER = Kind("a number", _number)
+ANSWER = Kind("text or a number", lambda type_: _text(type_) or _number(type_))
+TEXTS = Kind("a list of text", _list_of(_text))
+IMAGE = Kind("an image: bytes or a path", _image)
+IMAGES = Kind("a list of images", _list_of(_image))
+FIELDS = Kind("a group of named fields", types.is_struct)
+
+
+def check_columns(schema: pa.Schema, required: Mapping[str, Kind], optional: Mapping[str, Kind]) -> None:
+    """Whether every required column is there and every known one of its kind.
+
+    A dot reaches into a group of fields: "metadata.task". A column without any value is of no kind and fits all, and so
+    does one of mixed types (JSONL may have them): its rows are looked at one by one.
+
+    Raises:
+        SourceError: names the first column that is missing or of another kind, and the columns that were found.
+    """
+    for name, kind in (*required.items(), *optional.items()):
+        found = _type_of(schema, name)
+        if found is None and name in optional:
+            continue
+        if found is None:
+            raise SourceError(
+                f"column {name!r} ({kind.name}) is missing; found {describe(schema)}. If it has another name there: "
+                f".columns.{name}=NAME"
+            )
+        if not (types.is_null(found) or isinstance(found, pa.JsonType) or kind.fits(found)):
+            raise SourceError(f"column {name!r} must be {kind.name}, but is {found}; found {describe(schema)}")
+
+
+def describe(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema) or "no column"
+
+
+def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
+    """The type of a column or of a field inside it; None where there is none, null inside a group without values."""
+    column, *inside = name.split(".")
+    if column not in schema.names:
+        return None
+    found = schema.field(column).type
+    for field in inside:
+        if not types.is_struct(found):
+            return found if types.is_null(found) else None
+        index = found.get_field_index(field)
+        if index < 0:
+            return None
+        found = found.field(index).type
+    return found
+
+
+# Readers of one row. Each raises ValueError with a reason that fits behind the row's id.
+
+
+def text(row: Row, column: str) -> str:
+    """The column's text without surrounding space; "" where the row has none. Numbers are written out."""
+    value = row.get(column)
+    if value is None or value != value:  # a column of numbers may have NaN for nothing
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{column} is {type(value).__name__}, not text")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # one 3.5 makes floats of a column's whole numbers
+    return str(value).strip()
+
+
+def texts(row: Row, column: str) -> tuple[str, ...]:
+    """The column's list of texts; empty where the row has none."""
+    values = row.get(column)
+    if values is None:
+        return ()
+    if not isinstance(values, Sequence) or isinstance(values, str) or not all(isinstance(v, str) for v in values):
+        raise ValueError(f"{column} is no list of texts")
+    return tuple(value.strip() for value in values)
+
+
+def whole_number(row: Row, column: str) -> int | None:
+    """The column's number, which may be stored as a float; None where the row has none."""
+    written = text(row, column)
+    if written and not written.isdecimal():
+        raise ValueError(f"{column} is {written!r:.40}, not a whole number")
+    return int(written) if written else None
+
+
+def fields(row: Row, column: str) -> Mapping[str, Any]:
+    """The column's group of fields; empty where the row has none."""
+    value = row.get(column)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{column} is {type(value).__name__}, not a group of named fields")
+    return value
+
+
+def pictures(row: Row, columns: Iterable[str]) -> tuple[Any, ...]:
+    """The encoded pictures of the columns, each one picture, a list of them, or nothing."""
+    found: list[Any] = []
+    for column in columns:
+        value = row.get(column)
+        found += value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(found)

@@ -1,0 +1,347 @@
+"""What each data set calls its columns, and what a row of it says. Column names and types are the data sets' own.
+
+A row is read by a plain function into a Record; whatever is wrong with it is a ValueError with a reason. Prompts and
+official scoring rules: see the data sets' papers, named at each schema.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import Any
+
+from papo.data.sources.columns import (
+    ANSWER,
+    FIELDS,
+    IMAGE,
+    IMAGES,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    Kind,
+    Row,
+    fields,
+    pictures,
+    text,
+    texts,
+    whole_number,
+)
+from papo.rewards.extraction import last_boxed
+
+MAX_OPTIONS_TEXT = 20_000  # characters of a list that is stored as text
+IN_THE_PICTURE = "Answer the question in the picture."  # where a data set asks nowhere else
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row in common terms; pictures still encoded. Fields as in papo.types.Item."""
+
+    question: str
+    pictures: Sequence[Any]
+    answer: str
+    answer_type: str
+    rule: str
+    id: str = ""  # "" where the data set gives none
+    choices: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    precision: int | None = None
+    rationale: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a data set and what a row of them says."""
+
+    read: Callable[[Row], Record]
+    required: Mapping[str, Kind]
+    optional: Mapping[str, Kind] = field(default_factory=dict)
+    may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """The options as lines "(A) ...".
+
+    Raises:
+        ValueError: more options than letters.
+    """
+    if len(choices) > len(ascii_uppercase):
+        raise ValueError(f"{len(choices)} choices are more than there are letters")
+    return "\n".join(f"({letter}) {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False))
+
+
+def type_of_answer(answer: str, choices: Sequence[str] = ()) -> str:
+    """
+    >>> [type_of_answer(answer) for answer in ("-7", "2.5", "blue", "B")]
+    ['integer', 'float', 'text', 'choice']
+    """
+    if choices or re.fullmatch("[A-J]", answer):
+        return "choice"
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", answer):
+        return "integer"
+    return "float" if re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", answer) else "text"
+
+
+def known(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that have a value."""
+    return {name: value for name, value in tags.items() if value}
+
+
+def parse_list(written: str) -> tuple[str, ...]:
+    """The items of a list written as Python writes it. Nothing is evaluated: only literals are read.
+
+    >>> parse_list("['3 cm', '4 cm', 5]")
+    ('3 cm', '4 cm', '5')
+    """
+    if len(written) > MAX_OPTIONS_TEXT:
+        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
+    try:
+        items = ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise ValueError("options is no list of texts") from error
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str | int | float) for item in items):
+        raise ValueError("options is no list of texts")
+    return tuple(str(item).strip() for item in items)
+
+
+def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
+    """ "<image 2>" says where picture 2 goes; here it becomes "<image>", and the pictures come in that order.
+
+    A picture that is named again is named in words; one that is never named comes first.
+
+    Raises:
+        ValueError: the question names a picture that the row does not have.
+
+    >>> place_images("Compare <image 2> with <image 1>. Is <image 2> larger?", ["a", "b", "c", None])
+    ('<image>Compare <image> with <image>. Is image 2 larger?', ['c', 'b', 'a'])
+    """
+    order: list[int] = []
+
+    def place(match: re.Match[str]) -> str:
+        number = int(match[1])
+        if not 1 <= number <= len(pictures) or pictures[number - 1] is None:
+            raise ValueError(f"the question shows picture {number}, which the row does not have")
+        if number in order:
+            return f"image {number}"
+        order.append(number)
+        return "<image>"
+
+    question = re.sub(r"<image ([0-9]{1,3})>", place, question)
+    unnamed = [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in order]
+    return "<image>" * len(unnamed) + question, [pictures[n - 1] for n in (*unnamed, *order)]
+
+
+# ------------------------------------------------------------------------------------------------------------ data sets
+
+
+def chartqa(row: Row) -> Record:
+    """ChartQA, arXiv 2203.10244."""
+    labels = texts(row, "label")
+    author = {"0": "human", "1": "augmented", "machine": "augmented"}
+    by = text(row, "human_or_machine").lower()
+    return Record(
+        question=text(row, "query"),
+        pictures=pictures(row, ["image"]),
+        answer=labels[0] if labels else "",
+        answer_type=type_of_answer(labels[0]) if labels else "text",
+        rule="chartqa",
+        labels=labels,
+        tags=known({"author": author.get(by, by)}),
+    )
+
+
+def mathvista(row: Row) -> Record:
+    """MathVista, arXiv 2310.02255. An item counts for each of its skills, so each is a tag of its own."""
+    choices, unit, about = texts(row, "choices"), text(row, "unit"), fields(row, "metadata")
+    multiple = text(row, "question_type") == "multi_choice"
+    question = text(row, "question")
+    question += f" (Unit: {unit})" if question and unit else ""
+    kept = ("category", "context", "grade", "language", "source", "task")
+    return Record(
+        question=f"{question}\nChoices:\n{lettered(choices)}" if question and choices else question,
+        pictures=pictures(row, ["decoded_image"]) or pictures(row, ["image"]),
+        answer=text(row, "answer"),
+        answer_type="choice" if multiple else text(row, "answer_type"),
+        rule="mathvista",
+        id=text(row, "pid"),
+        choices=choices,
+        precision=whole_number(row, "precision"),
+        tags=known({name: text(row, name) for name in ("question_type", "answer_type")})
+        | known({name: text(about, name) for name in kept})
+        | {f"skill {skill}": "yes" for skill in texts(about, "skills")},
+    )
+
+
+def problem(row: Row) -> Record:
+    """ViRL39K (arXiv 2504.08837), Geometry3K (arXiv 2105.04165), MMK12 (arXiv 2503.07365) and CLEVR-count as the
+    training sets of this field are laid out: the problem marks where its pictures go, the answer may stand in a box."""
+    answer = text(row, "answer")
+    answer = last_boxed(answer) or answer
+    return Record(
+        question=text(row, "problem"),
+        pictures=pictures(row, ["images"]),
+        answer=answer,
+        answer_type=type_of_answer(answer),
+        rule="math",
+    )
+
+
+def mathverse(row: Row) -> Record:
+    """MathVerse, arXiv 2403.14624. In its vision-only version the picture holds the question too."""
+    question, answer = text(row, "question"), text(row, "answer")
+    multiple = text(row, "question_type") == "multi-choice"
+    version = text(row, "problem_version")
+    if not question and version.lower() == "vision only":
+        question = IN_THE_PICTURE
+    return Record(
+        question=question,
+        pictures=pictures(row, ["image"]),
+        answer=answer,
+        answer_type="choice" if multiple else type_of_answer(answer),
+        rule="exact" if multiple else "math",
+        id=text(row, "sample_index"),
+        tags=known({"problem_version": version, "question_type": text(row, "question_type")})
+        | known({name: text(fields(row, "metadata"), name) for name in ("subject", "subfield")}),
+    )
+
+
+def logicvista(row: Row) -> Record:
+    """LogicVista, arXiv 2407.04973: answers are letters, some several, one none."""
+    return Record(
+        question=text(row, "question"),
+        pictures=pictures(row, ["image"]),
+        answer=text(row, "answer"),
+        answer_type="choice",
+        rule="logicvista",
+    )
+
+
+def mmmu_pro(row: Row) -> Record:
+    """MMMU-Pro, arXiv 2409.02813, its two text versions: up to seven pictures, placed by question and options."""
+    choices = parse_list(text(row, "options"))
+    question = text(row, "question")
+    question, shown = place_images(
+        f"{question}\n{lettered(choices)}" if question else "", [row.get(f"image_{n}") for n in range(1, 8)]
+    )
+    return Record(
+        question=question,
+        pictures=shown,
+        answer=text(row, "answer"),
+        answer_type="choice",
+        rule="mmmu_pro",
+        id=text(row, "id"),
+        choices=tuple(re.sub(r"<image ([0-9]{1,3})>", r"image \1", choice) for choice in choices),
+        tags=known({"subject": text(row, "subject")}),
+    )
+
+
+def mmmu_pro_vision(row: Row) -> Record:
+    """MMMU-Pro's vision version: question and options are in the picture."""
+    return Record(
+        question=IN_THE_PICTURE,
+        pictures=pictures(row, ["image"]),
+        answer=text(row, "answer"),
+        answer_type="choice",
+        rule="mmmu_pro",
+        id=text(row, "id"),
+        choices=parse_list(text(row, "options")),
+        tags=known({"subject": text(row, "subject")}),
+    )
+
+
+def folder(row: Row) -> Record:
+    """The user's own data: question and answer, and of the rest what there is."""
+    choices, answer = texts(row, "choices"), text(row, "answer")
+    answer_type = text(row, "answer_type") or type_of_answer(answer, choices)
+    question = text(row, "question")
+    tags = {name: text(fields(row, "tags"), name) for name in fields(row, "tags")}
+    return Record(
+        question=f"{question}\n{lettered(choices)}" if question and choices else question,
+        pictures=pictures(row, ["image", "images"]),
+        answer=answer,
+        answer_type=answer_type,
+        rule=text(row, "rule") or ("math" if answer_type in ("float", "list") else "exact"),
+        id=text(row, "id"),
+        choices=choices,
+        labels=texts(row, "labels"),
+        precision=whole_number(row, "precision"),
+        rationale=text(row, "rationale") or None,
+        tags=known(tags),
+    )
+
+
+_PROBLEM = Schema(problem, {"images": IMAGES, "problem": TEXT, "answer": ANSWER})
+_NUMBERED = {f"image_{n}": IMAGE for n in range(1, 8)}
+
+SCHEMAS = {
+    "chartqa": Schema(
+        chartqa, {"image": IMAGE, "query": TEXT, "label": TEXTS}, {"human_or_machine": ANSWER}
+    ),
+    "mathvista": Schema(
+        mathvista,
+        {
+            "pid": ANSWER,
+            "question": TEXT,
+            "image": IMAGE,
+            "choices": TEXTS,
+            "unit": TEXT,
+            "precision": NUMBER,
+            "answer": ANSWER,
+            "question_type": TEXT,
+            "answer_type": TEXT,
+            "metadata": FIELDS,
+            "metadata.task": TEXT,
+            "metadata.skills": TEXTS,
+        },
+        {"decoded_image": IMAGE},
+    ),
+    "virl39k": _PROBLEM,
+    "geometry3k": _PROBLEM,
+    "mmk12": _PROBLEM,
+    "clevr_count": _PROBLEM,
+    "mathverse": Schema(
+        mathverse,
+        {
+            "sample_index": ANSWER,
+            "problem_version": TEXT,
+            "question": TEXT,
+            "image": IMAGE,
+            "answer": ANSWER,
+            "question_type": TEXT,
+        },
+        {"metadata": FIELDS},
+    ),
+    "logicvista": Schema(
+        logicvista, {"question": TEXT, "image": IMAGE, "answer": TEXT}, may_lack_answer=True
+    ),
+    "mmmu_pro": Schema(
+        mmmu_pro, {"id": ANSWER, "question": TEXT, "options": TEXT, "answer": TEXT, "subject": TEXT, **_NUMBERED}
+    ),
+    "mmmu_pro_vision": Schema(
+        mmmu_pro_vision,
+        {"image": IMAGE, "options": TEXT, "answer": TEXT},
+        {"id": ANSWER, "subject": TEXT},
+    ),
+    "folder": Schema(
+        folder,
+        {"question": TEXT, "answer": ANSWER},
+        {
+            "image": IMAGE,
+            "images": IMAGES,
+            "id": ANSWER,
+            "choices": TEXTS,
+            "labels": TEXTS,
+            "answer_type": TEXT,
+            "precision": NUMBER,
+            "rule": TEXT,
+            "rationale": TEXT,
+            "tags": FIELDS,
+        },
+    ),
+}  # fmt: skip

@@ -1,0 +1,141 @@
+"""Rows from a hub or a local path, through `datasets`, with pictures left as they are stored."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, IterableDataset
+
+from papo.data.sources.columns import Row
+from papo.errors import SourceError
+
+# Which reader of `datasets` a file's ending stands for.
+READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one split.
+
+    data: the rows, in Arrow format.
+    roots: the folders that paths of pictures are relative to; none for a hub.
+    columns: for each column, the other name that it has in `data`.
+    """
+
+    data: Dataset | IterableDataset
+    roots: tuple[Path, ...]
+    columns: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Row:
+        return self._row(self.data[index])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names, as they are called here, and types."""
+        schema = self.data.features.arrow_schema
+        own = [field for field in schema if field.name not in self.columns]
+        return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
+
+    def stream(self, seed: int, buffer_size: int) -> Iterator[Row]:
+        """One shuffled pass. `iter` with a size gives every process all rows; __iter__ would divide them by workers."""
+        for rows in self.data.shuffle(seed=seed % 2**32, buffer_size=buffer_size).iter(batch_size=1):
+            yield self._row(rows)
+
+    def _row(self, rows: pa.Table) -> Row:
+        row = rows.to_pylist()[0]
+        for field in rows.schema:
+            if isinstance(field.type, pa.JsonType) and row[field.name] is not None:
+                row[field.name] = json.loads(row[field.name])  # a column of mixed types comes as JSON text
+        return row | {name: row[found] for name, found in self.columns.items()}
+
+
+def open_table(path: str, split: str | None, subset: str | None, columns: dict[str, str], streaming: bool) -> Table:
+    """Opens a hub id or a local path; arguments as in `table_source`.
+
+    Raises:
+        SourceError: nothing there, nothing readable, no such split, or no such column.
+    """
+    place = Path(path).expanduser()
+    try:
+        if place.exists():
+            data, roots = _local(place, split, streaming)
+        elif path.startswith(("/", ".", "~")) or place.suffix in READERS:
+            raise SourceError(f".path={path} does not exist")
+        else:
+            data, roots = datasets.load_dataset(path, subset, split=split, streaming=streaming), ()
+    except SourceError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        because = error.__cause__ or error
+        raise SourceError(f".path={path} (split {split}) cannot be read: {str(because).strip():.500}") from error
+    data = _one_split(data, path, split)
+    if streaming and isinstance(data, Dataset):
+        data = data.to_iterable_dataset()
+    if data.features is None:
+        data = data._resolve_features()  # a stream whose files do not say: of its first rows
+    missing = sorted(set(columns.values()) - set(data.features))
+    if missing:
+        raise SourceError(f".columns names {missing[0]!r}, but {path} has {', '.join(data.features)}")
+    return Table(data.with_format("arrow"), roots, columns)
+
+
+def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[Path, ...]]:
+    """Rows of a file, of a folder that `save_to_disk` wrote, or of a folder of files; and where their pictures are."""
+    if place.is_dir() and any((place / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        data = datasets.load_from_disk(str(place))
+        return (data[split] if isinstance(data, DatasetDict) and split in data else data), (place,)
+    files = [place] if place.is_file() else files_of(place, split)
+    reader = READERS.get(files[0].suffix)
+    if reader is None or any(READERS.get(file.suffix) != reader for file in files):
+        endings = ", ".join(sorted({file.suffix or file.name for file in files}))
+        raise SourceError(f".path={place} holds {endings}; one of {', '.join(READERS)} can be read")
+    data = datasets.load_dataset(reader, data_files=[str(file) for file in files], split="train", streaming=streaming)
+    beside = {file.parent for file in files}
+    if files[0].stem == "metadata" and len(beside) > 1:
+        raise SourceError(f".path={place} has metadata in {len(beside)} folders; say which by .split or .path")
+    return _named_files(data), (*sorted(beside), place)
+
+
+def files_of(folder: Path, split: str | None) -> list[Path]:
+    """The folder's data files that belong to a split: whose path inside the folder has the split's name as a word.
+
+    An image folder is described by a file metadata.jsonl (or .csv, .parquet) beside its pictures.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in READERS)
+    metadata = [path for path in files if path.stem == "metadata"]
+    files = metadata or [path for path in files if path.name not in ("dataset_info.json", "dataset_infos.json")]
+    if not files:
+        raise SourceError(f".path={folder} holds no file of {', '.join(READERS)}")
+    if split is None:
+        return files
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])")
+    chosen = [path for path in files if word.search(str(path.relative_to(folder)).lower())]
+    if not chosen:
+        names = ", ".join(str(path.relative_to(folder)) for path in files[:10])
+        raise SourceError(f".split={split} is in the name of none of {folder}'s files: {names}; .split=null takes all")
+    return chosen
+
+
+def _named_files(data: Any) -> Any:
+    """An image folder's file_name is the picture of its row; file_names are several."""
+    names = {"file_name": "image", "file_names": "images"}
+    features = data.features or {}
+    return data.rename_columns({old: new for old, new in names.items() if old in features and new not in features})
+
+
+def _one_split(data: Any, path: str, split: str | None) -> Any:
+    if not isinstance(data, dict):
+        return data
+    if split is None and len(data) == 1:
+        return next(iter(data.values()))
+    raise SourceError(f".split={split} is none of {', '.join(data)}, the splits of {path}")
