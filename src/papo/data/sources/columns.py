@@ -64,10 +64,8 @@ def check_columns(schema: pa.Schema, required: Mapping[str, Kind], optional: Map
         if found is None and name in optional:
             continue
         if found is None:
-            raise SourceError(
-                f"column {name!r} ({kind.name}) is missing; found {describe(schema)}. If it has another name there: "
-                f".columns.{name}=NAME"
-            )
+            other = "" if "." in name else f". If it has another name there: '.columns={{{name}: NAME}}'"
+            raise SourceError(f"column {name!r} ({kind.name}) is missing; found {describe(schema)}{other}")
         if not (types.is_null(found) or isinstance(found, pa.JsonType) or kind.fits(found)):
             raise SourceError(f"column {name!r} must be {kind.name}, but is {found}; found {describe(schema)}")
 

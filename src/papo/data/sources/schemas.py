@@ -44,7 +44,6 @@ class Record:
     answer: str
     answer_type: str
     rule: str
-    id: str = ""  # "" where the data set gives none
     choices: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     precision: int | None = None
@@ -59,6 +58,7 @@ class Schema:
     read: Callable[[Row], Record]
     required: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
+    id: str | None = None  # the column that tells rows apart, where there is one
     may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
 
 
@@ -149,7 +149,7 @@ def chartqa(row: Row) -> Record:
         question=text(row, "query"),
         pictures=pictures(row, ["image"]),
         answer=labels[0] if labels else "",
-        answer_type=type_of_answer(labels[0]) if labels else "text",
+        answer_type="text",  # the rule tells numbers by themselves
         rule="chartqa",
         labels=labels,
         tags=known({"author": author.get(by, by)}),
@@ -169,7 +169,6 @@ def mathvista(row: Row) -> Record:
         answer=text(row, "answer"),
         answer_type="choice" if multiple else text(row, "answer_type"),
         rule="mathvista",
-        id=text(row, "pid"),
         choices=choices,
         precision=whole_number(row, "precision"),
         tags=known({name: text(row, name) for name in ("question_type", "answer_type")})
@@ -205,7 +204,6 @@ def mathverse(row: Row) -> Record:
         answer=answer,
         answer_type="choice" if multiple else type_of_answer(answer),
         rule="exact" if multiple else "math",
-        id=text(row, "sample_index"),
         tags=known({"problem_version": version, "question_type": text(row, "question_type")})
         | known({name: text(fields(row, "metadata"), name) for name in ("subject", "subfield")}),
     )
@@ -235,7 +233,6 @@ def mmmu_pro(row: Row) -> Record:
         answer=text(row, "answer"),
         answer_type="choice",
         rule="mmmu_pro",
-        id=text(row, "id"),
         choices=tuple(re.sub(r"<image ([0-9]{1,3})>", r"image \1", choice) for choice in choices),
         tags=known({"subject": text(row, "subject")}),
     )
@@ -249,7 +246,6 @@ def mmmu_pro_vision(row: Row) -> Record:
         answer=text(row, "answer"),
         answer_type="choice",
         rule="mmmu_pro",
-        id=text(row, "id"),
         choices=parse_list(text(row, "options")),
         tags=known({"subject": text(row, "subject")}),
     )
@@ -267,7 +263,6 @@ def folder(row: Row) -> Record:
         answer=answer,
         answer_type=answer_type,
         rule=text(row, "rule") or ("math" if answer_type in ("float", "list") else "exact"),
-        id=text(row, "id"),
         choices=choices,
         labels=texts(row, "labels"),
         precision=whole_number(row, "precision"),
@@ -280,9 +275,7 @@ _PROBLEM = Schema(problem, {"images": IMAGES, "problem": TEXT, "answer": ANSWER}
 _NUMBERED = {f"image_{n}": IMAGE for n in range(1, 8)}
 
 SCHEMAS = {
-    "chartqa": Schema(
-        chartqa, {"image": IMAGE, "query": TEXT, "label": TEXTS}, {"human_or_machine": ANSWER}
-    ),
+    "chartqa": Schema(chartqa, {"image": IMAGE, "query": TEXT, "label": TEXTS}, {"human_or_machine": ANSWER}),
     "mathvista": Schema(
         mathvista,
         {
@@ -300,6 +293,7 @@ SCHEMAS = {
             "metadata.skills": TEXTS,
         },
         {"decoded_image": IMAGE},
+        id="pid",
     ),
     "virl39k": _PROBLEM,
     "geometry3k": _PROBLEM,
@@ -316,17 +310,19 @@ SCHEMAS = {
             "question_type": TEXT,
         },
         {"metadata": FIELDS},
+        id="sample_index",
     ),
-    "logicvista": Schema(
-        logicvista, {"question": TEXT, "image": IMAGE, "answer": TEXT}, may_lack_answer=True
-    ),
+    "logicvista": Schema(logicvista, {"question": TEXT, "image": IMAGE, "answer": TEXT}, may_lack_answer=True),
     "mmmu_pro": Schema(
-        mmmu_pro, {"id": ANSWER, "question": TEXT, "options": TEXT, "answer": TEXT, "subject": TEXT, **_NUMBERED}
+        mmmu_pro,
+        {"id": ANSWER, "question": TEXT, "options": TEXT, "answer": TEXT, "subject": TEXT, **_NUMBERED},
+        id="id",
     ),
     "mmmu_pro_vision": Schema(
         mmmu_pro_vision,
         {"image": IMAGE, "options": TEXT, "answer": TEXT},
         {"id": ANSWER, "subject": TEXT},
+        id="id",
     ),
     "folder": Schema(
         folder,
@@ -343,5 +339,6 @@ SCHEMAS = {
             "rationale": TEXT,
             "tags": FIELDS,
         },
+        id="id",
     ),
-}  # fmt: skip
+}

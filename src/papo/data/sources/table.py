@@ -42,14 +42,13 @@ class Reading:
         Raises:
             BadRow: the row cannot become a prompt.
         """
-        record = None
         try:
             record = self.schema.read(row)
             self.check(record)
             read: Callable[..., Any] = read_picture if decode else read_header
             images = [read(encoded, self.table.roots, self.max_image_pixels) for encoded in record.pictures]
             return Item(
-                id=self.id(record, row, index),
+                id=self.id(row, index),
                 question=self.prompt(record),
                 images=tuple(images),
                 answer=record.answer,
@@ -62,12 +61,13 @@ class Reading:
                 tags=record.tags,
             )
         except ValueError as error:
-            raise BadRow(self.id(record, row, index), str(error)) from error
+            raise BadRow(self.id(row, index), str(error)) from error
 
-    def id(self, record: Record | None, row: Row, index: int | None) -> str:
+    def id(self, row: Row, index: int | None) -> str:
         """The row's own id, else "<name>-<row>"; in a stream, where rows have no number, one of what the row says."""
-        if record is not None and record.id:
-            return record.id
+        own = row.get(self.schema.id or "")
+        if own is not None and str(own).strip():
+            return str(own).strip()
         if index is None:
             return f"{self.name}-{blake2b(repr(row).encode(), digest_size=8).hexdigest()}"
         return f"{self.name}-{index}"
@@ -99,14 +99,14 @@ class Reading:
 
     def wanted(self, row: Row, index: int | None) -> bool:
         """Whether share, tags and length choose the row. A row that cannot be read is wanted: it has to be counted."""
+        if not in_share(self.id(row, index), self.share):
+            return False
         try:
             record = self.schema.read(row)
         except ValueError:
-            return in_share(self.id(None, row, index), self.share)
-        return (
-            in_share(self.id(record, row, index), self.share)
-            and all(record.tags.get(tag) in values for tag, values in self.tags.items())
-            and (self.max_question_length is None or len(record.question) <= self.max_question_length)
+            return True
+        return all(record.tags.get(tag) in values for tag, values in self.tags.items()) and (
+            self.max_question_length is None or len(record.question) <= self.max_question_length
         )
 
 
@@ -256,6 +256,9 @@ def table_source(
     check_template(".template", template, {"question", "hint"})
     for kind, hint in (hints or {}).items():
         check_template(f".hints.{kind}", hint, {"precision"})
+    for tag, values in (tags or {}).items():
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            raise SourceError(f".tags must give a list of values for {tag}, got {values!r}")
     table = open_table(path, split, subset, dict(columns or {}), streaming)
     try:
         check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional)

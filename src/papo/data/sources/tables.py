@@ -127,10 +127,10 @@ def files_of(folder: Path, split: str | None) -> list[Path]:
 
 
 def _named_files(data: Any) -> Any:
-    """An image folder's file_name is the picture of its row; file_names are several."""
+    """An image folder's file_name is the `image` of its row, file_names are `images`, x_file_name is `x`."""
     names = {"file_name": "image", "file_names": "images"}
-    features = data.features or {}
-    return data.rename_columns({old: new for old, new in names.items() if old in features and new not in features})
+    found = {name: names.get(name, name.removesuffix("_file_name")) for name in data.features or {}}
+    return data.rename_columns({old: new for old, new in found.items() if old != new and new not in found})
 
 
 def _one_split(data: Any, path: str, split: str | None) -> Any:

@@ -1,0 +1,126 @@
+"""Pictures from bytes that nobody vouches for."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from papo.data.sources.pictures import read_header, read_picture
+
+MANY = 10_000_000
+
+
+def saved(image: Image.Image, format: str, **settings) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **settings)
+    return buffer.getvalue()
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+
+
+def claims(width: int, height: int) -> bytes:
+    """A PNG of 100 bytes whose header announces any size."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(30))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "PPM"])
+def test_bytes_dicts_and_paths_are_one(format, tmp_path):
+    data = saved(NOISE, format, **({"lossless": True} if format == "WEBP" else {}))
+    (tmp_path / "picture").write_bytes(data)
+    for encoded in (data, {"bytes": data, "path": "nowhere"}, {"bytes": None, "path": "picture"}, "picture"):
+        image = read_picture(encoded, [tmp_path / "empty", tmp_path], MANY)
+        assert (image.mode, image.tobytes()) == ("RGB", NOISE.tobytes())
+        assert read_header(encoded, [tmp_path / "empty", tmp_path], MANY) == (30, 20)
+
+
+def test_an_absolute_path_needs_no_folder_but_the_data_must_have_a_place(tmp_path):
+    NOISE.save(tmp_path / "a.png")
+    assert read_header(str(tmp_path / "a.png"), [tmp_path / "elsewhere"], MANY) == (30, 20)
+    with pytest.raises(ValueError, match="does not exist"):
+        read_header(str(tmp_path / "a.png"), [], MANY)  # a hub's row names no file of this machine
+
+
+def pixels(encoded: bytes) -> list[list[int]]:
+    """Those of the first row."""
+    return np.asarray(read_picture(encoded, [], MANY))[0].tolist()
+
+
+def test_transparency_is_white():
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0, 0, 0))
+    assert pixels(saved(image, "PNG")) == [[255, 0, 0], [255, 255, 255]]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([0, 0, 0])
+    assert pixels(saved(palette, "PNG", transparency=0)) == [[255, 255, 255]]
+
+
+def test_sixteen_bits_keep_their_grey():
+    image = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16))
+    assert pixels(saved(image, "PNG")) == [[0] * 3, [128] * 3, [255] * 3]
+
+
+def test_a_photograph_is_turned_the_right_way_up():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # taken with the camera on its side
+    turned = read_picture(saved(NOISE, "JPEG", quality=95, exif=exif), [], MANY)
+    assert turned.size == (20, 30)
+    upright = np.asarray(NOISE.rotate(-90, expand=True), int)
+    assert np.abs(np.asarray(turned, int) - upright).mean() < np.abs(np.asarray(turned, int)[::-1] - upright).mean()
+
+
+@pytest.mark.parametrize("read", [read_header, read_picture])
+@pytest.mark.parametrize(
+    ("encoded", "reason"),
+    [
+        (None, "picture is missing"),
+        ({"bytes": None, "path": None}, "picture is missing"),
+        ("", "picture is missing"),
+        (7, "picture is missing"),
+        (b"", "cannot be read"),
+        (b"GIF89a", "cannot be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "cannot be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "cannot be read"),
+        ("nowhere.png", "'nowhere.png' does not exist"),
+        ("a\0b.png", "does not exist"),
+        ("x" * 5000, "does not exist"),
+        (claims(100_000, 100_000), "cannot be read.*DecompressionBomb"),
+        (claims(10_000, 10_000), "10000 x 10000 pixels, more than max_image_pixels=10000000"),
+    ],
+    ids=str,
+)
+def test_what_is_no_picture_is_told_why(read, encoded, reason, tmp_path):
+    with pytest.raises(ValueError, match=reason):
+        read(encoded, [tmp_path], MANY)
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opening one for reading would wait for ever
+    with pytest.raises(ValueError, match="does not exist"):
+        read_header("pipe", [tmp_path], MANY)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF"])
+def test_half_a_file_has_a_header_but_no_pixels(format):
+    data = saved(NOISE, format)
+    data = data[: len(data) * 9 // 10]
+    assert read_header(data, [], MANY) == (30, 20)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        read_picture(data, [], MANY)
+
+
+def test_the_bound_is_inclusive():
+    assert read_header(saved(NOISE, "PNG"), [], 600) == (30, 20)
+    with pytest.raises(ValueError, match="30 x 20 pixels, more than max_image_pixels=599"):
+        read_header(saved(NOISE, "PNG"), [], 599)
