@@ -1,65 +1,33 @@
-"""The order of the training items: a function of the seed and the step."""
+"""Training, refill and validation batches."""
 
 from itertools import islice
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
+from replicas import picture, plain_parquet, problems, write_lines
 
-from papo.data.module import PromptData, StepSampler
+from papo.data.module import PromptData
+from papo.data.order import Mixture, Passes
+from papo.data.sources import table_source
 from papo.errors import ConfigError
 
 
-def batches(count, *, size=10, batch_size=4, seed=0, start_step=0) -> list[list[int]]:
-    return list(islice(StepSampler(size, batch_size, seed, start_step), count))
-
-
-def flat(batches) -> list[int]:
-    return [index for batch in batches for index in batch]
-
-
-def test_every_pass_is_a_permutation_of_its_own():
-    order = flat(batches(15))
-    passes = [order[i : i + 10] for i in range(0, 60, 10)]
-    assert all(sorted(one) == list(range(10)) for one in passes)
-    assert len({tuple(one) for one in passes}) == 6
-    assert passes[0] != list(range(10))
-
-
-def test_batches_are_full_and_straddle_passes():
-    assert {len(batch) for batch in batches(15)} == {4}
-    third = batches(3)[2]  # positions 8 to 11 of passes of 10
-    assert third[:2] == flat(batches(1, batch_size=10))[8:]
-    assert third[2:] == flat(batches(2, batch_size=10))[10:12]
-
-
-def test_the_order_does_not_depend_on_the_batch_size():
-    assert flat(batches(15)) == flat(batches(12, batch_size=5)) == flat(batches(6, batch_size=10))
-
-
-@pytest.mark.parametrize("start_step", [1, 2, 3, 7, 11])
-def test_a_later_start_skips_what_came_before(start_step):
-    assert batches(4, start_step=start_step) == batches(start_step + 4)[start_step:]
-
-
-def test_a_batch_may_be_a_whole_pass():
-    assert [sorted(batch) for batch in batches(2, batch_size=10)] == [list(range(10))] * 2
-
-
-def test_the_order_follows_the_seed():
-    assert batches(5, seed=1) == batches(5, seed=1) != batches(5, seed=2)
-
-
-def make_data(**settings) -> PromptData:
+def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
     defaults = {"collate": tuple, "val_collate": list, "batch_size": 4, "val_batch_size": 2, "num_workers": 0}
-    return PromptData(list("abcdefghij"), list("vwxyz"), **defaults | {"seed": 3} | settings)
+    return PromptData(train, val, **defaults | {"seed": 3} | settings)
+
+
+def batches(data: PromptData, count: int, step: int = 0) -> list:
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step))
+    return list(islice(data.train_dataloader(), count))
 
 
 def test_training_batches_go_on_where_the_checkpoint_left_off():
-    data = make_data()
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=2))
-    got = list(islice(data.train_dataloader(), 3))
-    expected = [tuple("abcdefghij"[i] for i in batch) for batch in batches(3, seed=3, start_step=2)]
-    assert got == expected
+    order = Passes("abcdefghij", 3)
+    whole = batches(make_data(), 6)
+    assert whole == [tuple(order[i] for i in range(s * 4, s * 4 + 4)) for s in range(6)]
+    assert batches(make_data(), 4, step=2) == whole[2:]
 
 
 def test_held_out_items_come_once_and_in_order():
@@ -71,3 +39,104 @@ def test_a_batch_is_at_most_the_data(batch_size):
     with pytest.raises(ConfigError, match=rf"data\.batch_size must lie in 1\.\.10 .*got {batch_size}"):
         make_data(batch_size=batch_size)
     assert make_data(batch_size=10).batch_size == 10
+
+
+def test_refills_follow_step_and_number():
+    data = make_data()
+    refills = {(step, number): tuple(data.refill(step, number)) for step in range(5) for number in range(5)}
+    assert all(len(set(items)) == 4 for items in refills.values())
+    assert len(set(refills.values())) > 20
+    assert refills == {key: tuple(make_data().refill(*key)) for key in refills}
+    assert data.refill(0, 0) != make_data(seed=4).refill(0, 0)
+
+
+# ----------------------------------------------------------------------------------------------------- kinds of sources
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of 20 rows, or a stream of it."""
+    path = write_lines(tmp_path / "a.jsonl", [{"id": f"r{n}", "question": "?", "answer": n} for n in range(20)])
+    return lambda **settings: table_source(schema="folder", path=str(path), **settings)
+
+
+def named(items) -> list[str]:
+    return [item.id for item in items]
+
+
+@pytest.fixture
+def kinds(table):
+    """Training data of every kind."""
+
+    def make(kind: str):
+        stream = table(streaming=True, buffer_size=5)
+        parts = {"half": table(share=[0, 0.5]), "stream": stream}
+        return {"table": table(), "stream": stream, "mixture": Mixture(parts, {"half": 1, "stream": 3})}[kind]
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["table", "stream", "mixture"])
+def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
+    def data(**settings):
+        return make_data(kinds(kind), table(), collate=named, **settings)
+
+    whole = batches(data(), 12)
+    assert len({id for batch in whole for id in batch}) > 15
+    assert batches(data(), 5, step=7) == whole[7:]
+    assert batches(data(num_workers=2), 5, step=7) == whole[7:]
+    assert batches(data(seed=4), 12) != whole
+    refill = named(data().refill(3, 1))
+    assert len(refill) == 4
+    assert named(data().refill(3, 1)) == refill != named(data().refill(3, 2))
+
+
+def test_held_out_items_cannot_stream(table):
+    with pytest.raises(ConfigError, match=r"data\.val must be one source, not streamed"):
+        make_data(table(), table(streaming=True))
+
+
+def test_validation_is_screened_too(table):
+    def length(item) -> int:
+        return 9 if item.id == "r3" else 1
+
+    data = make_data(table(), table(), val_collate=named, length=length, max_prompt_tokens=5, max_bad_share=0.05)
+    assert [id for batch in data.val_dataloader() for id in batch] == [f"r{n}" for n in range(20) if n != 3]
+    assert set(data.skips.reasons) == {("data.train", "r3"), ("data.val", "r3")}
+    with pytest.raises(ConfigError, match=r"more than data\.max_bad_share=0\.04 allows"):
+        make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
+
+
+# ------------------------------------------------------------------------------------------------------- once per epoch
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A table of 12 rows with one picture each."""
+    return str(plain_parquet(problems(*((f"{n}?", str(n), [picture(n)]) for n in range(12))), tmp_path))
+
+
+def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, monkeypatch):
+    """Looked at by its header at start, decoded when its batch is made, and nothing in between."""
+    counts = dict.fromkeys(("opened", "decoded", "processed"), 0)
+
+    def counted(name, original, size=lambda *args: 1):
+        def call(*args, **kwargs):
+            counts[name] += size(*args)
+            return original(*args, **kwargs)
+
+        return call
+
+    image_processor = type(processor.processor.image_processor)
+    monkeypatch.setattr(Image, "open", counted("opened", Image.open))
+    monkeypatch.setattr("papo.data.sources.pictures._in_rgb", counted("decoded", lambda image: image.convert("RGB")))
+    preprocess = image_processor._preprocess
+    monkeypatch.setattr(image_processor, "_preprocess", counted("processed", preprocess, lambda _, images: len(images)))
+    source = table_source(schema="virl39k", path=pictures)
+    data = make_data(source, source, collate=processor.prompts, val_collate=processor.prompts, length=processor.length)
+    assert counts == {"opened": 24, "decoded": 0, "processed": 0}
+    seen = [item.id for batch in batches(data, 3) for item in batch.items]
+    assert len(set(seen)) == 12
+    assert counts == {"opened": 36, "decoded": 12, "processed": 12}
+    assert sum(map(len, data.val_dataloader())) == 12
+    assert counts == {"opened": 48, "decoded": 24, "processed": 24}

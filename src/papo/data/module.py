@@ -51,8 +51,8 @@ class PromptData(LightningDataModule):
         decode_at_start: bool = False,
     ) -> None:
         super().__init__()
-        if not hasattr(val, "__len__") or hasattr(val, "endless"):
-            raise ConfigError("data.val must be one source that is not streamed: held-out items come once, in order")
+        if hasattr(val, "endless"):
+            raise ConfigError("data.val must be one source, not streamed: held-out items come once, in order")
         screen = Screen(
             length,
             max_prompt_tokens=max_prompt_tokens,

@@ -76,10 +76,6 @@ class Mixture:
             if quota < 1:
                 raise SourceError(f".weights.{name}={self.weights[name]} gives less than one item in {BLOCK}")
 
-    def __len__(self) -> int:
-        """Items of all sources."""
-        return sum(map(len, self.sources.values()))
-
     def endless(self, seed: int) -> MixtureOrder:
         return MixtureOrder(self, seed)
 

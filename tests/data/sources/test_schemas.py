@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from replicas import FORMATS, REPLICAS, encoded, picture, plain_parquet, stored
 
 from papo.data.sources import table_source
-from papo.data.sources.schemas import SCHEMAS, parse_list, place_images
-from papo.errors import ConfigError, SourceError
+from papo.data.sources.records import parse_list, place_images
+from papo.data.sources.schemas import SCHEMAS
+from papo.errors import BadRow, ConfigError, SourceError
 
 
 def plain(items) -> list[dict[str, Any]]:
@@ -197,6 +198,18 @@ def test_own_data_in_the_fewest_words(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["chartqa", "mathvista", "mathverse", "logicvista", "mmmu_pro_vision"])
+def test_where_every_row_has_a_picture_none_is_asked_blind(name, tmp_path):
+    rows = stored(REPLICAS[name], encoded)
+    for row in rows[:1]:
+        row |= dict.fromkeys(REPLICAS[name].pictures()) | ({"image": "images/1.jpg"} if name == "mathvista" else {})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    source = table_source(schema=name, path=str(tmp_path / "a.parquet"))
+    with pytest.raises(BadRow, match=r"picture is missing|picture file .* does not exist"):
+        source[0]
+    assert len(source[1].images) == 1
+
+
 # --------------------------------------------------------------------------------------------------------- wrong schema
 
 COLUMNS = [(name, column) for name, schema in SCHEMAS.items() for column in schema.required]
@@ -237,7 +250,7 @@ def test_a_column_of_the_wrong_kind_is_named_with_what_it_is(name, column, tmp_p
 
 def test_optional_columns_have_kinds_too(tmp_path):
     message = refusal("folder", [{"question": "a?", "answer": "b", "choices": 3}], tmp_path)
-    assert "column 'choices' must be a list of text, but is int64" in message
+    assert "column 'choices' must be a list of texts or numbers, but is int64" in message
 
 
 def test_columns_may_have_other_names(tmp_path):

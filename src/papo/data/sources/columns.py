@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,12 +20,21 @@ class Kind(NamedTuple):
     fits: Callable[[pa.DataType], bool]
 
 
+def unknown(type_: pa.DataType) -> bool:
+    """Whether the type says nothing: of a column without any value, or of mixed types, which JSONL may have."""
+    return types.is_null(type_) or isinstance(type_, pa.JsonType)
+
+
 def _text(type_: pa.DataType) -> bool:
     return types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
 
 
 def _number(type_: pa.DataType) -> bool:
     return types.is_integer(type_) or types.is_floating(type_)
+
+
+def _text_or_number(type_: pa.DataType) -> bool:
+    return _text(type_) or _number(type_)
 
 
 def _image(type_: pa.DataType) -> bool:
@@ -36,15 +45,15 @@ def _image(type_: pa.DataType) -> bool:
 def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
     def fits_list(type_: pa.DataType) -> bool:
         a_list = types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)
-        return a_list and (types.is_null(type_.value_type) or fits(type_.value_type))
+        return a_list and (unknown(type_.value_type) or fits(type_.value_type))
 
     return fits_list
 
 
 TEXT = Kind("text", _text)
 NUMBER = Kind("a number", _number)
-ANSWER = Kind("text or a number", lambda type_: _text(type_) or _number(type_))
-TEXTS = Kind("a list of text", _list_of(_text))
+ANSWER = Kind("text or a number", _text_or_number)
+TEXTS = Kind("a list of texts or numbers", _list_of(_text_or_number))
 IMAGE = Kind("an image: bytes or a path", _image)
 IMAGES = Kind("a list of images", _list_of(_image))
 FIELDS = Kind("a group of named fields", types.is_struct)
@@ -66,7 +75,7 @@ def check_columns(schema: pa.Schema, required: Mapping[str, Kind], optional: Map
         if found is None:
             other = "" if "." in name else f". If it has another name there: '.columns={{{name}: NAME}}'"
             raise SourceError(f"column {name!r} ({kind.name}) is missing; found {describe(schema)}{other}")
-        if not (types.is_null(found) or isinstance(found, pa.JsonType) or kind.fits(found)):
+        if not (unknown(found) or kind.fits(found)):
             raise SourceError(f"column {name!r} must be {kind.name}, but is {found}; found {describe(schema)}")
 
 
@@ -95,24 +104,25 @@ def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
 
 def text(row: Row, column: str) -> str:
     """The column's text without surrounding space; "" where the row has none. Numbers are written out."""
-    value = row.get(column)
-    if value is None or value != value:  # a column of numbers may have NaN for nothing
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{column} is {type(value).__name__}, not text")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # one 3.5 makes floats of a column's whole numbers
-    return str(value).strip()
+    return _written(row.get(column), column)
 
 
 def texts(row: Row, column: str) -> tuple[str, ...]:
     """The column's list of texts; empty where the row has none."""
     values = row.get(column)
-    if values is None:
-        return ()
-    if not isinstance(values, Sequence) or isinstance(values, str) or not all(isinstance(v, str) for v in values):
-        raise ValueError(f"{column} is no list of texts")
-    return tuple(value.strip() for value in values)
+    if values is not None and not isinstance(values, list):
+        raise ValueError(f"{column} is {type(values).__name__}, not a list of texts")
+    return tuple(_written(value, f"an item of {column}") for value in values or ())
+
+
+def _written(value: Any, where: str) -> str:
+    if value is None or value != value:  # a column of numbers may have NaN for nothing
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{where} is {type(value).__name__}, not text")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # one 3.5 makes floats of a column's whole numbers
+    return str(value).strip()
 
 
 def whole_number(row: Row, column: str) -> int | None:

@@ -6,12 +6,7 @@ official scoring rules: see the data sets' papers, named at each schema.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from string import ascii_uppercase
-from typing import Any
 
 from papo.data.sources.columns import (
     ANSWER,
@@ -21,7 +16,6 @@ from papo.data.sources.columns import (
     NUMBER,
     TEXT,
     TEXTS,
-    Kind,
     Row,
     fields,
     pictures,
@@ -29,115 +23,10 @@ from papo.data.sources.columns import (
     texts,
     whole_number,
 )
+from papo.data.sources.records import Record, Schema, known, lettered, parse_list, place_images, type_of_answer
 from papo.rewards.extraction import last_boxed
 
-MAX_OPTIONS_TEXT = 20_000  # characters of a list that is stored as text
 IN_THE_PICTURE = "Answer the question in the picture."  # where a data set asks nowhere else
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row in common terms; pictures still encoded. Fields as in papo.types.Item."""
-
-    question: str
-    pictures: Sequence[Any]
-    answer: str
-    answer_type: str
-    rule: str
-    choices: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    precision: int | None = None
-    rationale: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The columns of a data set and what a row of them says."""
-
-    read: Callable[[Row], Record]
-    required: Mapping[str, Kind]
-    optional: Mapping[str, Kind] = field(default_factory=dict)
-    id: str | None = None  # the column that tells rows apart, where there is one
-    may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
-
-
-# -------------------------------------------------------------------------------------------------------------- helpers
-
-
-def lettered(choices: Sequence[str]) -> str:
-    """The options as lines "(A) ...".
-
-    Raises:
-        ValueError: more options than letters.
-    """
-    if len(choices) > len(ascii_uppercase):
-        raise ValueError(f"{len(choices)} choices are more than there are letters")
-    return "\n".join(f"({letter}) {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False))
-
-
-def type_of_answer(answer: str, choices: Sequence[str] = ()) -> str:
-    """
-    >>> [type_of_answer(answer) for answer in ("-7", "2.5", "blue", "B")]
-    ['integer', 'float', 'text', 'choice']
-    """
-    if choices or re.fullmatch("[A-J]", answer):
-        return "choice"
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", answer):
-        return "integer"
-    return "float" if re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", answer) else "text"
-
-
-def known(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that have a value."""
-    return {name: value for name, value in tags.items() if value}
-
-
-def parse_list(written: str) -> tuple[str, ...]:
-    """The items of a list written as Python writes it. Nothing is evaluated: only literals are read.
-
-    >>> parse_list("['3 cm', '4 cm', 5]")
-    ('3 cm', '4 cm', '5')
-    """
-    if len(written) > MAX_OPTIONS_TEXT:
-        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
-    try:
-        items = ast.literal_eval(written)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
-        raise ValueError("options is no list of texts") from error
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str | int | float) for item in items):
-        raise ValueError("options is no list of texts")
-    return tuple(str(item).strip() for item in items)
-
-
-def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
-    """ "<image 2>" says where picture 2 goes; here it becomes "<image>", and the pictures come in that order.
-
-    A picture that is named again is named in words; one that is never named comes first.
-
-    Raises:
-        ValueError: the question names a picture that the row does not have.
-
-    >>> place_images("Compare <image 2> with <image 1>. Is <image 2> larger?", ["a", "b", "c", None])
-    ('<image>Compare <image> with <image>. Is image 2 larger?', ['c', 'b', 'a'])
-    """
-    order: list[int] = []
-
-    def place(match: re.Match[str]) -> str:
-        number = int(match[1])
-        if not 1 <= number <= len(pictures) or pictures[number - 1] is None:
-            raise ValueError(f"the question shows picture {number}, which the row does not have")
-        if number in order:
-            return f"image {number}"
-        order.append(number)
-        return "<image>"
-
-    question = re.sub(r"<image ([0-9]{1,3})>", place, question)
-    unnamed = [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in order]
-    return "<image>" * len(unnamed) + question, [pictures[n - 1] for n in (*unnamed, *order)]
-
-
-# ------------------------------------------------------------------------------------------------------------ data sets
 
 
 def chartqa(row: Row) -> Record:
@@ -147,7 +36,7 @@ def chartqa(row: Row) -> Record:
     by = text(row, "human_or_machine").lower()
     return Record(
         question=text(row, "query"),
-        pictures=pictures(row, ["image"]),
+        pictures=[row.get("image")],
         answer=labels[0] if labels else "",
         answer_type="text",  # the rule tells numbers by themselves
         rule="chartqa",
@@ -165,7 +54,7 @@ def mathvista(row: Row) -> Record:
     kept = ("category", "context", "grade", "language", "source", "task")
     return Record(
         question=f"{question}\nChoices:\n{lettered(choices)}" if question and choices else question,
-        pictures=pictures(row, ["decoded_image"]) or pictures(row, ["image"]),
+        pictures=pictures(row, ["decoded_image"]) or [row.get("image")],
         answer=text(row, "answer"),
         answer_type="choice" if multiple else text(row, "answer_type"),
         rule="mathvista",
@@ -200,7 +89,7 @@ def mathverse(row: Row) -> Record:
         question = IN_THE_PICTURE
     return Record(
         question=question,
-        pictures=pictures(row, ["image"]),
+        pictures=[row.get("image")],
         answer=answer,
         answer_type="choice" if multiple else type_of_answer(answer),
         rule="exact" if multiple else "math",
@@ -213,7 +102,7 @@ def logicvista(row: Row) -> Record:
     """LogicVista, arXiv 2407.04973: answers are letters, some several, one none."""
     return Record(
         question=text(row, "question"),
-        pictures=pictures(row, ["image"]),
+        pictures=[row.get("image")],
         answer=text(row, "answer"),
         answer_type="choice",
         rule="logicvista",
@@ -242,7 +131,7 @@ def mmmu_pro_vision(row: Row) -> Record:
     """MMMU-Pro's vision version: question and options are in the picture."""
     return Record(
         question=IN_THE_PICTURE,
-        pictures=pictures(row, ["image"]),
+        pictures=[row.get("image")],
         answer=text(row, "answer"),
         answer_type="choice",
         rule="mmmu_pro",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,17 +47,36 @@ class Table:
         own = [field for field in schema if field.name not in self.columns]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
 
-    def stream(self, seed: int, buffer_size: int) -> Iterator[Row]:
-        """One shuffled pass. `iter` with a size gives every process all rows; __iter__ would divide them by workers."""
-        for rows in self.data.shuffle(seed=seed % 2**32, buffer_size=buffer_size).iter(batch_size=1):
-            yield self._row(rows)
+    def stream(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
+        """One pass over the rows with their numbers, file after file in random order.
+
+        `iter` with a size gives every process all rows; __iter__ would divide them among a loader's workers.
+        """
+        files = self.data.num_shards
+        for file in rng.sample(range(files), files):
+            part = self.data.shard(files, file) if files > 1 else self.data
+            for number, rows in enumerate(part.iter(batch_size=1)):
+                yield (f"{file}-{number}" if files > 1 else str(number)), self._row(rows)
 
     def _row(self, rows: pa.Table) -> Row:
         row = rows.to_pylist()[0]
         for field in rows.schema:
-            if isinstance(field.type, pa.JsonType) and row[field.name] is not None:
-                row[field.name] = json.loads(row[field.name])  # a column of mixed types comes as JSON text
+            if "arrow.json" in str(field.type):
+                row[field.name] = _read_json(row[field.name], field.type)
         return row | {name: row[found] for name, found in self.columns.items()}
+
+
+def _read_json(value: Any, type_: pa.DataType) -> Any:
+    """The value with what is stored as JSON text, because its types are mixed, read."""
+    if value is None:
+        return None
+    if isinstance(type_, pa.JsonType):
+        return json.loads(value)
+    if isinstance(value, list):
+        return [_read_json(item, type_.value_type) for item in value]
+    if isinstance(value, dict):
+        return {field.name: _read_json(value[field.name], field.type) for field in type_}
+    return value
 
 
 def open_table(path: str, split: str | None, subset: str | None, columns: dict[str, str], streaming: bool) -> Table:

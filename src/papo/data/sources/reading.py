@@ -1,0 +1,112 @@
+"""From a row to an item, and whether it is wanted."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from papo.data.sources.columns import Row
+from papo.data.sources.pictures import read_header, read_picture
+from papo.data.sources.records import Record, Schema
+from papo.data.sources.tables import Table
+from papo.errors import BadRow
+from papo.types import Item
+
+ANSWER_TYPES = ("integer", "float", "text", "choice", "list")
+RULES = ("exact", "chartqa", "mathvista", "math", "mmmu_pro", "logicvista")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a row becomes an item, and which rows are wanted; arguments as in `table_source`."""
+
+    schema: Schema
+    table: Table
+    name: str
+    template: str
+    hints: Mapping[str, str]
+    rule: str | None
+    share: tuple[float, float]
+    tags: Mapping[str, Sequence[str]]
+    max_question_length: int | None
+    max_image_pixels: int
+
+    def item(self, row: Row, number: int | str, *, decode: bool) -> Item:
+        """The item of a row, its pictures decoded or only their headers read.
+
+        Raises:
+            BadRow: the row cannot become a prompt.
+        """
+        try:
+            record = self.schema.read(row)
+            self.check(record)
+            read: Callable[..., Any] = read_picture if decode else read_header
+            images = [read(encoded, self.table.roots, self.max_image_pixels) for encoded in record.pictures]
+            return Item(
+                id=self.id(row, number),
+                question=self.prompt(record),
+                images=tuple(images),
+                answer=record.answer,
+                answer_type=record.answer_type,
+                choices=record.choices,
+                labels=record.labels,
+                precision=record.precision,
+                rule=self.rule or record.rule,
+                rationale=record.rationale,
+                tags=record.tags,
+            )
+        except ValueError as error:
+            raise BadRow(self.id(row, number), str(error)) from error
+
+    def id(self, row: Row, number: int | str) -> str:
+        """The row's own id, else "<name>-<row>"."""
+        own = row.get(self.schema.id or "")
+        if own is not None and str(own).strip():
+            return str(own).strip()
+        return f"{self.name}-{number}"
+
+    def check(self, record: Record) -> None:
+        """Raises ValueError with a reason."""
+        if not record.question:
+            raise ValueError("empty question")
+        if not record.answer and not self.schema.may_lack_answer:
+            raise ValueError("empty answer")
+        if record.answer_type not in ANSWER_TYPES:
+            raise ValueError(f"answer_type {record.answer_type!r:.40} is none of {', '.join(ANSWER_TYPES)}")
+        if record.rule not in RULES:
+            raise ValueError(f"rule {record.rule!r:.40} is none of {', '.join(RULES)}")
+        if record.answer_type == "choice" and record.choices:
+            letters = string.ascii_uppercase[: len(record.choices)]
+            texts = [choice.casefold() for choice in record.choices]
+            if record.answer.casefold() not in texts and record.answer.strip("() ").upper() not in [*letters]:
+                raise ValueError(f"answer {record.answer!r:.40} is not among the {len(record.choices)} choices")
+
+    def prompt(self, record: Record) -> str:
+        hint = self.hints.get(record.answer_type, "").format(precision=record.precision)
+        return self.template.format(question=record.question, hint=hint).strip()
+
+    @property
+    def selects(self) -> bool:
+        """Whether any row can be unwanted."""
+        return bool(self.tags) or self.share != (0.0, 1.0) or self.max_question_length is not None
+
+    def wanted(self, row: Row, number: int | str) -> bool:
+        """Whether share, tags and length choose the row. A row that cannot be read is wanted: it has to be counted."""
+        if not in_share(self.id(row, number), self.share):
+            return False
+        try:
+            record = self.schema.read(row)
+        except ValueError:
+            return True
+        return all(record.tags.get(tag) in values for tag, values in self.tags.items()) and (
+            self.max_question_length is None or len(record.question) <= self.max_question_length
+        )
+
+
+def in_share(id: str, share: tuple[float, float]) -> bool:
+    """Whether the item belongs to this share of its data set: a function of its id alone."""
+    place = int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big") / 2**64
+    return share[0] <= place < share[1]

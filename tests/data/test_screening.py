@@ -1,0 +1,244 @@
+"""Bad rows: found at start, listed, skipped up to a share; replaced where they turn bad later."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from papo.data.order import Mixture, endless
+from papo.data.screening import Screen, Skips
+from papo.data.sources import table_source
+from papo.errors import BadRow, ConfigError
+from papo.types import Item
+
+BAD = {2: "broken", 5: "empty answer"}
+
+
+class Rows:
+    """Ten items, some of which are bad; `later` turn bad once their pictures are looked at."""
+
+    def __init__(self, bad=(), later=()) -> None:
+        self.bad, self.later, self.decoded = dict(bad), set(later), []
+
+    def __len__(self) -> int:
+        return 10
+
+    def draft(self, index: int) -> Item:
+        if index in self.bad:
+            raise BadRow(f"row-{index}", self.bad[index])
+        return Item(f"row-{index}", "?" * (index + 1), (), answer="1", answer_type="integer")
+
+    def __getitem__(self, index: int) -> Item:
+        self.decoded.append(index)
+        if index in self.later:
+            raise BadRow(f"row-{index}", "changed")
+        return self.draft(index)
+
+
+def ids(of) -> list[str]:
+    return [of[i].id for i in range(len(of))]
+
+
+def test_good_rows_stay_in_their_order(capsys):
+    screen = Screen(max_bad_share=0.2)
+    assert ids(screen(Rows(BAD), "data.train")) == [f"row-{n}" for n in range(10) if n not in BAD]
+    assert screen.skips.reasons == {("data.train", "row-2"): "broken", ("data.train", "row-5"): "empty answer"}
+    assert capsys.readouterr().out == "data.train: 8 rows, 2 skipped (see skipped.jsonl)\n"
+
+
+def test_a_source_of_good_rows_says_so(capsys):
+    assert len(Screen()(Rows(), "data.val")) == 10
+    assert capsys.readouterr().out == "data.val: 10 rows\n"
+
+
+def test_more_than_the_share_is_an_error_with_the_list():
+    with pytest.raises(ConfigError) as caught:
+        Screen(max_bad_share=0.19, prefix="data.")(Rows(BAD), "data.train")
+    assert str(caught.value).splitlines() == [
+        "data.train: 2 of 10 rows cannot be used, more than data.max_bad_share=0.19 allows:",
+        "  row-2: broken",
+        "  row-5: empty answer",
+    ]
+
+
+def test_a_long_list_is_cut_and_a_hostile_one_escaped():
+    rows = Rows({0: "\x1b[2J" + "x" * 999})
+    with pytest.raises(ConfigError) as caught:
+        Screen()(rows, "data.train")
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+    class Many(Rows):
+        def __len__(self) -> int:
+            return 30
+
+    with pytest.raises(ConfigError, match=r"and 5 more$") as caught:
+        Screen()(Many(dict.fromkeys(range(25), "bad")), "data.train")
+    assert str(caught.value).count("bad\n") == 20
+
+
+def test_no_good_row_at_all_is_an_error():
+    with pytest.raises(ConfigError, match="10 of 10 rows"):
+        Screen(max_bad_share=1.0)(Rows(dict.fromkeys(range(10), "bad")), "data.train")
+
+
+def test_prompts_are_measured():
+    def length(item: Item) -> int:
+        if item.id == "row-3":
+            raise ValueError("two markers")
+        return len(item.question)
+
+    screen = Screen(length, max_prompt_tokens=7, max_bad_share=0.5)
+    assert ids(screen(Rows(), "data.train")) == [f"row-{n}" for n in (0, 1, 2, 4, 5, 6)]
+    assert screen.skips.reasons["data.train", "row-3"] == "two markers"
+    assert screen.skips.reasons["data.train", "row-7"] == "prompt of 8 tokens, more than max_prompt_tokens=7"
+
+
+def test_an_id_stands_for_one_row():
+    class Twice(Rows):
+        def draft(self, index: int) -> Item:
+            return super().draft(index % 9)
+
+    screen = Screen(max_bad_share=0.1)
+    assert len(screen(Twice(), "data.train")) == 9
+    assert screen.skips.reasons == {("data.train", "row-0"): "another row has this id"}
+
+
+def test_pictures_are_decoded_at_start_only_where_asked():
+    rows = Rows(later=[4])
+    assert len(Screen(max_bad_share=0.1)(rows, "data.train")) == 10
+    assert rows.decoded == []
+    assert len(Screen(max_bad_share=0.1, decode_at_start=True)(rows, "data.train")) == 9
+    assert rows.decoded == list(range(10))
+
+
+def test_a_row_that_turns_bad_is_replaced_and_counted():
+    screen = Screen()
+    screened = screen(Rows(later=[4, 6]), "data.train")
+    found = ids(screened)
+    assert found[:4] + found[5:6] + found[7:] == [f"row-{n}" for n in (0, 1, 2, 3, 5, 7, 8, 9)]
+    assert not {"row-4", "row-6"} & set(found)
+    assert ids(screened) == ids(Screen()(Rows(later=[4, 6]), "data.train")) == found
+    assert screen.skips.reasons == {("data.train", "row-4"): "changed", ("data.train", "row-6"): "changed"}
+
+
+def test_a_source_that_turns_bad_altogether_ends_the_run():
+    screened = Screen()(Rows(later=range(10)), "data.train")
+    with pytest.raises(ConfigError, match=r"data\.train: 1000 rows in a row cannot be used"):
+        screened[0]
+
+
+def test_every_part_of_a_mixture_is_screened():
+    screen = Screen(max_bad_share=0.2)
+    mixed = screen(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
+    found = {endless(mixed, 0)[i].id for i in range(100)}
+    assert found == {f"a/row-{n}" for n in range(10) if n not in BAD} | {f"b/row-{n}" for n in range(10)}
+    assert {source for source, _ in screen.skips.reasons} == {"data.train.sources.a"}
+    with pytest.raises(ConfigError, match=r"data\.train\.sources\.a: 2 of 10"):
+        Screen()(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
+
+
+def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
+    rows = [{"id": f"r{n}", "question": "?", "answer": "" if n in (3, 4, 9) else n} for n in range(12)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    screen = Screen()
+    stream = table_source(schema="folder", path=str(tmp_path / "a.jsonl"), streaming=True, buffer_size=4)
+    plain = stream.endless(1)
+    order = []
+    for i in range(12):
+        try:
+            order.append(plain[i].id)
+        except BadRow:
+            order.append(None)
+    items = screen(stream, "data.train").endless(1)
+    found = [items[i].id for i in range(11)]
+    for i, id in enumerate(order[:11]):
+        assert found[i] == (id or next((later for later in order[i:] if later), found[i]))
+    assert {id for _, id in screen.skips.reasons} == {"r3", "r4", "r9"}
+    later = screen(stream, "data.train").endless(1)
+    assert [later[i].id for i in range(5, 11)] == found[5:]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_bad_share": -0.1}, r"data\.max_bad_share must lie in \[0, 1\], got -0.1"),
+        ({"max_bad_share": 1.1}, r"data\.max_bad_share"),
+        ({"max_prompt_tokens": 0}, r"data\.max_prompt_tokens must be at least 1"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Screen(prefix="data.", **settings)
+
+
+# ---------------------------------------------------------------------------------------------------------- the list
+
+
+def listed(path) -> list[tuple[str, str, str]]:
+    return [tuple(json.loads(line).values()) for line in path.read_text().splitlines()]
+
+
+def test_skips_are_listed_once_each(tmp_path):
+    skips, path = Skips(), tmp_path / "skipped.jsonl"
+    skips.add("data.train", BadRow("a", "early"))
+    assert skips.count() == 1
+    skips.log_to(path)
+    for id in ("a", "b", "b", 'c\n"é'):
+        skips.add("data.train", BadRow(id, "late"))
+    skips.add("data.val", BadRow("a", "of another source"))
+    assert listed(path) == [
+        ("data.train", "a", "early"),
+        ("data.train", "b", "late"),
+        ("data.train", 'c\n"é', "late"),
+        ("data.val", "a", "of another source"),
+    ]
+    assert skips.count() == 4
+
+
+def test_no_skip_no_file(tmp_path):
+    skips = Skips()
+    skips.log_to(tmp_path / "skipped.jsonl")
+    assert skips.count() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_goes_on_with_the_list(tmp_path):
+    path = tmp_path / "skipped.jsonl"
+    first, second = Skips(), Skips()
+    for skips, ids in ((first, "ab"), (second, "bc")):
+        for id in ids:
+            skips.add("data.train", BadRow(id, "bad"))
+        skips.log_to(path)
+    assert [id for _, id, _ in listed(path)] == ["a", "b", "c"]
+    assert second.count() == 3
+    assert first.count() == 3  # what others append is counted
+
+
+def test_half_a_line_is_read_when_it_is_whole(tmp_path):
+    path = tmp_path / "skipped.jsonl"
+    skips = Skips()
+    skips.log_to(path)
+    line = '{"source": "data.train", "id": "a", "reason": "bad"}\n'
+    path.write_text(line[:20])
+    assert skips.count() == 0
+    path.write_text(line)
+    assert skips.count() == 1
+
+
+def add_many(skips: Skips, who: int) -> None:
+    for n in range(200):
+        skips.add("data.train", BadRow(f"{who}-{n}", "x" * (n % 50)))
+
+
+def test_processes_write_whole_lines(tmp_path):
+    skips = Skips()
+    skips.log_to(tmp_path / "skipped.jsonl")
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=add_many, args=(skips, who)) for who in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert skips.count() == 600
+    assert len(listed(tmp_path / "skipped.jsonl")) == 600
