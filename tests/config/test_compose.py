@@ -11,10 +11,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from replicas import REPLICAS, plain_parquet
 
 from papo.corruption import Corruption
 from papo.data.lab import LabDataset
 from papo.data.module import PromptData
+from papo.data.order import endless
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.sampling import Sampling
 from papo.training.base import PolicyModule
@@ -26,7 +28,8 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def names(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """The choices of a group; a file that others build on begins with an underscore."""
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
@@ -54,7 +57,8 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_composes_and_its_targets_exist(file):
     group, _, name = file.partition("=")
-    chosen, entry = (f"benchmarks=[{name}]", "evaluate") if group == "benchmarks" else (file, "train")
+    own = {"benchmarks": (f"benchmarks=[{name}]", "evaluate"), "source": (f"+source@data.train={name}", "train")}
+    chosen, entry = own.get(group, (file, "train"))
     container = resolved(composed(chosen, "run_dir=.", entry=entry))
     targets = [value for key, value in leaves(container) if key.rpartition(".")[2] == "_target_"]
     assert len(targets) >= 3
@@ -105,15 +109,61 @@ def test_every_rollout_is_built(name):
     assert isinstance(instantiate(composed(f"rollout={name}").rollout), Sampling)
 
 
-@pytest.mark.parametrize("name", names("data"))
-def test_every_data_is_built(name):
+GENERATED = ("lab", "lab_supervised")  # nothing is read from a file
+TABLES = sorted(REPLICAS)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_every_generated_data_is_built(name):
     data = instantiate(composed(f"data={name}", "seed=5").data, collate=None, val_collate=None)
     assert isinstance(data, PromptData)
     assert data.seed == 5
     assert isinstance(data.train[0], Item)
     assert isinstance(data.val[0], Item)
-    assert (data.train.split, data.val.split) == ("train", "val")
-    assert getattr(data.val, "prior_strength", 0) == 0  # held-out accuracy is never of what language gives away
+    assert (data.train.source.split, data.val.source.split) == ("train", "val")
+    assert getattr(data.val.source, "prior_strength", 0) == 0  # held-out accuracy is never of what language gives away
+
+
+@pytest.fixture
+def replica(tmp_path, monkeypatch):
+    """Overrides that put a data set's copy in its place."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+    def replica(name: str, *places: str) -> list[str]:
+        (tmp_path / name).mkdir()
+        path = plain_parquet(REPLICAS[name], tmp_path / name)
+        return [f"{place}.{key}" for place in places for key in (f"path={path}", "share=[0,1]", "size=null")]
+
+    return replica
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_built(name, replica):
+    cfg = composed(f"data={name}", "data.batch_size=2", *replica(name, "data.train", "data.val"))
+    data = instantiate(cfg.data, collate=None, val_collate=None)
+    assert isinstance(data, PromptData)
+    assert (len(data.train), len(data.val)) == (4, 4)
+    assert data.skips.count() == 0
+
+
+def test_a_mixture_is_built(replica):
+    cfg = composed("data=mixture")
+    parts = [(name, f"data.train.sources.{name}") for name in cfg.data.train.sources] + [("mmk12", "data.val")]
+    overrides = [override for part in parts for override in replica(*part)]
+    data = instantiate(composed("data=mixture", *overrides).data, collate=None, val_collate=None)
+    items = endless(data.train, data.seed)
+    assert {items[i].id.partition("/")[0] for i in range(50)} == set(cfg.data.train.sources)
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_training_and_held_out_items_are_not_the_same(name):
+    """Another split, another share of it, or another data set."""
+    data = composed(f"data={name}", "run_dir=.").data
+    train, val = (OmegaConf.to_container(part, resolve=True) for part in (data.train, data.val))
+    if "path" in train and train["path"] == val["path"] and train["split"] == val["split"]:
+        assert train["share"][1] <= val["share"][0]
+    else:
+        assert train != val
 
 
 def test_the_supervised_stage_has_pictures_and_a_prior_of_its_own():
@@ -124,14 +174,21 @@ def test_the_supervised_stage_has_pictures_and_a_prior_of_its_own():
     assert target_text(instantiate(supervised.train)[0])
 
 
-@pytest.mark.parametrize("name", names("benchmarks"))
-def test_every_benchmark_is_built(name):
+@pytest.mark.parametrize("name", ["lab", "lab_prior"])
+def test_every_generated_benchmark_is_built(name):
     cfg = composed(f"benchmarks=[{name}]", entry="evaluate")
     assert list(cfg.benchmarks) == [name]
     source = instantiate(cfg.benchmarks[name])
     assert len(source) == cfg.benchmarks[name].size
     assert isinstance(source[0], Item)
     assert source.split in ("val", "test")
+
+
+@pytest.mark.parametrize("name", [name for name in names("benchmarks") if name in TABLES])
+def test_every_benchmark_of_a_table_is_built(name, replica):
+    cfg = composed(f"benchmarks=[{name}]", *replica(name, f"benchmarks.{name}"), entry="evaluate")
+    assert list(cfg.benchmarks) == [name]
+    assert len(instantiate(cfg.benchmarks[name])) == 4
 
 
 def test_benchmarks_can_be_measured_together():

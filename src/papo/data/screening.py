@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from papo.data.order import Endless, Mixture, endless
 from papo.errors import BadRow, ConfigError
@@ -28,41 +29,43 @@ class Skips:
     def add(self, source: str, bad: BadRow) -> None:
         if (source, bad.id) not in self.reasons:
             self.reasons[source, bad.id] = bad.reason
-            self._write([(source, bad.id)])
+            self._list([(source, bad.id)])
 
     def log_to(self, path: Path) -> None:
         """From here on every skip is in the file. What an earlier part of the run left there stays."""
         self.path, self.read = path, 0
-        found = list(self.reasons)
-        known = set(self._listed()) if path.exists() else set()
-        self._write([key for key in found if key not in known])
+        self._list(list(self.reasons))
 
     def count(self) -> int:
         """Skipped rows so far, those that other processes found included."""
         if self.path is not None and self.path.exists():
-            for _ in self._listed():
-                pass
+            with self.path.open("rb") as file:
+                self._read(file)
         return len(self.reasons)
 
-    def _write(self, keys: list[tuple[str, str]]) -> None:
+    def _list(self, keys: list[tuple[str, str]]) -> None:
+        """Appends the rows that no other process has listed."""
         if self.path is None or not keys:
             return
-        lines = [json.dumps({"source": source, "id": id, "reason": self.reasons[source, id]}) for source, id in keys]
-        # One write in append mode: processes do not write into each other's lines.
-        with self.path.open("ab", buffering=0) as file:
-            file.write(("\n".join(lines) + "\n").encode())
+        with self.path.open("a+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            listed = self._read(file)
+            rows = [
+                {"source": source, "id": id, "reason": self.reasons[source, id]}
+                for source, id in keys
+                if (source, id) not in listed
+            ]
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
-    def _listed(self) -> Iterator[tuple[str, str]]:
-        """What the file says that was not read yet, whole lines only."""
-        with self.path.open("rb") as file:
-            file.seek(self.read)
-            whole, _, _ = file.read().rpartition(b"\n")
-        self.read += len(whole) + 1 if whole else 0
-        for line in whole.splitlines():
-            row = json.loads(line)
-            key = row["source"], row["id"]
-            self.reasons.setdefault(key, row["reason"])
-            yield key
+    def _read(self, file: BinaryIO) -> set[tuple[str, str]]:
+        """What the file lists that was not read yet, whole lines only."""
+        file.seek(self.read)
+        whole, end, _ = file.read().rpartition(b"\n")
+        self.read += len(whole + end)
+        rows = [json.loads(line) for line in whole.splitlines()]
+        for row in rows:
+            self.reasons.setdefault((row["source"], row["id"]), row["reason"])
+        return {(row["source"], row["id"]) for row in rows}
 
 
 class Screen:
