@@ -15,6 +15,7 @@ ROOMY = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
 def dataset_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
+        datasets.disable_progress_bars()
         yield
 
 
@@ -145,3 +146,22 @@ def test_a_resumed_run_sees_what_the_whole_one_saw(train, bad_rows):
     assert half.rollouts == whole.rollouts
     assert half.weights == whole.weights
     assert listed(half) == listed(whole)
+
+
+def test_an_evaluation_lists_its_bad_rows_too(command, tiny_model, bad_rows, tmp_path):
+    overrides = ["benchmarks=[folder]", f"benchmarks.folder.path={bad_rows}", "max_prompt_tokens=200", "k=2"]
+    overrides += ["benchmarks.folder.max_image_pixels=3136", "rollout.max_new_tokens=8"]
+    strict = command("evaluate.py", f"model.path={tiny_model}", *overrides, f"hydra.run.dir={tmp_path / 'strict'}")
+    assert strict.status == 2
+    assert strict.messages[0] == (
+        "error: benchmarks.folder: 13 of 19 rows cannot be used, more than max_bad_share=0.01 allows:"
+    )
+    assert not (tmp_path / "strict").exists()
+    folder = tmp_path / "run"
+    finished = command(
+        "evaluate.py", f"model.path={tiny_model}", *overrides, "max_bad_share=0.7", f"hydra.run.dir={folder}"
+    )
+    assert finished.status == 0, finished.err
+    results = json.loads((folder / "results.json").read_text())
+    assert results["benchmarks"]["folder"]["avg@2"]["n"] == GOOD
+    assert results["skipped_rows"] == len((folder / "skipped.jsonl").read_text().splitlines()) == 13

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from papo.building import built
 from papo.corruption import Corruption
 from papo.data.module import Source
+from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.measure import Examination, views_of
 from papo.evaluation.pages import report_items, report_of
@@ -58,16 +59,21 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
+    processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
+    limits = {name: cfg[name] for name in ("max_prompt_tokens", "max_bad_share", "decode_at_start")}
+    screen = Screen(processor.length, **limits)
+    sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, cfg)
+    screen.skips.log_to(run.path / "skipped.jsonl")
 
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
     fresh, shown = 0, []
     for number, path in enumerate(paths):
         if number:
             loaded = built(OmegaConf.merge(cfg.model, {"path": path}))
+            processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
         corruption.attach(policy)
         for name, source in sources.items():
             file = RecordFile(
@@ -93,6 +99,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
         "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
+        "skipped_rows": screen.skips.count(),
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
     all_tables = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]

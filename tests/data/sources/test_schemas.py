@@ -127,7 +127,8 @@ def test_problems(items):
 
 def test_mathverse(items):
     choice, only, decimal, whole = items("mathverse")
-    assert facts(choice, "id", "answer", "answer_type", "rule") == ("1", "B", "choice", "exact")
+    assert facts(choice, "id", "answer", "answer_type", "choices") == ("1", "B", "choice", ("3", "4"))
+    assert facts(only, "answer", "answer_type", "choices") == ("A", "choice", ())
     assert only.question == "Answer the question in the picture."
     assert facts(decimal, "answer_type", "rule") == ("float", "math")
     assert facts(whole, "answer_type", "rule") == ("integer", "math")

@@ -178,7 +178,8 @@ def test_braces_of_the_data_are_text(tmp_path):
 
 def test_a_rule_for_all(table):
     assert source(table)[0].rule == "exact"
-    assert source(table, rule="math")[0].rule == "math"
+    for rule in ("math", "my.package.grader"):
+        assert source(table, rule=rule)[0].rule == rule
 
 
 # -------------------------------------------------------------------------------------------------------------- streams
@@ -276,6 +277,8 @@ def test_a_stream_checks_its_columns_at_start(tmp_path):
         ({"choices": ["a", ["b"]]}, "an item of choices is list, not text"),
         ({"answer_type": "number"}, "answer_type 'number' is none of"),
         ({"rule": "exactly"}, "rule 'exactly' is none of"),
+        ({"rule": "os.system"}, "rule 'os.system' is none of"),  # data names no code that is run
+        ({"rule": "exact", "answer_type": "float"}, "the rule exact does not grade answer_type 'float'"),
         ({"precision": 1.5}, "precision is '1.5', not a whole number"),
         ({"image": "nowhere.png"}, "picture file 'nowhere.png' does not exist"),
         ({"images": [None]}, "picture is missing"),

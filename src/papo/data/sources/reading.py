@@ -76,8 +76,10 @@ class Reading:
             raise ValueError("empty answer")
         if record.answer_type not in ANSWER_TYPES:
             raise ValueError(f"answer_type {record.answer_type!r:.40} is none of {', '.join(ANSWER_TYPES)}")
-        if record.rule not in RULES:
+        if record.rule not in RULES:  # a dotted path too: only the configuration may name code that is run
             raise ValueError(f"rule {record.rule!r:.40} is none of {', '.join(RULES)}")
+        if (self.rule or record.rule) == "exact" and record.answer_type in ("float", "list"):
+            raise ValueError(f"the rule exact does not grade answer_type {record.answer_type!r}")
         if record.answer_type == "choice" and record.choices:
             letters = string.ascii_uppercase[: len(record.choices)]
             texts = [choice.casefold() for choice in record.choices]

@@ -7,6 +7,7 @@ official scoring rules: see the data sets' papers, named at each schema.
 from __future__ import annotations
 
 import re
+from string import ascii_uppercase
 
 from papo.data.sources.columns import (
     ANSWER,
@@ -87,12 +88,15 @@ def mathverse(row: Row) -> Record:
     version = text(row, "problem_version")
     if not question and version.lower() == "vision only":
         question = IN_THE_PICTURE
+    choices = re.findall(r"^([A-Z]):(.*)$", question.partition("Choices:")[2], re.MULTILINE) if multiple else []
+    in_order = [letter for letter, _ in choices] == list(ascii_uppercase[: len(choices)])
     return Record(
         question=question,
         pictures=[row.get("image")],
         answer=answer,
         answer_type="choice" if multiple else type_of_answer(answer),
-        rule="exact" if multiple else "math",
+        rule="math",
+        choices=tuple(option.strip() for _, option in choices) if in_order else (),
         tags=known({"problem_version": version, "question_type": text(row, "question_type")})
         | known({name: text(fields(row, "metadata"), name) for name in ("subject", "subfield")}),
     )

@@ -79,7 +79,7 @@ def table_source(
         columns: {column of the schema: its name in this data}, where they differ.
         template: the prompt, from {question} (with unit and choices) and {hint}.
         hints: {answer type: what {hint} says}, which may use {precision}.
-        rule: grading rule of every item; null = the schema's.
+        rule: grading rule of every item, or the dotted path of your own grader; null = the schema's.
         share: [from, to) in [0, 1], the part of the items whose hashed id lies there.
         tags: {tag: values}: only items that have one of the values.
         max_question_length: characters; items with a longer question are left out.
@@ -95,8 +95,8 @@ def table_source(
         raise SourceError(f".schema must be one of {', '.join(SCHEMAS)}, got {schema!r}")
     if path is None:
         raise SourceError(".path is not set; say where the data is")
-    if rule is not None and rule not in RULES:
-        raise SourceError(f".rule must be one of {', '.join(RULES)}, got {rule!r}")
+    if rule is not None and rule not in RULES and "." not in rule:
+        raise SourceError(f".rule must be one of {', '.join(RULES)}, or the dotted path of your own, got {rule!r}")
     low, high = share
     if not 0 <= low < high <= 1:
         raise SourceError(f".share must be [from, to) inside [0, 1], got [{low}, {high}]")
