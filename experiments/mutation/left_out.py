@@ -80,7 +80,7 @@ def main() -> None:
     sys.path.insert(0, str(COPY / "src"))
     sys.dont_write_bytecode = True  # two mutants of one second and one length would be taken for each other
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import lightning, pytest, torch, transformers  # noqa: E401, F401, once, and not in each child
+    import lightning, pytest, torch, transformers  # noqa: E401, F401, I001, once, and not in each child
 
     torch.set_num_threads(1)
     results = []

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from replicas import REPLICAS, plain_parquet
 
 from papo.corruption import Corruption
-from papo.data.lab import LabDataset
 from papo.data.module import PromptData
 from papo.data.order import endless
 from papo.policy.loading import Loaded, save_policy

@@ -24,7 +24,7 @@ def examination():
 def shown(policy, processor, items, examination, tmp_path):
     records = examination(policy, processor, items, RecordFile(tmp_path / "r.jsonl", 4, 5), "name")
     cpu = torch.device("cpu")
-    return report_items("lab", "m", items, records, processor=processor, examination=examination, device=cpu), records
+    return report_items("lab", "m", items, records, processor, examination, cpu), records
 
 
 def test_the_first_items_are_shown_as_they_were_answered(shown, items):

@@ -37,7 +37,8 @@ def test_every_data_set_trains_and_is_evaluated(train, command, tiny_model, tmp_
     finished = command("evaluate.py", f"model.path={tiny_model}", *settings, *sizes)
     assert finished.status == 0, finished.err
     results = json.loads((tmp_path / "evaluation" / "results.json").read_text())["benchmarks"][name]
-    assert results["avg@2"]["n"] == 4
+    (measured,) = results["models"].values()
+    assert measured["avg@2"]["n"] == 4
 
 
 def test_a_wrong_schema_ends_with_one_message(command, tiny, tmp_path):
@@ -163,5 +164,6 @@ def test_an_evaluation_lists_its_bad_rows_too(command, tiny_model, bad_rows, tmp
     )
     assert finished.status == 0, finished.err
     results = json.loads((folder / "results.json").read_text())
-    assert results["benchmarks"]["folder"]["avg@2"]["n"] == GOOD
+    (measured,) = results["benchmarks"]["folder"]["models"].values()
+    assert measured["avg@2"]["n"] == GOOD
     assert results["skipped_rows"] == len((folder / "skipped.jsonl").read_text().splitlines()) == 13

@@ -17,7 +17,6 @@ from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table, Tok
 from papo.policy.processing import PromptProcessor
 from papo.types import Images, Item
 
-
 # Items of a group that is plotted; the intervals of smaller ones span the axis, and the table has them.
 PLOT_ITEMS = 20
 
@@ -45,7 +44,6 @@ def report_items(
     model: str,
     source: Source,
     records: Sequence[Record],
-    *,
     processor: PromptProcessor,
     examination: Examination,
     device: torch.device,

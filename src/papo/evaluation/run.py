@@ -18,7 +18,7 @@ from papo.errors import ConfigError
 from papo.evaluation.measure import Examination, views_of
 from papo.evaluation.pages import report_items, report_of
 from papo.evaluation.records import Record, RecordFile
-from papo.evaluation.report import write_report
+from papo.evaluation.report import ReportItem, write_report
 from papo.evaluation.summary import differences, summarize
 from papo.evaluation.tables import tables, to_markdown
 from papo.policy.loading import Loaded, locate
@@ -40,11 +40,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: a setting cannot work, or the run directory holds another evaluation.
     """
     started = time.perf_counter()
-    paths = [str(cfg.model.path), *map(str, cfg.compare)]
-    if len(set(paths)) < len(paths):
-        raise ConfigError(f"model.path and compare name a model twice: {', '.join(paths)}")
-    for path in paths[1:]:
-        locate(path, "compare")
+    paths = model_paths(cfg)
     corruption: Corruption = built(cfg.corruption)
     examination = Examination(
         views=views_of(cfg.views, corruption),
@@ -59,59 +55,86 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
-    processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     limits = {name: cfg[name] for name in ("max_prompt_tokens", "max_bad_share", "decode_at_start")}
-    screen = Screen(processor.length, **limits)
+    screen = Screen(PromptProcessor(loaded.processor, cfg.prompt.instruction).length, **limits)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, cfg)
     screen.skips.log_to(run.path / "skipped.jsonl")
 
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
-    fresh, shown = 0, []
+    shown: list[ReportItem] = []
+    responses = 0  # of this process
     for number, path in enumerate(paths):
         if number:
             loaded = built(OmegaConf.merge(cfg.model, {"path": path}))
-            processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
         corruption.attach(policy)
         for name, source in sources.items():
-            file = RecordFile(
-                run.path / "records" / f"{number}_{slug(path)}" / f"{name}.jsonl", cfg.batch_size, len(source)
-            )
-            fresh += len(source) - len(file.records)
+            folder = run.path / "records" / f"{number}_{slug(path)}"
+            file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
+            responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(paths) == 1 else f"{path}: {name}"
             records[name][path] = examination(policy, processor, source, file, title)
-            shown += report_items(
-                name,
-                path,
-                source,
-                records[name][path],
-                processor=processor,
-                examination=examination,
-                device=policy.device,
-            )
+            shown += report_items(name, path, source, file.records, processor, examination, policy.device)
+    results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
+    seconds = time.perf_counter() - started
+    pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
+    run.write("provenance.json", provenance(cfg.seed) | pace)
+    print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
+    return results
 
+
+def model_paths(cfg: DictConfig) -> list[str]:
+    """model.path, then those to compare.
+
+    Raises:
+        ConfigError: one comes twice, or a local one does not exist.
+    """
+    paths = [str(cfg.model.path), *map(str, cfg.compare)]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"model.path and compare name a model twice: {', '.join(paths)}")
+    for path in paths[1:]:
+        locate(path, "compare")
+    return paths
+
+
+def write_results(
+    cfg: DictConfig,
+    run: RunDir,
+    examination: Examination,
+    records: Mapping[str, Mapping[str, Sequence[Record]]],
+    shown: Sequence[ReportItem],
+    *,
+    skipped: int,
+) -> dict[str, Any]:
+    """results.json, results.md (printed too) and report.html; nothing in them depends on how often the run stopped.
+
+    Args:
+        records: by benchmark and model.
+        shown: the items of the report.
+        skipped: bad rows.
+
+    Returns:
+        What is in results.json.
+    """
     results = {
         "schema": SCHEMA,
-        "models": paths,
+        "models": model_paths(cfg),
         "k": cfg.k,
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
         "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
-        "skipped_rows": screen.skips.count(),
+        "skipped_rows": skipped,
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
-    all_tables = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
+    found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
+    text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
-    text = "\n\n".join(map(to_markdown, all_tables))
     (run.path / "results.md").write_text(text + "\n")
-    seconds = time.perf_counter() - started
-    responses = fresh * cfg.k * len(examination.views)
-    pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
-    run.write("provenance.json", provenance(cfg.seed) | pace)
-    write_report(report_of(results, all_tables, shown), run.path / "report.html")
-    print(f"\n{text}\n\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
+    write_report(report_of(results, found, shown), run.path / "report.html")
+    print(f"\n{text}")
     return results
 
 
