@@ -36,7 +36,7 @@ class Browser:
         self.open_file(path)
 
     def open_file(self, path: Path) -> None:
-        self.requests()  # forgets those of the page before
+        self.requests(), self.complaints()  # forgets those of the page before
         self.driver.get(path.as_uri())
 
     def run(self, script: str, *arguments):

@@ -186,7 +186,9 @@ def test_2000_items_stay_usable(browser):
     browser.click("#list li")
     browser.press(END)
     assert browser.texts(SHOWN) == ["1997"]
-    assert browser.run("return document.querySelector('[aria-selected=true]').getBoundingClientRect().height") > 0
+    box = "const box = document.querySelector('{}').getBoundingClientRect(); return [box.top, box.bottom]"
+    (top, bottom), (first, last) = (browser.run(box.format(of)) for of in ("#list", "#list [aria-selected=true]"))
+    assert top <= first < last <= bottom
     browser.search("bar 1234?", "1 of 2,000")
     assert ids(browser) == ["1234"]
 

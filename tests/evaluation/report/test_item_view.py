@@ -77,7 +77,16 @@ def test_kl_can_be_read_without_colour(page):
     )
     assert page.run(script) == ['""', '"0.01"', '"2.00"', '"0.30"']
     assert page.texts("li.wrong .tokens") == ["red = 7 \\boxed{7}"]  # and is no part of the text
-    assert page.texts(".ticks span") == ["0", "0.13", "0.5", "1.1", "≥ 2"]
+
+
+def test_a_colour_is_where_the_legend_says(browser):
+    kl = (0.0, 0.125, 0.5, 1.125, 2.0, 90.0)
+    scale = response(" ".join("x" * 1000), kl=(1.9,) * 1000)
+    browser.open(Report("t", items=(item(responses=(response("a b c d e f", kl=kl), scale)),)))
+    style = "return [...document.querySelectorAll('{0}')].slice(0, 6).map((e) => +e.style.getPropertyValue('{1}'))"
+    assert browser.texts(".ticks span") == ["0", "0.13", "0.5", "1.1", "≥ 2"]
+    assert browser.run(style.format(".ticks span", "--place")) == [0, 0.25, 0.5, 0.75, 1]
+    assert browser.run(style.format(".token", "--heat")) == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1], abs=0.005)
 
 
 def test_a_response_shows_its_verdict_answer_and_reason(page):

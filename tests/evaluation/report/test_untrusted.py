@@ -99,4 +99,3 @@ def test_a_request_would_be_heard(browser, tmp_path):
     ear.server.shutdown()
     ear.server.server_close()
     assert ear.heard == ["/img"]
-    browser.complaints()
