@@ -150,6 +150,10 @@ DIFFERENT = r"""
 \sqrt{2} | 1.414
 0.333333 | 0.333334
 1.414213 | \sqrt{2}
+\sqrt{2} | 1.414214*1
+x=x | x=1
+x=x | y=y
+x=1/0 | 2x=2/0
 5 cm | 5 m
 5 cm | 5 kg
 5 cm | 5 cm^2
@@ -248,6 +252,9 @@ def test_long_answers_are_not_looked_into():
     assert not equivalent("1", "1" + "+0" * 499 + "+0" * 20)  # over a thousand characters
     assert equivalent("1", "1" + "+0" * 199)
     assert not equivalent("1", "1" + "+0" * 200)  # over four hundred tokens
+    assert equivalent("1", "1" + " " * 995 + "+0 *1".replace(" ", ""))  # a thousand characters
+    assert equivalent(r"\{\{(1,2)\}\}", r"\{\{(1,2.0)\}\}")
+    assert not equivalent(r"\{\{\{(1,2)\}\}\}", r"\{\{\{(1,2.0)\}\}\}")  # too many levels
     assert equivalent("x", "(" * 29 + "x" + ")" * 29)
     assert not equivalent("x", "(" * 30 + "x" + ")" * 30)
     thirty = ",".join(map(str, range(1, 31)))

@@ -65,6 +65,7 @@ def test_a_response_that_is_a_choice_is_used_as_it_is():
         ("a", "red"),
         ("A", "red"),
         ("B", "dark red"),
+        ("c", "blue"),  # by its letter: red is nearer
         ("(c) blue", "blue"),
         ("it is (b), not (a)", "dark red"),  # the first
         ("red", "red"),

@@ -11,7 +11,7 @@ from papo.rewards.equivalence.tokens import Token, Unreadable, tokenise
 from papo.rewards.equivalence.units import Unit, unit
 
 ITEMS = 30  # of one list: comparing without order takes their square
-LEVELS = 4  # of lists in lists
+LEVELS = 4  # of brackets in brackets, the innermost items included
 OPEN, CLOSE = ("(", "[", "{", r"\{"), (")", "]", "}", r"\}")
 RELATIONS = ("=", "<", ">", "≤", "≥", "∈")
 UNIT_LETTERS = ("m/s", "m", "s", "g", "h", "L", "N")  # that are as often variables

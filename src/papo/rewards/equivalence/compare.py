@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from papo.rewards.equivalence.answers import Answer, Bracket, Many, Relation, Scalar, read
-from papo.rewards.equivalence.numbers import Value, close, mapped, same
+from papo.rewards.equivalence.numbers import Value, mapped, same
 from papo.rewards.equivalence.prepare import plain
 from papo.rewards.equivalence.tokens import Unreadable
 
@@ -152,9 +152,7 @@ def difference(equation: Relation) -> Value | None:
 
 
 def proportional(a: Value, b: Value) -> bool:
-    """Whether a = c b at all points, with one c other than 0; and neither is 0 or undefined anywhere."""
-    if any(x is None or close(x, Fraction(0)) for x in (*a, *b)):
-        return False
+    """Whether a = c b at all points, with one c; and both are defined, b is not 0 and a no constant."""
     ratios = mapped(lambda x, y: x / y, a, b)
     first = ratios[0]
     # Equal ratios of constants mean nothing: 1 = 2 is not 3 = 5.
