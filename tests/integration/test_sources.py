@@ -167,3 +167,12 @@ def test_an_evaluation_lists_its_bad_rows_too(command, tiny_model, bad_rows, tmp
     (measured,) = results["benchmarks"]["folder"]["models"].values()
     assert measured["avg@2"]["n"] == GOOD
     assert results["skipped_rows"] == len((folder / "skipped.jsonl").read_text().splitlines()) == 13
+
+
+def test_questions_without_pictures_train_too(train, tmp_path):
+    """No item has one, so no batch has one."""
+    lines = [json.dumps({"question": f"{n} + 1?", "answer": n + 1}) + "\n" for n in range(4)]
+    (tmp_path / "text.jsonl").write_text("".join(lines))
+    run = train("data=folder", f"data.train.path={tmp_path / 'text.jsonl'}", *ROOMY, "data.val.size=null")
+    assert run.json()["steps"] == 2
+    assert run.scalars["perception/kl"] == {1: 0.0, 2: 0.0}  # nothing was hidden

@@ -147,6 +147,19 @@ def test_a_hub_that_cannot_be_reached_is_told_so(monkeypatch):
         source("nobody/nothing", split="train")
 
 
+def test_a_hub_is_asked_for_what_was_configured(monkeypatch):
+    asked, rows = [], Dataset.from_list(lines(3))
+
+    def load_dataset(path, name, *, split, streaming):
+        asked.append((path, name, split, streaming))
+        return rows if split else DatasetDict({"only": rows})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert ids(source("some/where", subset="small", split="test")) == ["r0", "r1", "r2"]
+    assert ids(source("some/where")) == ["r0", "r1", "r2"]
+    assert asked == [("some/where", "small", "test", False), ("some/where", None, None, False)]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
