@@ -8,10 +8,17 @@ import torch
 from PIL import Image
 
 from papo.corruption import RandomPatchMask
+from papo.data.lab import lab_item
 from papo.evaluation.measure import Examination, views_of
-from papo.evaluation.pages import plot, png, report_items, report_of
+from papo.evaluation.pages import pictures, plot, report_items, report_of
 from papo.evaluation.records import RecordFile
 from papo.policy.sampling import Sampling
+
+
+@pytest.fixture
+def items():
+    """Drawings: they are shown exactly."""
+    return [lab_item(0, "val", index) for index in range(5)]
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def test_pictures_are_what_the_model_got(shown, processor, items, examination):
     seen = np.asarray(Image.open(io.BytesIO(found[0].images[0])))
     assert np.abs(seen / 255 - images.pixels().permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 1e-6
     masked = examination.views["masked"](images, examination.view_seeds(items[:1]))
-    assert found[0].corrupted[0] == png(masked.pixels())
+    assert found[0].corrupted == pictures(masked)
     assert found[0].corrupted[0] != found[0].images[0]
 
 

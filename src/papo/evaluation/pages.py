@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from papo.data.module import Source
 from papo.evaluation.measure import Examination
+from papo.evaluation.pictures import encoded
 from papo.evaluation.records import Record
 from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table, TokenizedResponse
 from papo.policy.processing import PromptProcessor
 from papo.types import Images, Item
+
+# Longest side of a picture, in pixels; a page of full photographs would be gigabytes.
+MAX_SIDE = 640
 
 # Items of a group that is plotted; the intervals of smaller ones span the axis, and the table has them.
 PLOT_ITEMS = 20
@@ -54,8 +55,8 @@ def report_items(
     for index, record in enumerate(records[: examination.token_items]):
         item = source[index]
         images = processor.prompts([item]).images.to(device)
-        corrupted = () if masked is None else pngs(masked(images, examination.view_seeds([item])))
-        shown.append(report_item(benchmark, model, item, record, pngs(images), corrupted))
+        corrupted = () if masked is None else pictures(masked(images, examination.view_seeds([item])))
+        shown.append(report_item(benchmark, model, item, record, pictures(images), corrupted))
     return shown
 
 
@@ -79,16 +80,9 @@ def plot(benchmark: str, models: Mapping[str, Mapping[str, Any]]) -> Plot:
     return Plot(f"{benchmark}: accuracy", tuple(rows))
 
 
-def pngs(images: Images) -> tuple[bytes, ...]:
-    """Each image as a PNG file, as the model gets it."""
-    return tuple(png(images.pixels(i)) for i in range(len(images.grid)))
-
-
-def png(pixels: Tensor) -> bytes:
-    """[3, height, width] in [0, 1] as a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray((pixels.permute(1, 2, 0) * 255).round().byte().numpy()).save(file, "PNG", optimize=True)
-    return file.getvalue()
+def pictures(images: Images) -> tuple[bytes, ...]:
+    """Each image as the model gets it, as a file."""
+    return tuple(encoded(images.pixels(i), max_side=MAX_SIDE) for i in range(len(images.grid)))
 
 
 def report_item(
