@@ -71,8 +71,8 @@ METRICS = {
 
 def test_plots_hold_accuracies():
     (first, second, third) = plot("lab", {"m": METRICS}).rows
-    assert (first.label, first.series, first.mean) == ("all items", "with image", 0.5)
-    assert (first.low, first.high) == pytest.approx((0.4, 0.6))
+    assert (first.label, first.series, first.mean) == ("all items", "with image", 50)
+    assert (first.low, first.high) == pytest.approx((40, 60))
     assert (second.label, second.series) == ("task=sum", "with image")
     assert (third.label, third.series) == ("all items", "blind")
     assert plot("lab", {"m": METRICS, "n": METRICS}).rows[-1].series == "n, blind"

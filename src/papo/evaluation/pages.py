@@ -69,15 +69,9 @@ def plot(benchmark: str, models: Mapping[str, Mapping[str, Any]]) -> Plot:
             if "avg@" in metric and ("=" not in rest or estimate["n"] >= PLOT_ITEMS):
                 series = {"": "with image"}.get(view, view.strip("/"))
                 label = rest.partition("/")[2] or "all items"
-                rows.append(
-                    PlotRow(
-                        label,
-                        series if len(models) == 1 else f"{model}, {series}",
-                        estimate["mean"],
-                        *estimate["ci95"],
-                    )
-                )
-    return Plot(f"{benchmark}: accuracy", tuple(rows))
+                percent = [100 * value for value in (estimate["mean"], *estimate["ci95"])]
+                rows.append(PlotRow(label, series if len(models) == 1 else f"{model}, {series}", *percent))
+    return Plot(f"{benchmark}: accuracy", tuple(rows), axis="%, with 95 % interval over items")
 
 
 def pictures(images: Images) -> tuple[bytes, ...]:
