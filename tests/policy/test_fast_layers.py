@@ -1,6 +1,9 @@
 """The faster layers are the same layers, and step aside where they do not apply."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -132,3 +135,30 @@ def test_any_other_convolution_stays_one(settings):
     accelerate(fast)
     x = torch.randn(2, 3, 2, 4, 4) if settings else torch.randn(2, 3, 4, 8, 8)
     assert torch.equal(fast(x), plain(x))
+
+
+MANY_SHAPES = """
+import ctypes, torch
+from papo.policy.fast_layers import multiply
+
+class Heap(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (*"abcdefg", "uordblks", "fordblks", "keepcost"))
+
+libc = ctypes.CDLL("libc.so.6")
+libc.mallinfo2.restype = Heap
+weight = torch.randn(64, 64)
+for shapes in (range(2, 300), range(300, 600)):
+    for rows in shapes:
+        multiply(torch.ones(rows, 64), weight.detach(), None)
+    print(libc.mallinfo2().uordblks / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is asked")
+def test_memory_does_not_grow_with_the_shapes_that_were_met():
+    """In a process of its own: how much may be kept is read at the first product."""
+    environment = {name: value for name, value in os.environ.items() if "CACHE_CAPACITY" not in name}
+    command = [sys.executable, "-c", MANY_SHAPES]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    before, after = map(float, found.split())  # MB in use
+    assert after - before < 5
