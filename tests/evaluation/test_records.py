@@ -5,7 +5,7 @@ import pytest
 from papo.evaluation.records import Record, RecordFile, Response
 
 RIGHT = Response("\\boxed{1}", "correct", "1", "'1' against '1'")
-WRONG = Response("a \ud800 b </script>\n", "wrong", None, "no box", "format", ("a", " b"), (0.5, 0.25))
+WRONG = Response("a \ud800 b </script>\n", "wrong", None, "no box", ("a", " b"), (0.5, 0.25), error="format")
 
 
 def record(id: str, *responses: Response) -> Record:

@@ -9,7 +9,7 @@ from papo.evaluation.summary import differences, item_values, summarize
 def record(id: str, right: int, blind: int, *, k: int = 4, error: str | None = None, **tags: str) -> Record:
     def responses(right: int) -> tuple[Response, ...]:
         return tuple(
-            Response("", "correct" if g < right else "wrong", str(g < right), "", None if g < right else error)
+            Response("", "correct" if g < right else "wrong", str(g < right), "", error=None if g < right else error)
             for g in range(k)
         )
 

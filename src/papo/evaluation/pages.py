@@ -11,7 +11,7 @@ from papo.data.module import Source
 from papo.evaluation.measure import Examination
 from papo.evaluation.pictures import encoded
 from papo.evaluation.records import Record
-from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table, TokenizedResponse
+from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table
 from papo.policy.processing import PromptProcessor
 from papo.types import Images, Item
 
@@ -95,18 +95,7 @@ def report_item(
         scorable=record.scorable,
         images=images,
         corrupted=corrupted,
-        responses=tuple(
-            TokenizedResponse(
-                text=response.text,
-                verdict=response.verdict,
-                answer=response.answer,
-                reason=response.reason,
-                tokens=response.tokens,
-                kl=response.kl,
-                error=response.error,
-            )
-            for response in record.views["image"]
-        ),
+        responses=record.views["image"],
         accuracy=accuracy["image"],
         masked_accuracy=accuracy.get("masked"),
         blind_accuracy=blind,

@@ -4,7 +4,8 @@ from io import BytesIO
 
 from PIL import Image
 
-from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table, TokenizedResponse
+from papo.evaluation.records import Response
+from papo.evaluation.report import Plot, PlotRow, Report, ReportItem, Table
 
 CANARY = "window.canary=1"
 HOSTILE = (
@@ -33,11 +34,11 @@ def png(colour, size=(8, 8)) -> bytes:
     return file.getvalue()
 
 
-def response(text="so \\boxed{1}", verdict="correct", kl=None, **changes) -> TokenizedResponse:
+def response(text="so \\boxed{1}", verdict="correct", kl=None, **changes) -> Response:
     """Tokens are the words, each but the first with its space."""
     tokens = tuple(f" {word}" if i else word for i, word in enumerate(text.split(" ")))
     kl = (0.0,) * len(tokens) if kl is None else kl
-    return TokenizedResponse(text, verdict, "1", "'1' against '1'", tokens, kl, **changes)
+    return Response(text, verdict, "1", "'1' against '1'", tokens, kl, **changes)
 
 
 def item(id="a", right=1, k=2, **changes) -> ReportItem:
@@ -62,8 +63,8 @@ def hostile_report() -> Report:
     """Every place that takes text takes each hostile text once."""
     items, tables, plots = [], [], []
     for n, text in enumerate(HOSTILE):
-        given = TokenizedResponse(text, "wrong", text, text, (text, " x"), (1.0, float("nan")), error=text)
-        plain = TokenizedResponse(text, "wrong", None, text)
+        given = Response(text, "wrong", text, text, (text, " x"), (1.0, float("nan")), error=text)
+        plain = Response(text, "wrong", None, text)
         items.append(
             item(
                 f"{n}{text}",

@@ -7,7 +7,8 @@ import re
 import pytest
 from evaluation.report.cases import item, png, response
 
-from papo.evaluation.report import Table, TokenizedResponse
+from papo.evaluation.records import Response
+from papo.evaluation.report import Table
 from papo.evaluation.report.data import item_blocks, outcome, scale_top
 
 NAN, INFINITY = math.nan, math.inf
@@ -84,8 +85,8 @@ def test_a_megabyte_is_cut_off_and_says_so():
     words = ["wörd" * 2] * 110_000
     long = response(" ".join(words))
     assert len(long.text) > 900_000
-    one_token = TokenizedResponse("x" * 10**6, "wrong", "y" * 10**6, "z" * 10**6, ("x" * 10**6,), (1.0,))
-    plain = TokenizedResponse("x" * 10**6, "wrong", None, "")
+    one_token = Response("x" * 10**6, "wrong", "y" * 10**6, "z" * 10**6, ("x" * 10**6,), (1.0,))
+    plain = Response("x" * 10**6, "wrong", None, "")
     found = blocks(item(responses=(long, one_token, plain), question="q" * 10**6))
     first, second, third = found["item-0"]["responses"]
     assert len(first["tokens"]) == len(first["kl"]) == 2223  # 8 characters, then 9 with the space: 20,000 are passed
@@ -98,7 +99,7 @@ def test_a_megabyte_is_cut_off_and_says_so():
 
 
 def test_empty_tokens_without_end_are_cut_off_too():
-    many = TokenizedResponse("", "wrong", None, "", ("",) * 6_000, (0.0,) * 6_000)
+    many = Response("", "wrong", None, "", ("",) * 6_000, (0.0,) * 6_000)
     written = blocks(item(responses=(many,)))["item-0"]["responses"][0]
     assert len(written["tokens"]) == 5_000
     assert written["left_out"] == "1,000 more tokens"

@@ -6,7 +6,8 @@ import re
 import pytest
 from evaluation.report.cases import item, png, response
 
-from papo.evaluation.report import Report, TokenizedResponse
+from papo.evaluation.records import Response
+from papo.evaluation.report import Report
 
 WRONG = response("red = 7 \\boxed{7}", "wrong", kl=(0.0, 0.01, 2.0, 0.3), error="perception")
 
@@ -139,7 +140,7 @@ def test_the_same_item_of_another_model_is_one_click_away(page):
 
 
 def test_long_responses_say_that_they_are_cut_off(browser):
-    long = TokenizedResponse("x" * 10**6, "wrong", None, "no box")
+    long = Response("x" * 10**6, "wrong", None, "no box")
     browser.open(Report("t", items=(item(responses=(long,)),)))
     assert len(browser.texts(".plain")[0]) == 20_000
     assert browser.texts(".response > .note") == ["Cut off here: 980,000 more characters in results.json."]
@@ -150,7 +151,7 @@ def test_long_responses_say_that_they_are_cut_off(browser):
 
 
 def test_lines_end_and_words_stay_together(browser):
-    given = TokenizedResponse("", "wrong", None, "", ("in", "ter", " end", ".\n", "\n", "next", " "), (0.0,) * 7)
+    given = Response("", "wrong", None, "", ("in", "ter", " end", ".\n", "\n", "next", " "), (0.0,) * 7)
     browser.open(Report("t", items=(item(responses=(given,)),)))
     assert browser.texts(".word") == ["inter", "end.↵", "↵", "next "]
     assert browser.texts(".tokens") == ["inter end.↵↵next "]

@@ -5,30 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-VERDICTS = ("correct", "wrong", "unscorable")
-
-
-@dataclass(frozen=True)
-class TokenizedResponse:
-    """One sampled response with its grade, token by token.
-
-    Raises:
-        ValueError: an unknown verdict, or a `kl` that is neither empty nor one value per token.
-    """
-
-    text: str
-    verdict: str  # one of VERDICTS
-    answer: str | None  # what was read out of the response
-    reason: str  # why it got its verdict
-    tokens: tuple[str, ...] = ()  # each as text; may be empty, then `text` is shown in one colour
-    kl: tuple[float, ...] = ()  # perception KL of each token, nats; not finite = unknown; empty = not computed
-    error: str | None = None  # perception | reasoning | calculation | format, where the scene is known
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise ValueError(f"verdict must be one of {', '.join(VERDICTS)}, got {self.verdict!r}")
-        if self.kl and len(self.kl) != len(self.tokens):
-            raise ValueError(f"kl must have one value per token, got {len(self.kl)} for {len(self.tokens)} tokens")
+from papo.evaluation.records import Response
 
 
 @dataclass(frozen=True)
@@ -45,7 +22,7 @@ class ReportItem:
     scorable: bool  # false where the item cannot be graded and counts nowhere
     images: tuple[bytes, ...]  # PNG, JPEG or WebP
     corrupted: tuple[bytes, ...]  # the same images as the corrupted branch saw them; may be empty
-    responses: tuple[TokenizedResponse, ...]
+    responses: tuple[Response, ...]
     accuracy: float
     masked_accuracy: float | None = None
     blind_accuracy: float | None = None

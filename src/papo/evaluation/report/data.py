@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from papo.evaluation.report.content import ReportItem, TokenizedResponse
+from papo.evaluation.records import Response
+from papo.evaluation.report.content import ReportItem
 from papo.evaluation.report.text import LONG, MAX_TOKENS, json_block, number, shown, visible
 
 # The colour scale ends at this quantile of all tokens: one token that masking makes impossible must not pale the rest.
@@ -102,7 +103,7 @@ def details(item: ReportItem, pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def as_read(response: TokenizedResponse) -> dict[str, Any]:
+def as_read(response: Response) -> dict[str, Any]:
     tokens, left = [], LONG
     for token in response.tokens[:MAX_TOKENS]:
         if left <= 0:
