@@ -20,7 +20,7 @@ PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "tor
 
 
 class RunDir:
-    """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl and metrics.json.
+    """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl, metrics.json, skipped.jsonl.
 
     Args:
         path: created where missing.
