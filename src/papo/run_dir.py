@@ -20,7 +20,9 @@ PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "tor
 
 
 class RunDir:
-    """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl, metrics.json, skipped.jsonl.
+    """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl and metrics.json.
+
+    skipped.jsonl too, where rows of the data were bad.
 
     Args:
         path: created where missing.
