@@ -13,10 +13,10 @@ from papo.data.sources.pictures import read_header, read_picture
 from papo.data.sources.records import Record, Schema
 from papo.data.sources.tables import Table
 from papo.errors import BadRow
+from papo.rewards.grading import RULES
 from papo.types import Item
 
 ANSWER_TYPES = ("integer", "float", "text", "choice", "list")
-RULES = ("exact", "chartqa", "mathvista", "math", "mmmu_pro", "logicvista")
 
 
 @dataclass(frozen=True)

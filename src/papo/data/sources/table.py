@@ -6,11 +6,12 @@ import string
 from collections.abc import Mapping, Sequence
 
 from papo.data.sources.columns import check_columns
-from papo.data.sources.reading import RULES, Reading
+from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
 from papo.data.sources.stream import TableStream
 from papo.data.sources.tables import open_table
 from papo.errors import SourceError
+from papo.rewards.grading import RULES
 from papo.types import Item
 
 
