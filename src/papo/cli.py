@@ -42,6 +42,7 @@ def quieten() -> None:
     """Leaves the screen to the run's own progress and table."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", message=r"Glyph \d+")  # a box stands for what a model wrote and the font lacks
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
 
 
