@@ -170,7 +170,7 @@ class Screened:
 
     def __init__(self, source: Any, screen: Screen, key: str) -> None:
         self.source, self.screen, self.key = source, screen, key
-        # Generated data has no draft to look at, and no row that is worse than another.
+        # What the package draws or ships has no draft to look at, and no row that is worse than another.
         self.rows = screen.scan(source, key) if hasattr(source, "draft") else range(len(source))
 
     def __len__(self) -> int:
