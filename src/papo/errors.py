@@ -7,6 +7,18 @@ class ConfigError(ValueError):
     """A setting cannot work; the message names the override that fixes it. Entry points exit with status 2."""
 
 
+class SettingError(ValueError):
+    """A constructor's argument cannot work. The constructor knows the argument's name, not where in the configuration
+    its value stands; what builds the object (papo.building) says that."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field, self.problem = field, problem
+
+    def __reduce__(self) -> tuple:  # exceptions are rebuilt from args, which is one text here
+        return SettingError, (self.field, self.problem)
+
+
 class SourceError(ConfigError):
     """A source of items cannot work as configured. Keys in its message begin with a dot: what builds the source knows
     where in the configuration it stands and says so in front."""
