@@ -35,21 +35,27 @@ class Corruption:
     Units lie on the model's own grid, so that a visual token is replaced whole or not at all (unit="token") or patch
     by patch. Which units a seed chooses does not depend on what they are replaced by.
 
+    Attributes:
+        per: "prompt": the G responses of a prompt share one corrupted image; "response": each has its own, at G times
+            the vision tower and prompt passes of the branch that looks at it.
+
     Args:
         mask_ratio: p in [0, 1].
         count: "exact" replaces floor(p * units) of an image's units; "bernoulli" each unit with probability p.
         unit: "patch", or "token" for the merge_size x merge_size patches that the vision merger joins.
+        per: see above.
 
     Raises:
         ValueError: a setting out of range; the message names the override.
     """
 
-    def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch") -> None:
+    def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch", per: str = "prompt") -> None:
         if not 0 <= mask_ratio <= 1:
             raise ValueError(f"mask_ratio must lie in [0, 1], got {mask_ratio}")
         self.mask_ratio = mask_ratio
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
+        self.per = one_of("per", per, ("prompt", "response"))
 
     def attach(self, policy: Policy) -> None:
         """Shows the corruption the policy that it is for, before its first call; most have no use for it.

@@ -15,12 +15,14 @@ class GaussianBlur(Corruption):
     """Shows the chosen units as they look in the blurred image; beyond its edges the image goes on as at the edge.
 
     Args:
-        mask_ratio, count, unit: see Corruption; mask_ratio 1 is a blurred image.
+        mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a blurred image.
         sigma: of the Gaussian, in pixels of the image as the model sees it.
     """
 
-    def __init__(self, mask_ratio: float, sigma: float, count: str = "exact", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, sigma: float, count: str = "exact", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.sigma = positive("sigma", sigma)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

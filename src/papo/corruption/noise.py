@@ -12,12 +12,14 @@ class GaussianNoise(Corruption):
     """Adds independent Gaussian noise to every pixel value of the chosen units; the result is clipped to [0, 1].
 
     Args:
-        mask_ratio, count, unit: see Corruption; mask_ratio 1 is a noisy image.
+        mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a noisy image.
         std: standard deviation of the noise, of pixel values in [0, 1].
     """
 
-    def __init__(self, mask_ratio: float, std: float, count: str = "exact", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, std: float, count: str = "exact", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.std = positive("std", std)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

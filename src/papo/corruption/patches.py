@@ -17,12 +17,14 @@ class RandomPatchMask(Corruption):
     the patches are the model's own.
 
     Args:
-        mask_ratio, count, unit: see Corruption; the released code's count is "bernoulli".
+        mask_ratio, count, unit, per: see Corruption; the released code's count is "bernoulli".
         fill: see `filled`; the released code's is "black".
     """
 
-    def __init__(self, mask_ratio: float, count: str = "exact", fill: str = "black", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, count: str = "exact", fill: str = "black", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.fill = one_of("fill", fill, FILLS)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

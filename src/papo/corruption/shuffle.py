@@ -12,7 +12,7 @@ class PatchShuffle(Corruption):
     """Moves the chosen units among one another, in a random cycle: each gets to another's place. One stays alone.
 
     Args:
-        mask_ratio, count, unit: see Corruption; mask_ratio 1 shuffles the whole image.
+        mask_ratio, count, unit, per: see Corruption; mask_ratio 1 shuffles the whole image.
     """
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

@@ -48,6 +48,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         batch_size=cfg.batch_size,
         sampling=built(cfg.rollout),
         seed=cfg.seed,
+        engine=built(cfg.engine),
         token_items=cfg.report.first_items,
         token_responses=cfg.report.first_responses,
     )

@@ -14,6 +14,7 @@ from papo.evaluation.metrics import Estimate
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.rollout import Engine
 from papo.training.schedules import learning_rate_scale
 from papo.types import Item, PromptBatch
 
@@ -30,6 +31,7 @@ class PolicyModule(LightningModule):
         val_sampling: how held-out prompts are answered.
         val_samples: k of avg@k.
         val_blind: whether they are answered blind too.
+        engine: draws responses.
         seed: of held-out answers.
     """
 
@@ -46,6 +48,7 @@ class PolicyModule(LightningModule):
         val_sampling: Sampling,
         val_samples: int,
         val_blind: bool = False,
+        engine: Engine,
         seed: int,
     ) -> None:
         super().__init__()
@@ -56,6 +59,7 @@ class PolicyModule(LightningModule):
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
         self.grad_clip = grad_clip
         self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
+        self.engine = engine
         self.seed = seed
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
@@ -97,12 +101,13 @@ class PolicyModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.val_answers, self.val_blind_answers = [], []
+        self.engine.sync(self.policy, self.step)
 
     def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
-        self.val_answers += answer(self.policy, self.processor, prompts, **settings)[0]
+        self.val_answers += answer(self.policy, self.engine, self.processor, prompts, **settings)[0]
         if self.val_blind:
-            self.val_blind_answers += answer(self.policy, self.processor, blinded(prompts), **settings)[0]
+            self.val_blind_answers += answer(self.policy, self.engine, self.processor, blinded(prompts), **settings)[0]
 
     def on_validation_epoch_end(self) -> None:
         measured = {f"val/avg@{self.val_samples}": self.val_accuracy().mean}

@@ -69,7 +69,7 @@ class CollapseMonitor(Callback):
         score = sum(signs.values())
         trainer.logger.log_metrics(
             {f"collapse/{name}": value for name, value in signs.items()}
-            | {"collapse/score": score, "collapse/perception_damping": module.perception_damping},
+            | {"collapse/score": score, "collapse/perception_damping": module.damping.get("perception", 1.0)},
             step=module.step,
         )
         if score >= self.threshold and module.step >= self.quiet_until:
@@ -106,11 +106,11 @@ class CollapseMonitor(Callback):
         found = ", ".join(f"{name} {value:.1f}" for name, value in signs.items())
         what = f"step {module.step}: the perception term is collapsing the policy (score {score:.1f}: {found})"
         if self.on_collapse == "lower":
-            module.perception_damping *= self.lower_factor
+            module.damping["perception"] = module.damping.get("perception", 1.0) * self.lower_factor
             # The next verdict compares steps under the new weight: KL_prcp may stay high, it must not go on growing.
             self.recent.clear()
             self.baseline, self.best_reward = None, -math.inf
-            what += f"; its weight is now {module.perception_damping:g} of perception_coef"
+            what += f"; its weight is now {module.damping['perception']:g} of perception_coef"
         elif self.on_collapse == "stop":
             trainer.should_stop = True
             what += "; stopping"

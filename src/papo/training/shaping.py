@@ -1,0 +1,89 @@
+"""From what a text earned to what a response is trained with: the whole reward, the advantages, the trained tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from papo.objective import RewardPart, group_advantages, zero_std_groups
+from papo.objective.branch import Passes, merged
+from papo.rewards.length import overlong_penalty
+from papo.types import Item, RewardResult, Rollouts
+
+
+class Shaping:
+    """Completes the rewards of roll-outs.
+
+    Args:
+        reward: graded the texts; a part of it may depend on scores.
+        parts: what further the responses are paid for.
+        normalize_std: see `group_advantages`.
+        max_new_tokens: longest possible response.
+        overlong_buffer: see `overlong_penalty`.
+        overlong_filter: whether responses that were cut off are left out of the loss.
+    """
+
+    def __init__(
+        self,
+        reward: Callable[[Item, str], RewardResult],
+        parts: Sequence[RewardPart],
+        *,
+        normalize_std: bool,
+        max_new_tokens: int,
+        overlong_buffer: int,
+        overlong_filter: bool,
+    ) -> None:
+        self.before = [reward] if isinstance(reward, RewardPart) else []
+        self.after = list(parts)
+        self.normalize_std = normalize_std
+        self.max_new_tokens = max_new_tokens
+        self.overlong_buffer, self.overlong_filter = overlong_buffer, overlong_filter
+
+    def passes(self) -> Passes:
+        """The branches that rewards depend on."""
+        return merged(part.passes() for part in (*self.before, *self.after))
+
+    def __call__(self, rollouts: Rollouts) -> Rollouts:
+        """The roll-outs with everything that a response is rewarded for, its advantage, and the tokens it trains."""
+        responses = rollouts.responses
+        rewards = self.paid(rollouts, list(rollouts.rewards), self.before)
+        if self.overlong_buffer:
+            penalties = [
+                overlong_penalty(length, self.max_new_tokens, self.overlong_buffer)
+                for length in responses.response_mask.sum(-1).tolist()
+            ]
+            rewards = [add_part(*pair, "overlong", 1.0) for pair in zip(rewards, penalties, strict=True)]
+        rewards = self.paid(rollouts, rewards, self.after)
+        rollouts = replace(rollouts, rewards=tuple(rewards))
+        return replace(
+            rollouts,
+            advantages=self.advantages(rollouts).to(responses.response_ids.device),
+            loss_mask=responses.response_mask & responses.finished[:, None] if self.overlong_filter else None,
+        )
+
+    def paid(self, rollouts: Rollouts, rewards: list[RewardResult], parts: Sequence[RewardPart]) -> list[RewardResult]:
+        """The rewards with what the given parts pay."""
+        for part in parts:
+            mask = rollouts.responses.response_mask
+            values = part.values(rollouts.scores, mask, rollouts.correct.to(mask.device)).tolist()
+            rewards = [add_part(*pair, part.name, part.weight) for pair in zip(rewards, values, strict=True)]
+        return rewards
+
+    def advantages(self, rollouts: Rollouts) -> Tensor:
+        """[B]; zero where the item cannot be graded, so that nothing is learnt from it."""
+        advantages = group_advantages(rollouts.totals, rollouts.group_size, normalize_std=self.normalize_std)
+        return advantages * torch.tensor([result.scorable for result in rollouts.rewards])
+
+
+def add_part(result: RewardResult, value: float, name: str, weight: float) -> RewardResult:
+    """`result` with one more part."""
+    return replace(result, total=result.total + weight * value, parts={**result.parts, name: value})
+
+
+def alive(rollouts: Rollouts) -> list[int]:
+    """The prompts whose group has a gradient: rewards differ, and the item can be graded."""
+    scorable = torch.tensor([result.scorable for result in rollouts.rewards]).view(-1, rollouts.group_size)
+    return (~zero_std_groups(rollouts.totals, rollouts.group_size) & scorable.all(-1)).nonzero().flatten().tolist()
