@@ -77,16 +77,14 @@ class PolicyModule(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
 
-    def apply_gradient(self, loss: torch.Tensor) -> tuple[float, bool]:
-        """Clips and applies the accumulated gradient unless it or the loss is not finite.
+    def clip_gradient(self) -> torch.Tensor:
+        """Scales the accumulated gradient down to its largest norm; the norm that it had."""
+        parameters = [p for group in self.optimizers().param_groups for p in group["params"]]
+        return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
 
-        Returns:
-            The gradient norm before clipping, and whether the parameters were updated.
-        """
+    def apply_gradient(self, finite: bool) -> None:
+        """Updates the parameters by the accumulated gradient unless that is not finite; drops it either way."""
         optimizer = self.optimizers()
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
-        finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
         if finite:
             scale = learning_rate_scale(
                 self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
@@ -95,7 +93,6 @@ class PolicyModule(LightningModule):
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(norm), finite
 
     # ---------------------------------------------------------------------------------------------------- validation
 
