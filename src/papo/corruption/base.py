@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
+from papo import seeding
 from papo.layouts import Layout
 from papo.policy.vlm import Policy
 from papo.seeding import derive_seed
@@ -78,7 +81,7 @@ class Corruption:
             generator
             for count, seed in zip(images.counts, seeds, strict=True)
             # One for a prompt's images, and not the one that chose units: how much is drawn there is another matter.
-            for generator in [Generator().manual_seed(derive_seed("replacement", seed))] * count
+            for generator in [seeding.generator(derive_seed("replacement", seed))] * count
         ]
         parts = []
         for part, grid, mask, generator in zip(images.parts(), images.grid.tolist(), masks, generators, strict=True):
@@ -102,12 +105,12 @@ class Corruption:
         units = iter([patches // self.unit_patches(images.layout) for patches in images.patches()])
         chosen = []
         for count, seed in zip(images.counts, seeds, strict=True):
-            generator = Generator().manual_seed(seed)
+            generator = seeding.generator(seed)
             chosen += [self._draw(next(units), generator) for _ in range(count)]
         return chosen
 
     def _draw(self, units: int, generator: Generator) -> Tensor:
-        noise = torch.rand(units, generator=generator)
+        noise = torch.from_numpy(generator.random(units, dtype=np.float32))
         return noise < self.mask_ratio if self.count == "bernoulli" else first(noise.argsort(), self.mask_ratio)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

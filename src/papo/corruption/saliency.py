@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.attention import VisionAttention
 from papo.corruption.base import Corruption, Picture, first, one_of

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from papo import seeding
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.fast_layers import accelerate
@@ -137,8 +138,7 @@ class Policy(nn.Module):
         """
         device, T = context.hidden.device, sampling.max_new_tokens
         B = context.hidden.shape[0] * group_size
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        uniform = torch.cat([torch.rand(group_size, T, generator=generator) for generator in generators]).to(device)
+        uniform = torch.cat([seeding.uniform(seed, group_size, T) for seed in seeds]).to(device)
         response_ids = torch.full((B, T), self.pad_token_id, dtype=torch.long, device=device)
         response_mask = torch.zeros(B, T, dtype=torch.bool, device=device)
         logprobs = torch.zeros(B, T, device=device)
