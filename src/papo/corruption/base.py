@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from papo.layouts import Layout
-from papo.policy.vlm import Policy
 from papo.seeding import derive_seed
 from papo.types import Images
 
@@ -51,8 +51,10 @@ class Corruption:
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
 
-    def attach(self, policy: Policy) -> None:
+    def attach(self, policy: Any) -> None:
         """Shows the corruption the policy that it is for, before its first call; most have no use for it.
+
+        Nothing here knows what a policy is: a corruption that wants to look with one is handed what can.
 
         Raises:
             ConfigError: the corruption cannot work with this policy.

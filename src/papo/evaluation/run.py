@@ -16,13 +16,13 @@ from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.measure import Examination, views_of
-from papo.evaluation.pages import report_items, report_of
 from papo.evaluation.records import Record, RecordFile
-from papo.evaluation.report import ReportItem, write_report
+from papo.evaluation.reporting import report_items, report_of
+from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.summary import differences, summarize
-from papo.evaluation.tables import tables, to_markdown
 from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
+from papo.report import ReportItem, write_report
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
 SCHEMA = 2  # of results.json

@@ -11,7 +11,7 @@ import torch
 from lightning import Callback, Trainer
 from matplotlib.figure import Figure
 
-from papo.evaluation.pictures import token_heat
+from papo.figures import token_heat
 from papo.training.papo import PapoModule
 from papo.types import Rollouts
 

@@ -17,10 +17,10 @@ from torch.utils.tensorboard.summary import hparams
 from papo.building import built
 from papo.data.module import PromptData
 from papo.errors import ConfigError
-from papo.evaluation.metrics import Estimate
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
+from papo.statistics import Estimate
 from papo.training.base import PolicyModule
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 from papo.training.papo import PapoModule
