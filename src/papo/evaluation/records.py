@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from papo.files import write_text
 from papo.report import GradedResponse
 
 
@@ -57,7 +58,7 @@ class RecordFile:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         lines = [line for line in lines if line.endswith("\n")]
         kept = lines if len(lines) == total else lines[: len(lines) // batch_size * batch_size]
-        path.write_text("".join(kept))
+        write_text(path, "".join(kept))
         self.records = [Record.from_json(line) for line in kept]
 
     def append(self, records: Sequence[Record]) -> None:

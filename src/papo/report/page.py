@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from papo.files import replacing
 from papo.report.blocks import item_blocks
 from papo.report.cells import table_markup
 from papo.report.content import Report
@@ -19,7 +20,7 @@ BLOCKS = "<!-- items -->"  # where they go in page.html
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Writes one self-contained HTML file beside `path` and renames it, so that no reader finds half a page.
+    """Writes one self-contained HTML file.
 
     Nothing that the report holds can run or reach out: text is escaped, the page's Content-Security-Policy admits the
     inline style and script by their SHA-256 and pictures as data: alone.
@@ -28,13 +29,11 @@ def write_report(report: Report, path: Path) -> None:
         ValueError: a picture is not PNG, JPEG or WebP.
     """
     head, tail = skeleton(report).split(BLOCKS)
-    part = path.with_name(f"{path.name}.part")
     # Written piece by piece: the pictures of a page can be larger than what should lie in memory twice.
-    with part.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head)
         file.writelines(item_blocks(report.items))
         file.write(tail)
-    part.replace(path)
 
 
 def skeleton(report: Report) -> str:
