@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from papo.lab.model import build_model, build_processor, train_tokenizer
 from papo.policy.processing import ImageTextProcessor, PromptProcessor
 from papo.policy.vlm import Policy
-from papo.training.lab_model import build_model, build_processor, train_tokenizer
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from papo.data.lab import LabDataset
 from papo.data.module import PromptData
 from papo.data.sources import table_source
+from papo.lab import LabDataset
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 

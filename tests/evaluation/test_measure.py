@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from papo.corruption import RandomPatchMask
-from papo.data.lab import lab_item
 from papo.errors import ConfigError
 from papo.evaluation.measure import Examination, views_of
 from papo.evaluation.records import RecordFile
+from papo.lab import lab_item
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 

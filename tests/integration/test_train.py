@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from papo.data.lab import LabDataset
+from papo.lab import LabDataset
 from papo.objective import group_advantages
 from papo.policy.loading import load_policy
 

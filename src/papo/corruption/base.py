@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from papo import seeding
 from papo.layouts import Layout
-from papo.policy.vlm import Policy
 from papo.seeding import derive_seed
 from papo.types import Images
 
@@ -60,8 +60,10 @@ class Corruption:
         self.unit = one_of("unit", unit, ("patch", "token"))
         self.per = one_of("per", per, ("prompt", "response"))
 
-    def attach(self, policy: Policy) -> None:
+    def attach(self, policy: Any) -> None:
         """Shows the corruption the policy that it is for, before its first call; most have no use for it.
+
+        Nothing here knows what a policy is: a corruption that wants to look with one is handed what can.
 
         Raises:
             ConfigError: the corruption cannot work with this policy.

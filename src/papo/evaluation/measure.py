@@ -9,14 +9,15 @@ import torch
 from tqdm import tqdm
 
 from papo.corruption import Corruption
-from papo.data.lab.errors import error_kind
 from papo.data.module import Source
 from papo.errors import ConfigError
 from papo.evaluation.answering import BLIND, Answered, answer
-from papo.evaluation.records import Record, RecordFile, Response
+from papo.evaluation.records import Record, RecordFile
+from papo.lab.mistakes import error_kind
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.report import GradedResponse
 from papo.rollout import Engine
 from papo.seeding import derive_seed
 from papo.types import Features, Images, Item, PromptBatch, Responses
@@ -152,9 +153,9 @@ class Examination:
         ]
 
 
-def _responses(item: Item, answered: Answered) -> tuple[Response, ...]:
+def _responses(item: Item, answered: Answered) -> tuple[GradedResponse, ...]:
     return tuple(
-        Response(
+        GradedResponse(
             text=text,
             verdict=grade.verdict.value,
             answer=grade.answer,

@@ -16,13 +16,14 @@ from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.measure import Examination, views_of
-from papo.evaluation.pages import report_items, report_of
 from papo.evaluation.records import Record, RecordFile
-from papo.evaluation.report import ReportItem, write_report
+from papo.evaluation.reporting import report_items, report_of
+from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.summary import differences, summarize
-from papo.evaluation.tables import tables, to_markdown
+from papo.files import write_text
 from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
+from papo.report import ReportItem, write_report
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
 SCHEMA = 2  # of results.json
@@ -133,7 +134,7 @@ def write_results(
     found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
-    (run.path / "results.md").write_text(text + "\n")
+    write_text(run.path / "results.md", text + "\n")
     write_report(report_of(results, found, shown), run.path / "report.html")
     print(f"\n{text}")
     return results
@@ -157,7 +158,7 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
                 "continue it with its own, or choose another folder"
             )
     else:
-        file.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+        write_text(file, OmegaConf.to_yaml(OmegaConf.create(settings)))
 
 
 def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:

@@ -10,11 +10,11 @@ from lightning import LightningModule
 from torch.optim import Optimizer
 
 from papo.evaluation.answering import Answered, accuracy, answer, blinded
-from papo.evaluation.metrics import Estimate
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
+from papo.statistics import Estimate
 from papo.training.schedules import learning_rate_scale
 from papo.types import Item, PromptBatch
 
