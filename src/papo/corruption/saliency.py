@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from papo.corruption.attention import VisionAttention
 from papo.corruption.base import Corruption, Picture, first, one_of
 from papo.corruption.patches import FILLS, filled
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
@@ -41,7 +41,7 @@ class SaliencyMask(Corruption):
     ) -> None:
         super().__init__(mask_ratio, "exact", unit)
         if layers is not None and len(layers) == 0:
-            raise ValueError("corruption.layers must name at least one layer, or be null, got []")
+            raise SettingError("layers", "must name at least one layer, or be null, got []")
         self.fill = one_of("fill", fill, FILLS)
         self.layers = layers
         self.path = path
@@ -59,8 +59,8 @@ class SaliencyMask(Corruption):
         dtype = str(policy.model.dtype).removeprefix("torch.")
         try:
             loaded = load_policy(self.path, train_vision=False, dtype=dtype, chunk_tokens=1)
-        except ConfigError as error:
-            raise ConfigError(str(error).replace("model.path", "corruption.path")) from error
+        except SettingError as error:
+            raise ConfigError(f"corruption.{error}") from error
         del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
         self.attention = VisionAttention(loaded.policy, self.layers, PromptProcessor(loaded.processor, "").layout)
 

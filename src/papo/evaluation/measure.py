@@ -11,7 +11,7 @@ from tqdm import tqdm
 from papo.corruption import Corruption
 from papo.data.lab.errors import error_kind
 from papo.data.module import Source
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.records import Record, RecordFile, Response
 from papo.policy.processing import PromptProcessor
@@ -27,11 +27,11 @@ def views_of(names: Sequence[str], corruption: Corruption) -> dict[str, View]:
     """How an item's images are shown under each name, "image" first.
 
     Raises:
-        ConfigError: an unknown name, or no "image".
+        SettingError: an unknown name, or no "image".
     """
     known: dict[str, View] = {"image": lambda images, seeds: images, "masked": corruption, "blind": BLIND}
     if "image" not in names or not set(names) <= known.keys():
-        raise ConfigError(f"views must hold image and may hold masked and blind, got {list(names)}")
+        raise SettingError("names", f"must hold image and may hold masked and blind, got {list(names)}")
     return {name: view for name, view in known.items() if name in names}
 
 
@@ -47,6 +47,9 @@ class Examination:
         seed: of responses and corruption.
         token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
             whose tokens get their perception KL. Needs the view "masked".
+
+    Raises:
+        SettingError: k or batch_size is not positive.
     """
 
     views: Mapping[str, View]
@@ -60,7 +63,13 @@ class Examination:
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+
+    def attach(self, policy: Policy) -> None:
+        """Shows the corruption the policy that will answer; see Corruption.attach."""
+        for view in self.views.values():
+            if isinstance(view, Corruption):
+                view.attach(policy)
 
     def __call__(
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str

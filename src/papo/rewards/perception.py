@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from papo.errors import SettingError
 from papo.rewards.reward import Reward
 from papo.types import Item, RewardResult
 
@@ -22,13 +23,13 @@ class PerceptionReward:
         correct_only: whether wrong answers earn none: otherwise being different on the corrupted image pays by itself.
 
     Raises:
-        ValueError: weight or scale is not positive.
+        SettingError: weight or scale is not positive.
     """
 
     def __init__(self, graded: Reward, weight: float, scale: float, correct_only: bool) -> None:
         for name, value in (("weight", weight), ("scale", scale)):
             if value <= 0:
-                raise ValueError(f"reward.{name} must be positive, got {value}; reward=accuracy has no perception part")
+                raise SettingError(name, f"must be positive, got {value}; reward=accuracy has no perception part")
         self.graded, self.weight, self.scale, self.correct_only = graded, weight, scale, correct_only
 
     def __call__(self, item: Item, response: str) -> RewardResult:

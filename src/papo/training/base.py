@@ -9,12 +9,13 @@ import torch
 from lightning import LightningModule
 from torch.optim import Optimizer
 
+from papo.errors import SettingError
 from papo.evaluation.answering import Answered, accuracy, answer, blinded
 from papo.evaluation.metrics import Estimate
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
-from papo.training.schedules import learning_rate_scale
+from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
 
 
@@ -31,6 +32,9 @@ class PolicyModule(LightningModule):
         val_samples: k of avg@k.
         val_blind: whether they are answered blind too.
         seed: of held-out answers.
+
+    Raises:
+        SettingError: a setting out of range, or one that the optimizer refuses.
     """
 
     def __init__(
@@ -57,6 +61,21 @@ class PolicyModule(LightningModule):
         self.grad_clip = grad_clip
         self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
         self.seed = seed
+        for name, value, least in (
+            ("total_steps", total_steps, 1),
+            ("warmup_steps", warmup_steps, 0),
+            ("val_samples", val_samples, 1),
+        ):
+            if value < least:
+                raise SettingError(name, f"must be at least {least}, got {value}")
+        if schedule not in SCHEDULES:
+            raise SettingError("schedule", f"must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if grad_clip <= 0:
+            raise SettingError("grad_clip", f"must be positive, got {grad_clip}")
+        try:
+            self.configure_optimizers()  # now, and not when the run has begun
+        except ValueError as error:
+            raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
         self.val_answers: list[Answered] = []
