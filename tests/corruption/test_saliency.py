@@ -7,7 +7,7 @@ import torch
 from policy.slow_attention import deep_policy, slow_received
 
 from papo.corruption import SaliencyMask
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.policy.loading import save_policy
 from papo.policy.saliency import vision_attention
 from papo.policy.vlm import Policy
@@ -184,7 +184,7 @@ def test_a_policy_with_another_tower_is_refused(windowed, tower):
 
 
 def test_a_path_without_a_model_is_refused(policy):
-    with pytest.raises(ConfigError, match=r"^corruption.path=./nowhere does not exist"):
+    with pytest.raises(ConfigError, match=r"^corruption.path must exist, got ./nowhere"):
         SaliencyMask(0.5, vision_attention, path="./nowhere").attach(policy)
 
 
@@ -202,13 +202,13 @@ def test_a_model_with_other_patches_is_refused(policy, saved_model, pixel_grid):
         corruption(odd, [1])
 
 
-def test_no_layers_name_the_override():
-    with pytest.raises(ValueError, match=r"^corruption.layers must name at least one layer, or be null, got \[\]"):
+def test_no_layers_are_refused():
+    with pytest.raises(SettingError, match=r"^layers must name at least one layer, or be null, got \[\]"):
         SaliencyMask(0.5, vision_attention, layers=[])
 
 
-def test_an_impossible_fill_names_its_override():
-    with pytest.raises(ValueError, match=r"^corruption.fill must be black, mean or noise, got 'white'"):
+def test_an_impossible_fill_is_refused():
+    with pytest.raises(SettingError, match=r"^fill must be black, mean or noise, got 'white'"):
         SaliencyMask(0.5, vision_attention, fill="white")
 
 

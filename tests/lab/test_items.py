@@ -11,6 +11,7 @@ from hashlib import blake2b
 import numpy as np
 import pytest
 
+from papo.errors import SettingError
 from papo.lab import LabDataset, lab_item
 from papo.lab.charts import make_chart
 from papo.lab.counting import GROUPS
@@ -129,11 +130,19 @@ def test_the_dataset_is_a_window_on_the_split():
 
 
 def test_what_is_not_allowed_says_what_is():
-    with pytest.raises(ValueError, match=r"train, val, test.*'dev'"):
-        lab_item(0, "dev", 0)
-    for strength in (-0.1, 1.1):
-        with pytest.raises(ValueError, match=r"\[0, 1\]"):
-            lab_item(0, "train", 0, prior_strength=strength)
+    """When the set is made, not when the first item is drawn."""
+    for make in (lambda split, strength: lab_item(0, split, 0, prior_strength=strength), lab_of_one):
+        with pytest.raises(SettingError, match=r"^split must be one of train, val, test, got 'dev'"):
+            make("dev", 0.0)
+        for strength in (-0.1, 1.1):
+            with pytest.raises(SettingError, match=r"^prior_strength must lie in \[0, 1\]"):
+                make("train", strength)
+    with pytest.raises(SettingError, match=r"^size must be at least 1, got 0"):
+        LabDataset("train", 0)
+
+
+def lab_of_one(split: str, strength: float) -> LabDataset:
+    return LabDataset(split, 1, prior_strength=strength)
 
 
 # --- the picture shows the scene

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from papo import seeding
+from papo.errors import SettingError
 from papo.layouts import Layout
 from papo.seeding import derive_seed
 from papo.types import Images
@@ -49,12 +50,12 @@ class Corruption:
         per: see above.
 
     Raises:
-        ValueError: a setting out of range; the message names the override.
+        SettingError: an argument out of range.
     """
 
     def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch", per: str = "prompt") -> None:
         if not 0 <= mask_ratio <= 1:
-            raise ValueError(f"mask_ratio must lie in [0, 1], got {mask_ratio}")
+            raise SettingError("mask_ratio", f"must lie in [0, 1], got {mask_ratio}")
         self.mask_ratio = mask_ratio
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
@@ -136,10 +137,10 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """`value`, which must be allowed.
 
     Raises:
-        ValueError: it is not; `name` is its key in the corruption's settings.
+        SettingError: it is not; `name` is the argument.
     """
     if value not in allowed:
-        raise ValueError(f"corruption.{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
+        raise SettingError(name, f"must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
     return value
 
 
@@ -147,8 +148,8 @@ def positive(name: str, value: float) -> float:
     """`value`, which must be positive and finite.
 
     Raises:
-        ValueError: it is not; `name` is its key in the corruption's settings.
+        SettingError: it is not; `name` is the argument.
     """
     if not 0 < value < float("inf"):
-        raise ValueError(f"corruption.{name} must be positive and finite, got {value}")
+        raise SettingError(name, f"must be positive and finite, got {value}")
     return value

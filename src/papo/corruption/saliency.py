@@ -10,6 +10,7 @@ from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, first, one_of
 from papo.corruption.patches import FILLS, filled
+from papo.errors import SettingError
 from papo.types import Images
 
 # For each image, [L] on the CPU: the attention that each of its patches receives.
@@ -43,7 +44,7 @@ class SaliencyMask(Corruption):
     ) -> None:
         super().__init__(mask_ratio, "exact", unit)
         if layers is not None and len(layers) == 0:
-            raise ValueError("corruption.layers must name at least one layer, or be null, got []")
+            raise SettingError("layers", "must name at least one layer, or be null, got []")
         self.looking = looking
         self.fill = one_of("fill", fill, FILLS)
         self.layers = layers

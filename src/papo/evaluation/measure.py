@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from papo.corruption import Corruption
 from papo.data.module import Source
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.records import Record, RecordFile
 from papo.lab.mistakes import error_kind
@@ -29,11 +29,11 @@ def views_of(names: Sequence[str], corruption: Corruption) -> dict[str, View]:
     """How an item's images are shown under each name, "image" first.
 
     Raises:
-        ConfigError: an unknown name, or no "image".
+        SettingError: an unknown name, or no "image".
     """
     known: dict[str, View] = {"image": lambda images, seeds: images, "masked": corruption, "blind": BLIND}
     if "image" not in names or not set(names) <= known.keys():
-        raise ConfigError(f"views must hold image and may hold masked and blind, got {list(names)}")
+        raise SettingError("names", f"must hold image and may hold masked and blind, got {list(names)}")
     return {name: view for name, view in known.items() if name in names}
 
 
@@ -50,6 +50,9 @@ class Examination:
         engine: draws them.
         token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
             whose tokens get their perception KL. Needs the view "masked".
+
+    Raises:
+        SettingError: k or batch_size is not positive.
     """
 
     views: Mapping[str, View]
@@ -64,7 +67,13 @@ class Examination:
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+
+    def attach(self, policy: Policy) -> None:
+        """Shows the corruption the policy that will answer; see Corruption.attach."""
+        for view in self.views.values():
+            if isinstance(view, Corruption):
+                view.attach(policy)
 
     def __call__(
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str

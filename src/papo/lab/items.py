@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from papo.errors import SettingError
 from papo.lab.charts import draw_chart, make_chart
 from papo.lab.counting import draw_counting, make_counting
 from papo.lab.geometry import draw_geometry, make_geometry
@@ -48,12 +49,9 @@ def lab_item(seed: int, split: str, index: int, *, prior_strength: float = 0.0) 
     """Item `index` of a split: a pure function of its arguments, the same in every process and on every machine.
 
     `prior_strength` in [0, 1] is the share of values that can be guessed from the question (see `draw_value`); keep
-    it at 0 for anything that is measured. Raises ValueError for an unknown split or a strength outside [0, 1].
+    it at 0 for anything that is measured. Raises SettingError for an unknown split or a strength outside [0, 1].
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    if not 0 <= prior_strength <= 1:
-        raise ValueError(f"prior_strength must lie in [0, 1], got {prior_strength}")
+    check(split, prior_strength)
     rng = random.Random(f"{seed}/{split}/{index}/{prior_strength:g}")
     family = rng.choice(_FAMILIES)
     draft = family.make(rng, prior_strength)
@@ -86,10 +84,24 @@ def lab_item(seed: int, split: str, index: int, *, prior_strength: float = 0.0) 
     )
 
 
+def check(split: str, prior_strength: float) -> None:
+    if split not in SPLITS:
+        raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
+    if not 0 <= prior_strength <= 1:
+        raise SettingError("prior_strength", f"must lie in [0, 1], got {prior_strength}")
+
+
 class LabDataset:
-    """Items `start` to `start + size - 1` of a split, drawn when asked for."""
+    """Items `start` to `start + size - 1` of a split, drawn when asked for.
+
+    Raises:
+        SettingError: an unknown split, a strength outside [0, 1], or no items.
+    """
 
     def __init__(self, split: str, size: int, seed: int = 0, prior_strength: float = 0.0, start: int = 0) -> None:
+        check(split, prior_strength)
+        if size < 1:
+            raise SettingError("size", f"must be at least 1, got {size}")
         self.split = split
         self.size = size
         self.seed = seed

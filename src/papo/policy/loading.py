@@ -1,4 +1,4 @@
-"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the override to fix."""
+"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the argument to fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.policy.processing import ImageTextProcessor, load_processor
 from papo.policy.vlm import Policy
 
@@ -38,15 +38,15 @@ def resolve(path: str | Path) -> str:
     return str(shipped) if shipped.is_dir() else str(path)
 
 
-def locate(path: str | Path, key: str = "model.path") -> str:
+def locate(path: str | Path) -> str:
     """`resolve`, where a path that can only be local must exist.
 
     Raises:
-        ConfigError: it does not; `key` is the override to fix.
+        SettingError: it does not.
     """
     source = resolve(path)
     if source.startswith(("/", ".", "~")) and not Path(source).exists():
-        raise ConfigError(f"{key}={path} does not exist")
+        raise SettingError("path", f"must exist, got {path}")
     return source
 
 
@@ -69,22 +69,24 @@ def load_policy(
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        ConfigError: nothing loadable there, not a vision-language model that the four verbs know, or impossible bounds.
+        SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"model.dtype must be float32, bfloat16 or float16, got {dtype!r}")
+        raise SettingError("dtype", f"must be float32, bfloat16 or float16, got {dtype!r}")
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"model.path={path} is no model folder, run directory, shipped model or reachable hub id: "
-            f"{first_line(error)}"
+        raise SettingError(
+            "path",
+            f"must be a model folder, run directory, shipped model or reachable hub id, got {path}: "
+            f"{first_line(error)}",
         ) from error
     if config.model_type not in SUPPORTED:
-        raise ConfigError(
-            f"model.path={path} is of type {config.model_type!r}, not a supported vision-language model "
-            f"({', '.join(SUPPORTED)})"
+        raise SettingError(
+            "path",
+            f"must be a supported vision-language model ({', '.join(SUPPORTED)}), "
+            f"got {path} of type {config.model_type!r}",
         )
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
@@ -92,14 +94,16 @@ def load_policy(
         )
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
+        raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
     limit_pixels(processor, min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise ConfigError(f"model.path={path} lacks {len(missing)} weights, e.g. {missing[0]}")
+        raise SettingError("path", f"must hold all weights, got {path} without {len(missing)}, e.g. {missing[0]}")
     if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
-        raise ConfigError(f"model.path={path} has no tokenizer that knows {processor.image_token} as the model does")
+        raise SettingError(
+            "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
+        )
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
@@ -111,7 +115,7 @@ def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixe
     """Sets the area that an image is resized to lie in, in pixels; None leaves a bound as it is.
 
     Raises:
-        ConfigError: a bound is smaller than one visual token, or they exclude each other.
+        SettingError: a bound is smaller than one visual token, or they exclude each other.
     """
     image_processor = processor.image_processor
     saved = image_processor.size
@@ -119,8 +123,9 @@ def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixe
     high = saved["longest_edge"] if max_pixels is None else max_pixels
     token = (image_processor.patch_size * image_processor.merge_size) ** 2
     if not token <= low <= high:
-        raise ConfigError(
-            f"model.min_pixels={low} and model.max_pixels={high} must satisfy {token} (one visual token) <= min <= max"
+        raise SettingError(
+            "min_pixels",
+            f"and max_pixels must satisfy {token} (one visual token) <= min <= max, got {low} and {high}",
         )
     image_processor.size = {"shortest_edge": low, "longest_edge": high}
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.layouts import Layout, to_patches, to_pixels
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
@@ -123,8 +123,8 @@ def vision_attention(policy: Policy, layers: Sequence[int] | None = None, path: 
     dtype = str(policy.model.dtype).removeprefix("torch.")
     try:
         loaded = load_policy(path, train_vision=False, dtype=dtype, chunk_tokens=1)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("model.path", "corruption.path")) from error
+    except SettingError as error:
+        raise ConfigError(f"corruption.{error}") from error
     del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
     return VisionAttention(loaded.policy, layers, PromptProcessor(loaded.processor, "").layout)
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from papo.errors import SettingError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -18,6 +20,9 @@ class Sampling:
         temperature: divides the logits; 0 takes the likeliest token.
         top_p: keeps the smallest set of tokens whose probabilities sum to at least top_p; 1 keeps all.
         top_k: keeps the top_k likeliest tokens; 0 keeps all.
+
+    Raises:
+        SettingError: a setting out of range.
     """
 
     max_new_tokens: int
@@ -27,13 +32,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise ValueError(f"rollout.max_new_tokens must be at least 1, got {self.max_new_tokens}")
+            raise SettingError("max_new_tokens", f"must be at least 1, got {self.max_new_tokens}")
         if self.temperature < 0:
-            raise ValueError(f"rollout.temperature must be 0 (greedy) or positive, got {self.temperature}")
+            raise SettingError("temperature", f"must be 0 (greedy) or positive, got {self.temperature}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"rollout.top_p must lie in (0, 1], got {self.top_p}")
+            raise SettingError("top_p", f"must lie in (0, 1], got {self.top_p}")
         if self.top_k < 0:
-            raise ValueError(f"rollout.top_k must be 0 (off) or positive, got {self.top_k}")
+            raise SettingError("top_k", f"must be 0 (off) or positive, got {self.top_k}")
 
     @property
     def score_temperature(self) -> float:

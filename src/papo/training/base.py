@@ -9,13 +9,14 @@ import torch
 from lightning import LightningModule
 from torch.optim import Optimizer
 
+from papo.errors import SettingError
 from papo.evaluation.answering import Answered, accuracy, answer, blinded
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
 from papo.statistics import Estimate
-from papo.training.schedules import learning_rate_scale
+from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
 
 
@@ -33,6 +34,9 @@ class PolicyModule(LightningModule):
         val_blind: whether they are answered blind too.
         engine: draws responses.
         seed: of held-out answers.
+
+    Raises:
+        SettingError: a setting out of range, or one that the optimizer refuses.
     """
 
     def __init__(
@@ -61,6 +65,21 @@ class PolicyModule(LightningModule):
         self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
         self.engine = engine
         self.seed = seed
+        for name, value, least in (
+            ("total_steps", total_steps, 1),
+            ("warmup_steps", warmup_steps, 0),
+            ("val_samples", val_samples, 1),
+        ):
+            if value < least:
+                raise SettingError(name, f"must be at least {least}, got {value}")
+        if schedule not in SCHEDULES:
+            raise SettingError("schedule", f"must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if grad_clip <= 0:
+            raise SettingError("grad_clip", f"must be positive, got {grad_clip}")
+        try:
+            self.configure_optimizers()  # now, and not when the run has begun
+        except ValueError as error:
+            raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
         self.val_answers: list[Answered] = []

@@ -14,9 +14,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
 
-from papo.building import built
+from papo.building import built, check
 from papo.data.module import PromptData
-from papo.errors import ConfigError
 from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
@@ -91,8 +90,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     Raises:
         ConfigError: from any constructor that refused its settings.
     """
-    if cfg.trainer.max_steps < 1:
-        raise ConfigError(f"trainer.max_steps must be at least 1, got {cfg.trainer.max_steps}")
+    check(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     loaded: Loaded = built(cfg.model)
     loaded.policy.train()

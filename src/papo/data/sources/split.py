@@ -10,7 +10,7 @@ from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
 from papo.data.sources.stream import TableStream
 from papo.data.sources.tables import open_table
-from papo.errors import SourceError
+from papo.errors import SettingError
 from papo.rewards.grading import RULES
 from papo.types import Item
 
@@ -25,9 +25,11 @@ class TableSource:
         if reading.selects:
             rows = [index for index in rows if reading.wanted(table[index], index)]
         if size is not None and not 0 < size <= len(rows):
-            raise SourceError(f".size must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
+            raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
-            raise SourceError(f"none of the {len(table)} rows is chosen by share, tags and max_question_length")
+            raise SettingError(
+                "share", f"must choose rows, together with tags and max_question_length, got none of {len(table)}"
+            )
         size = len(rows) if size is None else size
         self.rows = [rows[i * len(rows) // size] for i in range(size)]  # evenly spread: files are often sorted
 
@@ -90,30 +92,32 @@ def table_source(
         buffer_size: rows that a stream is shuffled among.
 
     Raises:
-        SourceError: a setting cannot work, nothing is there, or columns are missing.
+        SettingError: a setting cannot work, nothing is there, or columns are missing.
     """
     if schema not in SCHEMAS:
-        raise SourceError(f".schema must be one of {', '.join(SCHEMAS)}, got {schema!r}")
+        raise SettingError("schema", f"must be one of {', '.join(SCHEMAS)}, got {schema!r}")
     if path is None:
-        raise SourceError(".path is not set; say where the data is")
+        raise SettingError("path", "must say where the data is, got null")
     if rule is not None and rule not in RULES and "." not in rule:
-        raise SourceError(f".rule must be one of {', '.join(RULES)}, or the dotted path of your own, got {rule!r}")
+        raise SettingError("rule", f"must be one of {', '.join(RULES)}, or the dotted path of your own, got {rule!r}")
     low, high = share
     if not 0 <= low < high <= 1:
-        raise SourceError(f".share must be [from, to) inside [0, 1], got [{low}, {high}]")
+        raise SettingError("share", f"must be [from, to) inside [0, 1], got [{low}, {high}]")
     if streaming and size is not None:
-        raise SourceError(".size and .streaming=true exclude one another: a stream has no rows to choose from")
-    check_template(".template", template, {"question", "hint"})
+        raise SettingError(
+            "size", f"must be null with streaming=true (a stream has no rows to choose from), got {size}"
+        )
+    check_template("template", template, {"question", "hint"})
     for kind, hint in (hints or {}).items():
-        check_template(f".hints.{kind}", hint, {"precision"})
+        check_template(f"hints.{kind}", hint, {"precision"})
     for tag, values in (tags or {}).items():
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise SourceError(f".tags must give a list of values for {tag}, got {values!r}")
+            raise SettingError(f"tags.{tag}", f"must be a list of values, got {values!r}")
     table = open_table(path, split, subset, dict(columns or {}), streaming)
     try:
         check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional)
-    except SourceError as error:
-        raise SourceError(f"{path} does not look like {schema}: {error}") from error
+    except ValueError as error:
+        raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
     reading = Reading(
         schema=SCHEMAS[schema],
         table=table,
@@ -133,9 +137,9 @@ def check_template(key: str, template: str, known: set[str]) -> None:
     try:
         parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
-        raise SourceError(f"{key}={template!r} is no template: {error}") from error
+        raise SettingError(key, f"must be a template, got {template!r}: {error}") from error
     used = {name for name, _, _ in parts}
     plain = not any(spec or conversion for _, spec, conversion in parts)
-    if not plain or used - known or (key == ".template" and "question" not in used):
+    if not plain or used - known or (key == "template" and "question" not in used):
         places = ", ".join(f"{{{name}}}" for name in sorted(known))
-        raise SourceError(f"{key} is made of {places}, got {template!r}")
+        raise SettingError(key, f"must be made of {places}, got {template!r}")
