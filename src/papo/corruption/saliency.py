@@ -58,7 +58,7 @@ class SaliencyMask(Corruption):
             return
         dtype = str(policy.model.dtype).removeprefix("torch.")
         try:
-            loaded = load_policy(self.path, train_vision=False, dtype=dtype, chunk_tokens=1)
+            loaded = load_policy(self.path, train=(), dtype=dtype, chunk_tokens=1)
         except ConfigError as error:
             raise ConfigError(str(error).replace("model.path", "corruption.path")) from error
         del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
