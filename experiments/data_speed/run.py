@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
-    loaded = load_policy("lab_qwen", train_vision=False, dtype="float32", chunk_tokens=4096)
+    loaded = load_policy("lab_qwen", train=[], dtype="float32", chunk_tokens=4096)
     processor = PromptProcessor(loaded.processor, INSTRUCTION)
     lab = LabDataset("train", arguments.items, seed=1)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from papo.policy.loading import load_policy, resolve, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.types import Item
 
-SETTINGS = {"train_vision": True, "dtype": "float32", "chunk_tokens": 100}
+SETTINGS = {"dtype": "float32", "chunk_tokens": 100}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,8 @@ def test_transformers_loads_the_folder(folder, policy):
 
 @pytest.mark.parametrize("train_vision", [True, False])
 def test_settings_reach_the_policy(folder, train_vision):
-    policy = load_policy(folder, train_vision=train_vision, dtype="bfloat16", chunk_tokens=7).policy
+    train = ["vision", "projector", "language"] if train_vision else ["language"]
+    policy = load_policy(folder, train=train, dtype="bfloat16", chunk_tokens=7).policy
     assert policy.train_vision is train_vision
     assert all(p.requires_grad == train_vision for p in policy.model.model.visual.parameters())
     assert {parameter.dtype for parameter in policy.parameters()} == {torch.bfloat16}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -16,6 +16,7 @@ from transformers import (
 
 from papo.policy.loading import Loaded
 from papo.policy.processing import ImageTextProcessor
+from papo.policy.trained import choose_trained
 from papo.policy.vlm import Policy
 
 SPECIAL_TOKENS = [
@@ -142,11 +143,12 @@ def build_model(
 
 
 def new_lab_model(
-    texts: Iterable[str], *, seed: int, vocab_size: int, train_vision: bool, chunk_tokens: int, **sizes: int
+    texts: Iterable[str], *, seed: int, vocab_size: int, train: Sequence[str], chunk_tokens: int, **sizes: int
 ) -> Loaded:
     """An untrained policy with a tokenizer learnt from `texts`; what `experiment=sft_lab` starts from."""
     torch.manual_seed(seed)
     tokenizer = train_tokenizer(texts, vocab_size)
     model = build_model(tokenizer, **sizes)
-    policy = Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens)
+    policy = Policy(model, chunk_tokens=chunk_tokens)
+    choose_trained(policy, train)
     return Loaded(policy, build_processor(tokenizer), "random weights")

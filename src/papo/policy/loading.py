@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from papo.errors import SettingError
+from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import ImageTextProcessor, load_processor
+from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
 
 SUPPORTED = ("qwen2_5_vl",)
@@ -27,10 +31,11 @@ class Loaded:
 def resolve(path: str | Path) -> str:
     """The folder that `path` means, else `path` itself as a hub id.
 
-    In this order: a model folder; a run directory, whose model/ is meant; a model shipped with the package.
+    In this order: a model's or an adapter's folder; a run directory, whose model/ is meant; a model shipped with the
+    package.
     """
     folder = Path(path).expanduser()
-    if (folder / "model" / "config.json").is_file():
+    if any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
         return str(folder / "model")
     if folder.exists():
         return str(folder)
@@ -53,29 +58,35 @@ def locate(path: str | Path) -> str:
 def load_policy(
     path: str | Path,
     *,
-    train_vision: bool,
     dtype: str,
     chunk_tokens: int,
+    train: Sequence[str] = PARTS,
+    lora: Mapping[str, Any] | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
     """Loads weights, processor and generation settings.
 
     Args:
-        path: model folder, run directory, name of a shipped model, or hub id.
-        train_vision, chunk_tokens: see Policy.
+        path: model folder, run directory, name of a shipped model, or hub id. Where an adapter lies there, the model
+            that it belongs to with the adapter added in.
         dtype: "float32", "bfloat16" or "float16".
+        chunk_tokens: see Policy.
+        train, lora: see `choose_trained`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds.
+        SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds;
+            and from `choose_trained`.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise SettingError("dtype", f"must be float32, bfloat16 or float16, got {dtype!r}")
+    adapted = base_of(source)
+    base = source if adapted is None else locate(adapted)
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(base)
     except (OSError, ValueError) as error:
         raise SettingError(
             "path",
@@ -90,7 +101,7 @@ def load_policy(
         )
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=getattr(torch, dtype), output_loading_info=True
+            base, dtype=getattr(torch, dtype), output_loading_info=True
         )
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -108,7 +119,11 @@ def load_policy(
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+    if adapted is not None:
+        model = fold_in(model, source)
+    policy = Policy(model, chunk_tokens=chunk_tokens)
+    choose_trained(policy, train, lora)
+    return Loaded(policy, processor, source)
 
 
 def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixels: int | None) -> None:
@@ -131,8 +146,16 @@ def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixe
 
 
 def save_policy(policy: Policy, processor: ImageTextProcessor, folder: str | Path) -> None:
-    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor."""
-    policy.model.save_pretrained(folder)
+    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor; an adapter as its `export` says."""
+    folder, model = Path(folder), policy.model
+    if policy.lora is None:
+        model.save_pretrained(folder)
+    elif policy.lora.export == "adapter":
+        save_adapter(model, folder)
+    else:
+        model.save_pretrained(folder, state_dict=merged_state(model))
+        if policy.lora.export == "both":
+            save_adapter(model, folder / "adapter")
     processor.save_pretrained(folder)
 
 

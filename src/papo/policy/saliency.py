@@ -122,7 +122,7 @@ def vision_attention(policy: Policy, layers: Sequence[int] | None = None, path: 
         return VisionAttention(policy, layers)
     dtype = str(policy.model.dtype).removeprefix("torch.")
     try:
-        loaded = load_policy(path, train_vision=False, dtype=dtype, chunk_tokens=1)
+        loaded = load_policy(path, train=(), dtype=dtype, chunk_tokens=1)
     except SettingError as error:
         raise ConfigError(f"corruption.{error}") from error
     del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from torch import Tensor
 from papo.corruption import Corruption
 from papo.errors import SettingError, TrainingDiverged
 from papo.objective import Denominators, Evidence, Objective, Over
+from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
@@ -115,10 +115,9 @@ class PapoModule(PolicyModule):
         self.looked_at = sorted({branch.view for branch in asked})  # views
         self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
         self.views.prepare(self.looked_at)
-        # In a tuple, so that the frozen copy is neither trained nor saved: it is reloaded from model.path.
         needs_reference = any(branch.policy == "reference" for branch in asked)
-        self.reference = (copy.deepcopy(self.policy).requires_grad_(False),) if needs_reference else (None,)
-        self.scoring = Scoring(self.policy, *self.reference, sampling.score_temperature, micro_batch_prompts)
+        self.reference = Reference(self.policy) if needs_reference else None
+        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
         self.collector = Collector(
             self.policy,
             self.engine,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from papo.objective.branch import CLEAN, Branch, Need, Passes
 from papo.objective.term import FullKL
+from papo.policy.reference import Reference
 from papo.policy.vlm import Policy
 from papo.types import Rollouts, Scores
 
@@ -24,7 +25,9 @@ class Scoring:
         micro_batch_prompts: prompts whose activations exist at one time.
     """
 
-    def __init__(self, policy: Policy, reference: Policy | None, temperature: float, micro_batch_prompts: int) -> None:
+    def __init__(
+        self, policy: Policy, reference: Reference | None, temperature: float, micro_batch_prompts: int
+    ) -> None:
         self.policies = {"current": policy, "rollout": policy, "reference": reference}
         self.temperature = temperature
         self.micro_batch_prompts = micro_batch_prompts
