@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from papo.policy.processing import ImageTextProcessor, PromptProcessor
+from papo.policy.families.qwen2_5_vl import ImageTextProcessor
+from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.training.lab_model import build_model, build_processor, train_tokenizer
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
