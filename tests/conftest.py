@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from papo.lab.model import build_model, build_processor, train_tokenizer
-from papo.policy.processing import ImageTextProcessor, PromptProcessor
+from papo.policy.families.qwen2_5_vl import ImageTextProcessor
+from papo.policy.processing import PromptProcessor
 from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses

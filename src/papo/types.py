@@ -53,18 +53,18 @@ class Images(Batch):
     Corruption edits them patch by patch, the vision tower reads them; nothing else looks inside.
     """
 
-    pixel_values: Tensor  # normalised: flattened patches [sum of L, C] or pictures [I, channels, height, width]
-    grid: Tensor  # [I, 3] int64: frames, rows and columns of patches of each of the I images
+    pixel_values: Tensor  # normalised: flattened patches [sum of L, C] or pictures [I or more, channels, height, width]
+    grid: Tensor  # [I, 3 or more] int64: frames, rows and columns of patches of each image, and what its layout adds
     counts: tuple[int, ...]  # images of each prompt, length N, sum I
     layout: Layout
 
     def patches(self) -> list[int]:
         """L of each image, in order."""
-        return self.grid.prod(-1).tolist()
+        return self.grid[:, :3].prod(-1).tolist()
 
     def parts(self) -> tuple[Tensor, ...]:
         """The pixel_values of each image, in order."""
-        return self.pixel_values.split(self.layout.sizes(self.patches()))
+        return self.pixel_values.split([self.layout.size(grid) for grid in self.grid.tolist()])
 
     def select(self, prompts: Sequence[int], width: int | None = None) -> Images:
         """The images of the given prompts, in the given order."""
@@ -85,9 +85,9 @@ class Images(Batch):
 
     def pixels(self, image: int = 0) -> Tensor:
         """One image as [channels, height, width] in [0, 1] on the CPU: normalisation and patch order undone."""
-        _, rows, columns = self.grid[image].tolist()
-        patches = self.layout.unfold(self.parts()[image], rows, columns).float().cpu()
-        pixels = to_pixels(patches, rows, columns, self.layout.merge_size)
+        grid = self.grid[image].tolist()
+        patches = self.layout.unfold(self.parts()[image], grid).float().cpu()
+        pixels = to_pixels(patches, *grid[1:3], self.layout.merge_size)
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.layout.image_mean, self.layout.image_std))
         return (pixels * std + mean).clamp(0, 1)
 

@@ -118,7 +118,7 @@ def test_the_kl_is_that_of_the_whole_vocabulary(examine, policy, processor, item
                 input_ids=torch.cat([prompts.prompt_ids, torch.tensor([ids[:1]])], dim=1)[:, :-1],
                 pixel_values=images.pixel_values,
                 image_grid_thw=images.grid,
-                mm_token_type_ids=(prompts.prompt_ids == policy.image_token_id).int(),
+                mm_token_type_ids=(prompts.prompt_ids == policy.family.image_token_id).int(),
             ).logits[0, -1]
         logps.append(logits.log_softmax(-1))
     expected = (logps[0].exp() * (logps[0] - logps[1])).sum().item()

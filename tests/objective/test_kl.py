@@ -203,7 +203,7 @@ def test_the_sampled_entropy_has_no_gradient_in_the_policy_that_drew():
 def full_kl(clean, corrupted, direction, corrupted_gradient=True):
     """As a step computes it, with logits in place of states: [1, 1, V] each."""
     term = PerceptionKL(1.0, "full", direction, corrupted_gradient=corrupted_gradient, cap=None)
-    head = SimpleNamespace(model=SimpleNamespace(lm_head=lambda states: states), chunk_tokens=8)
+    head = SimpleNamespace(head=lambda states: states, chunk_tokens=8)
     policy = SimpleNamespace(
         full_kl=lambda *states, **options: Policy.full_kl(head, *states, **{**options, "other": None})
     )

@@ -119,9 +119,9 @@ def test_trl_overwrites_pixel_values(make_module, prompts, train_vision):
 def test_trl_crashes_when_an_image_token_is_sampled(make_policy, bias_logits, prompts):
     """The likeliest token by far is the image placeholder: it is never drawn, and the next pass runs."""
     policy = make_policy()
-    bias_logits(policy, {policy.image_token_id: 1e4})
+    bias_logits(policy, {policy.family.image_token_id: 1e4})
     with torch.no_grad():
         context = policy.prefill(prompts, policy.encode(prompts.images))
         responses = policy.sample(context, 2, Sampling(6), range(len(prompts)))
         policy.score(context, responses)
-    assert policy.image_token_id not in responses.response_ids
+    assert policy.family.image_token_id not in responses.response_ids

@@ -88,10 +88,9 @@ class Corruption:
         ]
         parts = []
         for part, grid, mask, generator in zip(images.parts(), images.grid.tolist(), masks, generators, strict=True):
-            _, rows, columns = grid
-            picture = Picture(images.layout.unfold(part, rows, columns).float(), rows, columns, images.layout)
+            picture = Picture(images.layout.unfold(part, grid).float(), *grid[1:3], images.layout)
             new = self.replacement(picture, mask, generator).expand_as(picture.patches)
-            parts.append(images.layout.fold(part, rows, columns, new, mask))
+            parts.append(images.layout.fold(part, grid, new, mask))
         return replace(images, pixel_values=torch.cat(parts))
 
     def patch_mask(self, images: Images, seeds: Sequence[int]) -> Tensor:

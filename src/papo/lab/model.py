@@ -14,8 +14,8 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
+from papo.policy.families.qwen2_5_vl import ImageTextProcessor
 from papo.policy.loading import Loaded
-from papo.policy.processing import ImageTextProcessor
 from papo.policy.trained import choose_trained
 from papo.policy.vlm import Policy
 

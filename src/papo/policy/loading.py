@@ -10,21 +10,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
 
 from papo.errors import SettingError
+from papo.policy.families import SUPPORTED, family_for, reader_of
 from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
-from papo.policy.processing import ImageTextProcessor, load_processor
+from papo.policy.processing import load_processor
 from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
-
-SUPPORTED = ("qwen2_5_vl",)
 
 
 @dataclass(frozen=True)
 class Loaded:
     policy: Policy
-    processor: ImageTextProcessor
+    processor: ProcessorMixin
     source: str  # what it was loaded from, for records
 
 
@@ -93,20 +92,21 @@ def load_policy(
             f"must be a model folder, run directory, shipped model or reachable hub id, got {path}: "
             f"{first_line(error)}",
         ) from error
-    if config.model_type not in SUPPORTED:
+    family = family_for(config)
+    if family is None:
         raise SettingError(
             "path",
-            f"must be a supported vision-language model ({', '.join(SUPPORTED)}), "
+            f"must be a supported vision-language model ({', '.join(sorted(SUPPORTED))}), "
             f"got {path} of type {config.model_type!r}",
         )
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             base, dtype=getattr(torch, dtype), output_loading_info=True
         )
-        processor = load_processor(source)
+        processor = load_processor(source, family.reader)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
-    limit_pixels(processor, min_pixels, max_pixels)
+    reader_of(processor).limit_pixels(min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
@@ -126,26 +126,7 @@ def load_policy(
     return Loaded(policy, processor, source)
 
 
-def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixels: int | None) -> None:
-    """Sets the area that an image is resized to lie in, in pixels; None leaves a bound as it is.
-
-    Raises:
-        SettingError: a bound is smaller than one visual token, or they exclude each other.
-    """
-    image_processor = processor.image_processor
-    saved = image_processor.size
-    low = saved["shortest_edge"] if min_pixels is None else min_pixels
-    high = saved["longest_edge"] if max_pixels is None else max_pixels
-    token = (image_processor.patch_size * image_processor.merge_size) ** 2
-    if not token <= low <= high:
-        raise SettingError(
-            "min_pixels",
-            f"and max_pixels must satisfy {token} (one visual token) <= min <= max, got {low} and {high}",
-        )
-    image_processor.size = {"shortest_edge": low, "longest_edge": high}
-
-
-def save_policy(policy: Policy, processor: ImageTextProcessor, folder: str | Path) -> None:
+def save_policy(policy: Policy, processor: ProcessorMixin, folder: str | Path) -> None:
     """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor; an adapter as its `export` says."""
     folder, model = Path(folder), policy.model
     if policy.lora is None:

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from papo.policy.lora import adapter_off, trains_adapter_alone
 from papo.policy.vlm import Context, Policy
@@ -40,9 +39,9 @@ class Reference(nn.Module):
         return super()._apply(fn, recurse)
 
     @property
-    def model(self) -> PreTrainedModel:
-        """Whose output layer is the reference's."""
-        return self._policy[0].model
+    def head(self) -> nn.Module:
+        """States [..., H] to logits [..., V]."""
+        return self._policy[0].head
 
     def encode(self, images: Images) -> Features:
         with self._as_loaded() as policy:

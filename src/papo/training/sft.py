@@ -49,7 +49,7 @@ def soften(policy: Policy, temperature: float) -> None:
     The greedy response stays the same. The last norm's gain is what all logits are proportional to.
     """
     with torch.no_grad():
-        policy.model.model.language_model.norm.weight.div_(temperature)
+        policy.family.language_model.norm.weight.div_(temperature)
 
 
 class SupervisedModule(PolicyModule):
