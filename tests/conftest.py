@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from papo.lab.model import build_model, build_processor, train_tokenizer
 from papo.policy.processing import ImageTextProcessor, PromptProcessor
+from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
-from papo.training.lab_model import build_model, build_processor, train_tokenizer
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another
@@ -66,8 +67,10 @@ def model(image_text_processor: ImageTextProcessor) -> Qwen2_5_VLForConditionalG
 def make_policy(model) -> Callable[..., Policy]:
     """A policy with its own copy of the weights."""
 
-    def make(**settings) -> Policy:
-        return Policy(copy.deepcopy(model), **settings)
+    def make(*, train_vision: bool = True, train=PARTS, lora=None, **settings) -> Policy:
+        policy = Policy(copy.deepcopy(model), **settings)
+        choose_trained(policy, train if train_vision else ["language"], lora)
+        return policy
 
     return make
 

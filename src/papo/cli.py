@@ -12,10 +12,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, TrainingDiverged
+from papo.overrides import groups, refusal
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 DIVERGED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -25,11 +26,11 @@ def run(main: Callable[[], None]) -> None:
     """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's own exit with status 1
     quieten()
+    OmegaConf.register_new_resolver("groups", groups, replace=True)  # used by conf/hydra/help
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
-        # Where Hydra searched for a file helps its developers, not the person with the typing mistake.
-        fail(MISTAKE, str(error).partition("\nConfig search path")[0].strip())
+        fail(MISTAKE, refusal(error))
     except OSError as error:
         if not raised_by_hydra(error):
             raise
@@ -54,10 +55,10 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         try:
             result = task(cfg)
-        except ConfigError as error:
+        except (ConfigError, OmegaConfBaseException) as error:
             with contextlib.suppress(OSError):  # not empty: something was there before, and stays
                 os.rmdir(HydraConfig.get().runtime.output_dir)
-            fail(MISTAKE, error)
+            fail(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
         except TrainingDiverged as error:
             fail(DIVERGED, error)
         if result.get("interrupted"):

@@ -19,11 +19,6 @@ class SettingError(ValueError):
         return SettingError, (self.field, self.problem)
 
 
-class SourceError(ConfigError):
-    """A source of items cannot work as configured. Keys in its message begin with a dot: what builds the source knows
-    where in the configuration it stands and says so in front."""
-
-
 class BadRow(ValueError):
     """One row of a source cannot become a prompt; `id` and `reason` say which and why."""
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from papo.types import Item
 
@@ -15,5 +20,21 @@ def derive_seed(*parts: object) -> int:
 
 
 def item_seeds(purpose: str, seed: int, step: int, items: Sequence[Item]) -> list[int]:
-    """One seed per item of a step's batch, for one purpose."""
-    return [derive_seed(purpose, seed, step, item.id) for item in items]
+    """One seed per item of a step's batch, for one purpose; an item that comes again gets another one."""
+    seen: Counter[str] = Counter()
+    seeds = []
+    for item in items:
+        again = (seen[item.id],) if seen[item.id] else ()
+        seeds.append(derive_seed(purpose, seed, step, item.id, *again))
+        seen[item.id] += 1
+    return seeds
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Randomness from all bits of a seed; torch's CPU generator keeps the lower 32."""
+    return np.random.Generator(np.random.Philox(key=seed))
+
+
+def uniform(seed: int, *shape: int) -> Tensor:
+    """Numbers in [0, 1), float32, on the CPU."""
+    return torch.from_numpy(generator(seed).random(shape, dtype=np.float32))

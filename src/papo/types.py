@@ -196,9 +196,18 @@ class Rollouts(Batch):
         return torch.tensor([result.total for result in self.rewards])
 
     @property
+    def scorable(self) -> Tensor:
+        """[N] bool, whether all responses to a prompt could be graded, on the CPU."""
+        return torch.tensor([result.scorable for result in self.rewards]).view(-1, self.group_size).all(-1)
+
+    @property
     def correct(self) -> Tensor:
         """[B] bool, which responses are right, on the CPU."""
         return torch.tensor([result.parts.get("accuracy") == 1 for result in self.rewards])
+
+    def learning(self) -> list[int]:
+        """The prompts with a token that is trained on."""
+        return self.trained.any(-1).view(-1, self.group_size).any(-1).nonzero().flatten().tolist()
 
     def rows(self, prompts: Sequence[int]) -> list[int]:
         """The B-rows of the given prompts."""

@@ -203,7 +203,7 @@ def test_the_lab_benchmark_is_what_training_reports():
 
 def test_a_model_is_loaded(make_policy, image_text_processor, tmp_path):
     save_policy(make_policy(), image_text_processor, tmp_path)
-    loaded = instantiate(composed(f"model.path={tmp_path}", "model.train_vision=false").model)
+    loaded = instantiate(composed(f"model.path={tmp_path}", "model.train=[language]").model)
     assert isinstance(loaded, Loaded)
     assert loaded.policy.train_vision is False
 
@@ -263,7 +263,8 @@ def test_papo_qwen_is_the_papers_papo_g():
         "accuracy_weight": 1.0,
         "format_weight": 0.0,
     }
-    assert (cfg.rollout.temperature, cfg.rollout.top_k, cfg.model.train_vision) == (1.0, 0, True)
+    assert (cfg.rollout.temperature, cfg.rollout.top_k) == (1.0, 0)
+    assert cfg.model.train == ["vision", "projector", "language"]
     assert cfg.ckpt_path is None
 
 
@@ -311,7 +312,7 @@ def test_papo_seed_is_the_seeds_recipe():
     assert cfg.algorithm.objective.perception.corrupted_gradient is False
     assert cfg.reward._target_ == "papo.rewards.perception.PerceptionReward"
     assert (cfg.mask_ratio, cfg.corruption.count, cfg.algorithm.grad_clip) == (0.6, "exact", 1.0)
-    assert cfg.model.train_vision is False
+    assert cfg.model.train == ["language"]
 
 
 def test_gspo_and_dr_grpo_differ_in_ratio_and_normalisation():

@@ -8,6 +8,7 @@ import torch
 
 from papo.corruption import GaussianBlur
 from papo.corruption.blur import gaussian
+from papo.errors import SettingError
 
 
 def slow(line, sigma):
@@ -64,5 +65,5 @@ def test_brightness_stays_away_from_the_edges():
 
 @pytest.mark.parametrize("sigma", [0, -1, float("inf"), float("nan")])
 def test_an_impossible_sigma_names_its_override(sigma):
-    with pytest.raises(ValueError, match=rf"^corruption.sigma must be positive and finite, got {sigma}"):
+    with pytest.raises(SettingError, match=rf"^sigma must be positive and finite, got {sigma}"):
         GaussianBlur(0.5, sigma)

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from papo.corruption.base import Picture
+from papo.errors import SettingError
 from papo.types import Images
 
 # Seeds as derive_seed makes them: 63 bits.
@@ -204,15 +205,15 @@ def test_images_of_different_sizes(make, name, prompts):
 
 @pytest.mark.parametrize("ratio", [1.2, -0.1, float("nan")])
 def test_an_impossible_ratio_names_its_override(make, name, ratio):
-    with pytest.raises(ValueError, match=rf"^mask_ratio must lie in \[0, 1\], got {ratio}"):
+    with pytest.raises(SettingError, match=rf"^mask_ratio must lie in \[0, 1\], got {ratio}"):
         make(name, ratio)
 
 
 def test_an_impossible_unit_names_its_override(make, name):
-    with pytest.raises(ValueError, match=r"^corruption.unit must be patch or token, got 'pixel'"):
+    with pytest.raises(SettingError, match=r"^unit must be patch or token, got 'pixel'"):
         make(name, 0.5, unit="pixel")
 
 
 def test_an_impossible_count_names_its_override(make, random_name):
-    with pytest.raises(ValueError, match=r"^corruption.count must be exact or bernoulli, got 'all'"):
+    with pytest.raises(SettingError, match=r"^count must be exact or bernoulli, got 'all'"):
         make(random_name, 0.5, count="all")

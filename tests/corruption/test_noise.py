@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from papo.corruption import GaussianNoise
+from papo.errors import SettingError
 from papo.layouts import to_pixels
 from papo.seeding import derive_seed
 
@@ -64,5 +65,5 @@ def test_clipped_to_what_a_pixel_can_be(images, value):
 
 @pytest.mark.parametrize("std", [0, -0.1, float("inf"), float("nan")])
 def test_an_impossible_std_names_its_override(std):
-    with pytest.raises(ValueError, match=rf"^corruption.std must be positive and finite, got {std}"):
+    with pytest.raises(SettingError, match=rf"^std must be positive and finite, got {std}"):
         GaussianNoise(0.5, std)

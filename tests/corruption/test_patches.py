@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from papo.corruption import RandomPatchMask
+from papo.errors import SettingError
 from papo.types import Images, PatchLayout
 
 # Seeds as derive_seed makes them: 63 bits.
@@ -93,12 +94,12 @@ def test_ratio_zero_changes_nothing_and_one_leaves_nothing(prompts, count):
     ("settings", "name"), [((1.2,), "mask_ratio"), ((-0.1,), "mask_ratio"), ((0.5, "all"), "count")]
 )
 def test_an_impossible_setting_names_its_override(settings, name):
-    with pytest.raises(ValueError, match=rf"{name} must .*{settings[-1]}"):
+    with pytest.raises(SettingError, match=rf"^{name} must .*{settings[-1]}"):
         RandomPatchMask(*settings)
 
 
 def test_an_impossible_fill_names_its_override():
-    with pytest.raises(ValueError, match=r"^corruption.fill must be black, mean or noise, got 'white'"):
+    with pytest.raises(SettingError, match=r"^fill must be black, mean or noise, got 'white'"):
         RandomPatchMask(0.5, fill="white")
 
 

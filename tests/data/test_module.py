@@ -10,7 +10,7 @@ from replicas import picture, plain_parquet, problems, write_lines
 from papo.data.module import PromptData
 from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 
 
 def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
@@ -36,7 +36,7 @@ def test_held_out_items_come_once_and_in_order():
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
 def test_a_batch_is_at_most_the_data(batch_size):
-    with pytest.raises(ConfigError, match=rf"data\.batch_size must lie in 1\.\.10 .*got {batch_size}"):
+    with pytest.raises(SettingError, match=rf"^batch_size must lie in 1\.\.10 .*got {batch_size}"):
         make_data(batch_size=batch_size)
     assert make_data(batch_size=10).batch_size == 10
 
@@ -92,7 +92,7 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
 
 
 def test_held_out_items_cannot_stream(table):
-    with pytest.raises(ConfigError, match=r"data\.val must be one source, not streamed"):
+    with pytest.raises(SettingError, match=r"^val must be one source, not streamed"):
         make_data(table(), table(streaming=True))
 
 
@@ -103,7 +103,7 @@ def test_validation_is_screened_too(table):
     data = make_data(table(), table(), val_collate=named, length=length, max_prompt_tokens=5, max_bad_share=0.05)
     assert [id for batch in data.val_dataloader() for id in batch] == [f"r{n}" for n in range(20) if n != 3]
     assert set(data.skips.reasons) == {("data.train", "r3"), ("data.val", "r3")}
-    with pytest.raises(ConfigError, match=r"more than data\.max_bad_share=0\.04 allows"):
+    with pytest.raises(ConfigError, match=r"more than max_bad_share=0\.04 allows"):
         make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from papo.corruption import RandomPatchMask
-from papo.data.lab import lab_item
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.evaluation.measure import Examination, views_of
 from papo.evaluation.records import RecordFile
+from papo.lab import lab_item
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 
@@ -141,11 +141,11 @@ def test_wrong_answers_to_lab_items_say_what_went_wrong(examine):
 
 @pytest.mark.parametrize("names", [["masked"], ["image", "blurred"], []])
 def test_unknown_views_are_refused(names):
-    with pytest.raises(ConfigError, match="views must hold image"):
+    with pytest.raises(SettingError, match="names must hold image"):
         views_of(names, MASK)
 
 
 @pytest.mark.parametrize("name", ["k", "batch_size"])
 def test_nothing_to_do_is_refused(examine, name):
-    with pytest.raises(ConfigError, match=f"^{name} must be at least 1, got 0"):
+    with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
         Examination(**{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | {name: 0})

@@ -48,8 +48,9 @@ def test_a_wrong_schema_ends_with_one_message(command, tiny, tmp_path):
     finished = command("train.py", *tiny, *overrides)
     assert finished.status == 2
     assert finished.messages == [
-        f"error: data.train: {tmp_path / 'own.parquet'} does not look like folder: column 'answer' (text or a number) "
-        "is missing; found question (string), image (binary). If it has another name there: '.columns={answer: NAME}'"
+        f"error: data.train.path must be data that looks like folder, got {tmp_path / 'own.parquet'}: column 'answer' "
+        "(text or a number) is missing; found question (string), image (binary). If it has another name there: "
+        "columns={answer: NAME}"
     ]
     assert not (tmp_path / "run").exists()
 
@@ -122,7 +123,7 @@ def test_a_stricter_share_stops_at_start_with_the_list(command, tiny, bad_rows, 
     finished = command("train.py", *tiny, *settings(bad_rows, 0.6), f"hydra.run.dir={tmp_path / 'run'}")
     assert finished.status == 2
     first, *lines = finished.messages
-    assert first == "error: data.train: 12 of 19 rows cannot be used, more than data.max_bad_share=0.6 allows:"
+    assert first == "error: data.train: 12 of 19 rows cannot be used, more than max_bad_share=0.6 allows:"
     for (id, (_, reason)), line in zip(BAD.items(), lines, strict=False):
         assert line.startswith(f"  {id}: ")
         assert reason in line

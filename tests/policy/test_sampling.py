@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from papo.errors import SettingError
 from papo.policy.sampling import Sampling, draw, next_token_probs
 
 NONE = torch.tensor([], dtype=torch.long)
@@ -147,7 +148,7 @@ def test_draw_works_row_by_row():
     [("max_new_tokens", 0), ("temperature", -0.1), ("top_p", 0.0), ("top_p", 1.1), ("top_k", -1)],
 )
 def test_an_impossible_setting_names_its_override(name, value):
-    with pytest.raises(ValueError, match=rf"rollout\.{name} must .*{value}"):
+    with pytest.raises(SettingError, match=rf"^{name} must .*{value}"):
         Sampling(**{"max_new_tokens": 1, name: value})
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 from PIL import Image
 
+from papo.errors import SettingError
 from papo.rewards.perception import PerceptionReward
 from papo.rewards.reward import Reward
 from papo.types import Item
@@ -56,5 +57,5 @@ def test_the_rest_of_the_result_stays():
 @pytest.mark.parametrize("name", ["weight", "scale"])
 @pytest.mark.parametrize("value", [0.0, -0.5])
 def test_an_impossible_setting_names_its_override(name, value):
-    with pytest.raises(ValueError, match=rf"^reward\.{name} must be positive, got {value}; reward=accuracy has no"):
+    with pytest.raises(SettingError, match=rf"^{name} must be positive, got {value}; reward=accuracy has no"):
         PerceptionReward(GRADED, **{"weight": 0.5, "scale": 0.2, "correct_only": True} | {name: value})

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from papo.errors import SettingError
 from papo.rewards.reward import Reward
 from papo.types import Item
 
@@ -63,9 +64,16 @@ def test_an_unscorable_item_is_marked():
     assert result.total == 0.0
 
 
-@pytest.mark.parametrize("weights", [(-0.1, 1.0), (1.0, -0.1), (0.0, 0.0)])
-def test_impossible_weights_name_their_overrides(weights):
-    with pytest.raises(ValueError, match=rf"accuracy_weight.*format_weight.*{weights[0]} and {weights[1]}"):
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((-0.1, 1.0), "accuracy_weight must be 0 .* got -0.1"),
+        ((1.0, -0.1), "format_weight must be 0 .* got -0.1"),
+        ((0.0, 0.0), "accuracy_weight must be positive where format_weight is 0"),
+    ],
+)
+def test_impossible_weights_are_named(weights, message):
+    with pytest.raises(SettingError, match=f"^{message}"):
         Reward(*weights)
 
 

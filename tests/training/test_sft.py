@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.training.sft import SupervisedModule, soften, supervised_texts, target_text
@@ -196,5 +196,5 @@ def test_a_finished_run_is_softened_once(make_module, told, total_steps, factor)
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_the_temperature_is_positive(make_module, temperature):
-    with pytest.raises(ConfigError, match=r"algorithm\.final_temperature must be positive"):
+    with pytest.raises(SettingError, match=r"^final_temperature must be positive"):
         make_module(final_temperature=temperature)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
+from papo import seeding
+from papo.errors import SettingError
 from papo.layouts import Layout
-from papo.policy.vlm import Policy
 from papo.seeding import derive_seed
 from papo.types import Images
 
@@ -46,19 +50,21 @@ class Corruption:
         per: see above.
 
     Raises:
-        ValueError: a setting out of range; the message names the override.
+        SettingError: an argument out of range.
     """
 
     def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch", per: str = "prompt") -> None:
         if not 0 <= mask_ratio <= 1:
-            raise ValueError(f"mask_ratio must lie in [0, 1], got {mask_ratio}")
+            raise SettingError("mask_ratio", f"must lie in [0, 1], got {mask_ratio}")
         self.mask_ratio = mask_ratio
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
         self.per = one_of("per", per, ("prompt", "response"))
 
-    def attach(self, policy: Policy) -> None:
+    def attach(self, policy: Any) -> None:
         """Shows the corruption the policy that it is for, before its first call; most have no use for it.
+
+        Nothing here knows what a policy is: a corruption that wants to look with one is handed what can.
 
         Raises:
             ConfigError: the corruption cannot work with this policy.
@@ -78,7 +84,7 @@ class Corruption:
             generator
             for count, seed in zip(images.counts, seeds, strict=True)
             # One for a prompt's images, and not the one that chose units: how much is drawn there is another matter.
-            for generator in [Generator().manual_seed(derive_seed("replacement", seed))] * count
+            for generator in [seeding.generator(derive_seed("replacement", seed))] * count
         ]
         parts = []
         for part, grid, mask, generator in zip(images.parts(), images.grid.tolist(), masks, generators, strict=True):
@@ -102,12 +108,12 @@ class Corruption:
         units = iter([patches // self.unit_patches(images.layout) for patches in images.patches()])
         chosen = []
         for count, seed in zip(images.counts, seeds, strict=True):
-            generator = Generator().manual_seed(seed)
+            generator = seeding.generator(seed)
             chosen += [self._draw(next(units), generator) for _ in range(count)]
         return chosen
 
     def _draw(self, units: int, generator: Generator) -> Tensor:
-        noise = torch.rand(units, generator=generator)
+        noise = torch.from_numpy(generator.random(units, dtype=np.float32))
         return noise < self.mask_ratio if self.count == "bernoulli" else first(noise.argsort(), self.mask_ratio)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
@@ -131,10 +137,10 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """`value`, which must be allowed.
 
     Raises:
-        ValueError: it is not; `name` is its key in the corruption's settings.
+        SettingError: it is not; `name` is the argument.
     """
     if value not in allowed:
-        raise ValueError(f"corruption.{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
+        raise SettingError(name, f"must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
     return value
 
 
@@ -142,8 +148,8 @@ def positive(name: str, value: float) -> float:
     """`value`, which must be positive and finite.
 
     Raises:
-        ValueError: it is not; `name` is its key in the corruption's settings.
+        SettingError: it is not; `name` is the argument.
     """
     if not 0 < value < float("inf"):
-        raise ValueError(f"corruption.{name} must be positive and finite, got {value}")
+        raise SettingError(name, f"must be positive and finite, got {value}")
     return value

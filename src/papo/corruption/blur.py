@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, positive
 from papo.layouts import to_patches, to_pixels

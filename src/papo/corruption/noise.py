@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, positive
 
@@ -23,7 +25,9 @@ class GaussianNoise(Corruption):
         self.std = positive("std", std)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
-        noise = torch.randn(picture.patches.shape, generator=generator).to(picture.patches.device)
+        noise = torch.from_numpy(generator.standard_normal(picture.patches.shape, dtype=np.float32)).to(
+            picture.patches.device
+        )
         black, white = picture.normalised(0), picture.normalised(1)
         # Normalisation divides by its std, so (white - black) is 1 in pixel values.
         return (picture.patches + self.std * (white - black) * noise).clamp(black, white)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, one_of
 
@@ -41,5 +43,5 @@ def filled(fill: str, picture: Picture, generator: Generator) -> Tensor:
         return picture.normalised(0)
     if fill == "mean":
         return picture.patches.mean((0, 2, 3))[:, None, None]
-    noise = torch.rand(picture.patches.shape, generator=generator).to(picture.patches.device)
+    noise = torch.from_numpy(generator.random(picture.patches.shape, dtype=np.float32)).to(picture.patches.device)
     return torch.lerp(picture.normalised(0), picture.normalised(1), noise)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from papo.data.order import Source as Source  # also found here
 from papo.data.order import StepSampler, endless
 from papo.data.screening import Screen, Skips
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -31,7 +31,8 @@ class PromptData(LightningDataModule):
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
 
     Raises:
-        ConfigError: a setting cannot work, or a source has too many bad rows.
+        SettingError: a setting cannot work.
+        ConfigError: a source has too many bad rows.
     """
 
     def __init__(
@@ -52,19 +53,18 @@ class PromptData(LightningDataModule):
     ) -> None:
         super().__init__()
         if hasattr(val, "endless"):
-            raise ConfigError("data.val must be one source, not streamed: held-out items come once, in order")
+            raise SettingError("val", "must be one source, not streamed: held-out items come once, in order")
         screen = Screen(
             length,
             max_prompt_tokens=max_prompt_tokens,
             max_bad_share=max_bad_share,
             decode_at_start=decode_at_start,
-            prefix="data.",
         )
         self.skips: Skips = screen.skips
         self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if not 0 < batch_size <= most:
-            raise ConfigError(f"data.batch_size must lie in 1..{most} (the training items), got {batch_size}")
+            raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
         self.batch_size, self.val_batch_size = batch_size, val_batch_size
         self.num_workers = num_workers

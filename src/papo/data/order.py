@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import Sampler
 
-from papo.errors import SourceError
+from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -64,17 +64,19 @@ class Mixture:
         weights: of each source, in any unit.
 
     Raises:
-        SourceError: names differ, or a weight is too small to give one item in BLOCK.
+        SettingError: names differ, or a weight is too small to give one item in BLOCK.
     """
 
     def __init__(self, sources: Mapping[str, Any], weights: Mapping[str, float]) -> None:
         self.sources, self.weights = dict(sources.items()), dict(weights.items())
         if not self.sources or self.sources.keys() != self.weights.keys():
-            raise SourceError(f".weights must name {', '.join(self.sources)}, got {', '.join(self.weights)}")
+            raise SettingError("weights", f"must name {', '.join(self.sources)}, got {', '.join(self.weights)}")
         self.quotas = shares_of(BLOCK, list(self.weights.values()))
         for name, quota in zip(self.sources, self.quotas, strict=True):
             if quota < 1:
-                raise SourceError(f".weights.{name}={self.weights[name]} gives less than one item in {BLOCK}")
+                raise SettingError(
+                    f"weights.{name}", f"must give at least one item in {BLOCK}, got {self.weights[name]}"
+                )
 
     def endless(self, seed: int) -> MixtureOrder:
         return MixtureOrder(self, seed)
@@ -112,13 +114,13 @@ def shares_of(total: int, weights: list[float]) -> list[int]:
     """`total` in whole parts by weight, largest remainders first.
 
     Raises:
-        SourceError: a weight is not positive.
+        SettingError: a weight is not positive.
 
     >>> shares_of(10, [1, 1, 1])
     [4, 3, 3]
     """
     if not all(weight > 0 for weight in weights):
-        raise SourceError(f".weights must be positive, got {weights}")
+        raise SettingError("weights", f"must be positive, got {weights}")
     exact = [total * weight / sum(weights) for weight in weights]
     parts = [int(share) for share in exact]
     by_remainder = sorted(range(len(weights)), key=lambda i: parts[i] - exact[i])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock
+
 from papo.data.order import Endless, Mixture, endless
-from papo.errors import BadRow, ConfigError
+from papo.errors import BadRow, ConfigError, SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -47,8 +48,7 @@ class Skips:
         """Appends the rows that no other process has listed."""
         if self.path is None or not keys:
             return
-        with self.path.open("a+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")), self.path.open("a+b", buffering=0) as file:
             listed = self._read(file)
             rows = [
                 {"source": source, "id": id, "reason": self.reasons[source, id]}
@@ -77,10 +77,9 @@ class Screen:
         max_prompt_tokens: longest prompt, in tokens; null = any.
         max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start.
         decode_at_start: whether pictures are then decoded, rather than their headers read.
-        prefix: of these settings in the configuration, for messages.
 
     Raises:
-        ConfigError: a share outside [0, 1], or no positive limit.
+        SettingError: a share outside [0, 1], or no positive limit.
     """
 
     def __init__(
@@ -90,15 +89,13 @@ class Screen:
         max_prompt_tokens: int | None = None,
         max_bad_share: float = 0.0,
         decode_at_start: bool = False,
-        prefix: str = "",
     ) -> None:
         if not 0 <= max_bad_share <= 1:
-            raise ConfigError(f"{prefix}max_bad_share must lie in [0, 1], got {max_bad_share}")
+            raise SettingError("max_bad_share", f"must lie in [0, 1], got {max_bad_share}")
         if max_prompt_tokens is not None and max_prompt_tokens < 1:
-            raise ConfigError(f"{prefix}max_prompt_tokens must be at least 1 (null = any), got {max_prompt_tokens}")
+            raise SettingError("max_prompt_tokens", f"must be at least 1 (null = any), got {max_prompt_tokens}")
         self.length, self.max_prompt_tokens = length, max_prompt_tokens
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
-        self.prefix = prefix
         self.skips = Skips()
 
     def __call__(self, source: Any, key: str) -> Any:
@@ -158,7 +155,7 @@ class Screen:
 
     def complaint(self, key: str, bad: list[BadRow], rows: int) -> str:
         """Why a source cannot be used, with the first bad rows by id and reason."""
-        allowed = f"{self.prefix}max_bad_share={self.max_bad_share:g}"
+        allowed = f"max_bad_share={self.max_bad_share:g}"
         lines = [f"{key}: {len(bad)} of {rows} rows cannot be used, more than {allowed} allows:"]
         lines += [f"  {shown(found.id)}: {shown(found.reason)}" for found in bad[:LISTED]]
         lines += [f"  and {len(bad) - LISTED} more"] if len(bad) > LISTED else []

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from papo.corruption import RandomPatchMask
-from papo.evaluation.metrics import Estimate, mean_over_items
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rewards.grading import Grade, Verdict, grade
 from papo.rollout import Engine
 from papo.seeding import derive_seed
+from papo.statistics import Estimate, mean_over_items
 from papo.types import Features, Item, PromptBatch, Responses
 
 # A blind policy keeps its prompt and placeholders; every patch of every image is black.

@@ -9,14 +9,15 @@ import torch
 from tqdm import tqdm
 
 from papo.corruption import Corruption
-from papo.data.lab.errors import error_kind
 from papo.data.module import Source
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
-from papo.evaluation.records import Record, RecordFile, Response
+from papo.evaluation.records import Record, RecordFile
+from papo.lab.mistakes import error_kind
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.report import GradedResponse
 from papo.rollout import Engine
 from papo.seeding import derive_seed
 from papo.types import Features, Images, Item, PromptBatch, Responses
@@ -28,11 +29,11 @@ def views_of(names: Sequence[str], corruption: Corruption) -> dict[str, View]:
     """How an item's images are shown under each name, "image" first.
 
     Raises:
-        ConfigError: an unknown name, or no "image".
+        SettingError: an unknown name, or no "image".
     """
     known: dict[str, View] = {"image": lambda images, seeds: images, "masked": corruption, "blind": BLIND}
     if "image" not in names or not set(names) <= known.keys():
-        raise ConfigError(f"views must hold image and may hold masked and blind, got {list(names)}")
+        raise SettingError("names", f"must hold image and may hold masked and blind, got {list(names)}")
     return {name: view for name, view in known.items() if name in names}
 
 
@@ -49,6 +50,9 @@ class Examination:
         engine: draws them.
         token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
             whose tokens get their perception KL. Needs the view "masked".
+
+    Raises:
+        SettingError: k or batch_size is not positive.
     """
 
     views: Mapping[str, View]
@@ -63,7 +67,13 @@ class Examination:
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+
+    def attach(self, policy: Policy) -> None:
+        """Shows the corruption the policy that will answer; see Corruption.attach."""
+        for view in self.views.values():
+            if isinstance(view, Corruption):
+                view.attach(policy)
 
     def __call__(
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str
@@ -152,9 +162,9 @@ class Examination:
         ]
 
 
-def _responses(item: Item, answered: Answered) -> tuple[Response, ...]:
+def _responses(item: Item, answered: Answered) -> tuple[GradedResponse, ...]:
     return tuple(
-        Response(
+        GradedResponse(
             text=text,
             verdict=grade.verdict.value,
             answer=grade.answer,

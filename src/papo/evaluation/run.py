@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from papo.building import built
-from papo.corruption import Corruption
+from papo.building import built, check, settings_of
 from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
-from papo.evaluation.measure import Examination, views_of
-from papo.evaluation.pages import report_items, report_of
+from papo.evaluation.measure import Examination
 from papo.evaluation.records import Record, RecordFile
-from papo.evaluation.report import ReportItem, write_report
+from papo.evaluation.reporting import report_items, report_of
+from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.summary import differences, summarize
-from papo.evaluation.tables import tables, to_markdown
+from papo.files import write_text
 from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
+from papo.report import ReportItem, write_report
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
 SCHEMA = 2  # of results.json
@@ -40,24 +40,14 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: a setting cannot work, or the run directory holds another evaluation.
     """
     started = time.perf_counter()
-    paths = model_paths(cfg)
-    corruption: Corruption = built(cfg.corruption)
-    examination = Examination(
-        views=views_of(cfg.views, corruption),
-        k=cfg.k,
-        batch_size=cfg.batch_size,
-        sampling=built(cfg.rollout),
-        seed=cfg.seed,
-        engine=built(cfg.engine),
-        token_items=cfg.report.first_items,
-        token_responses=cfg.report.first_responses,
-    )
+    check(cfg)
+    models = models_of(cfg)
+    examination: Examination = built(cfg.examination)
     loaded: Loaded = built(cfg.model)
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
-    limits = {name: cfg[name] for name in ("max_prompt_tokens", "max_bad_share", "decode_at_start")}
-    screen = Screen(PromptProcessor(loaded.processor, cfg.prompt.instruction).length, **limits)
+    screen: Screen = built(cfg.screen, length=PromptProcessor(loaded.processor, cfg.prompt.instruction).length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, cfg)
@@ -66,17 +56,17 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
     shown: list[ReportItem] = []
     responses = 0  # of this process
-    for number, path in enumerate(paths):
+    for number, (path, model) in enumerate(models.items()):
         if number:
-            loaded = built(OmegaConf.merge(cfg.model, {"path": path}))
+            loaded = built(model)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
-        corruption.attach(policy)
+        examination.attach(policy)
         for name, source in sources.items():
             folder = run.path / "records" / f"{number}_{slug(path)}"
             file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
-            title = name if len(paths) == 1 else f"{path}: {name}"
+            title = name if len(models) == 1 else f"{path}: {name}"
             records[name][path] = examination(policy, processor, source, file, title)
             shown += report_items(name, path, source, file.records, processor, examination, policy.device)
     results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
@@ -87,18 +77,27 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
-def model_paths(cfg: DictConfig) -> list[str]:
-    """model.path, then those to compare.
+def models_of(cfg: DictConfig) -> dict[str, DictConfig]:
+    """How to load model.path, then each of those to compare, by path.
 
     Raises:
         ConfigError: one comes twice, or a local one does not exist.
     """
-    paths = [str(cfg.model.path), *map(str, cfg.compare)]
+    paths = model_paths(cfg)
     if len(set(paths)) < len(paths):
         raise ConfigError(f"model.path and compare name a model twice: {', '.join(paths)}")
-    for path in paths[1:]:
-        locate(path, "compare")
-    return paths
+    models = {paths[0]: cfg.model}
+    for number, path in enumerate(paths[1:]):
+        # By reference, so that what is wrong with it is said of compare.
+        models[path] = OmegaConf.merge(cfg, {"model": {"path": f"${{compare.{number}}}"}}).model
+        with settings_of(models[path], "model"):
+            locate(path)
+    return models
+
+
+def model_paths(cfg: DictConfig) -> list[str]:
+    """model.path, then those to compare."""
+    return [str(cfg.model.path), *map(str, cfg.compare)]
 
 
 def write_results(
@@ -133,7 +132,7 @@ def write_results(
     found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
-    (run.path / "results.md").write_text(text + "\n")
+    write_text(run.path / "results.md", text + "\n")
     write_report(report_of(results, found, shown), run.path / "report.html")
     print(f"\n{text}")
     return results
@@ -157,7 +156,7 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
                 "continue it with its own, or choose another folder"
             )
     else:
-        file.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+        write_text(file, OmegaConf.to_yaml(OmegaConf.create(settings)))
 
 
 def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:

@@ -21,7 +21,7 @@ class Objective:
         terms: by name; each file has its equation. Their order is that of the sum.
 
     Raises:
-        SettingError: an unknown aggregation.
+        SettingError: an unknown aggregation, or something that is no term.
     """
 
     def __init__(self, loss_aggregation: str, **terms: Term) -> None:
@@ -29,6 +29,9 @@ class Objective:
             raise SettingError(
                 "loss_aggregation", f"must be one of {', '.join(AGGREGATIONS)}, got {loss_aggregation!r}"
             )
+        for name, term in terms.items():
+            if not isinstance(term, Term):
+                raise SettingError(name, f"must be a term of the objective, got {term!r}")
         self.loss_aggregation = loss_aggregation
         self.terms: Mapping[str, Term] = terms
 

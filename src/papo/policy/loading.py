@@ -1,17 +1,21 @@
-"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the override to fix."""
+"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the argument to fix."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
+from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import ImageTextProcessor, load_processor
+from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
 
 SUPPORTED = ("qwen2_5_vl",)
@@ -27,10 +31,11 @@ class Loaded:
 def resolve(path: str | Path) -> str:
     """The folder that `path` means, else `path` itself as a hub id.
 
-    In this order: a model folder; a run directory, whose model/ is meant; a model shipped with the package.
+    In this order: a model's or an adapter's folder; a run directory, whose model/ is meant; a model shipped with the
+    package.
     """
     folder = Path(path).expanduser()
-    if (folder / "model" / "config.json").is_file():
+    if any((folder / "model" / name).is_file() for name in ("config.json", "adapter_config.json")):
         return str(folder / "model")
     if folder.exists():
         return str(folder)
@@ -38,80 +43,94 @@ def resolve(path: str | Path) -> str:
     return str(shipped) if shipped.is_dir() else str(path)
 
 
-def locate(path: str | Path, key: str = "model.path") -> str:
+def locate(path: str | Path) -> str:
     """`resolve`, where a path that can only be local must exist.
 
     Raises:
-        ConfigError: it does not; `key` is the override to fix.
+        SettingError: it does not.
     """
     source = resolve(path)
     if source.startswith(("/", ".", "~")) and not Path(source).exists():
-        raise ConfigError(f"{key}={path} does not exist")
+        raise SettingError("path", f"must exist, got {path}")
     return source
 
 
 def load_policy(
     path: str | Path,
     *,
-    train_vision: bool,
     dtype: str,
     chunk_tokens: int,
+    train: Sequence[str] = PARTS,
+    lora: Mapping[str, Any] | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
     """Loads weights, processor and generation settings.
 
     Args:
-        path: model folder, run directory, name of a shipped model, or hub id.
-        train_vision, chunk_tokens: see Policy.
+        path: model folder, run directory, name of a shipped model, or hub id. Where an adapter lies there, the model
+            that it belongs to with the adapter added in.
         dtype: "float32", "bfloat16" or "float16".
+        chunk_tokens: see Policy.
+        train, lora: see `choose_trained`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        ConfigError: nothing loadable there, not a vision-language model that the four verbs know, or impossible bounds.
+        SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds;
+            and from `choose_trained`.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"model.dtype must be float32, bfloat16 or float16, got {dtype!r}")
+        raise SettingError("dtype", f"must be float32, bfloat16 or float16, got {dtype!r}")
+    adapted = base_of(source)
+    base = source if adapted is None else locate(adapted)
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(base)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"model.path={path} is no model folder, run directory, shipped model or reachable hub id: "
-            f"{first_line(error)}"
+        raise SettingError(
+            "path",
+            f"must be a model folder, run directory, shipped model or reachable hub id, got {path}: "
+            f"{first_line(error)}",
         ) from error
     if config.model_type not in SUPPORTED:
-        raise ConfigError(
-            f"model.path={path} is of type {config.model_type!r}, not a supported vision-language model "
-            f"({', '.join(SUPPORTED)})"
+        raise SettingError(
+            "path",
+            f"must be a supported vision-language model ({', '.join(SUPPORTED)}), "
+            f"got {path} of type {config.model_type!r}",
         )
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=getattr(torch, dtype), output_loading_info=True
+            base, dtype=getattr(torch, dtype), output_loading_info=True
         )
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
+        raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
     limit_pixels(processor, min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise ConfigError(f"model.path={path} lacks {len(missing)} weights, e.g. {missing[0]}")
+        raise SettingError("path", f"must hold all weights, got {path} without {len(missing)}, e.g. {missing[0]}")
     if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
-        raise ConfigError(f"model.path={path} has no tokenizer that knows {processor.image_token} as the model does")
+        raise SettingError(
+            "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
+        )
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+    if adapted is not None:
+        model = fold_in(model, source)
+    policy = Policy(model, chunk_tokens=chunk_tokens)
+    choose_trained(policy, train, lora)
+    return Loaded(policy, processor, source)
 
 
 def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixels: int | None) -> None:
     """Sets the area that an image is resized to lie in, in pixels; None leaves a bound as it is.
 
     Raises:
-        ConfigError: a bound is smaller than one visual token, or they exclude each other.
+        SettingError: a bound is smaller than one visual token, or they exclude each other.
     """
     image_processor = processor.image_processor
     saved = image_processor.size
@@ -119,15 +138,24 @@ def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixe
     high = saved["longest_edge"] if max_pixels is None else max_pixels
     token = (image_processor.patch_size * image_processor.merge_size) ** 2
     if not token <= low <= high:
-        raise ConfigError(
-            f"model.min_pixels={low} and model.max_pixels={high} must satisfy {token} (one visual token) <= min <= max"
+        raise SettingError(
+            "min_pixels",
+            f"and max_pixels must satisfy {token} (one visual token) <= min <= max, got {low} and {high}",
         )
     image_processor.size = {"shortest_edge": low, "longest_edge": high}
 
 
 def save_policy(policy: Policy, processor: ImageTextProcessor, folder: str | Path) -> None:
-    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor."""
-    policy.model.save_pretrained(folder)
+    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor; an adapter as its `export` says."""
+    folder, model = Path(folder), policy.model
+    if policy.lora is None:
+        model.save_pretrained(folder)
+    elif policy.lora.export == "adapter":
+        save_adapter(model, folder)
+    else:
+        model.save_pretrained(folder, state_dict=merged_state(model))
+        if policy.lora.export == "both":
+            save_adapter(model, folder / "adapter")
     processor.save_pretrained(folder)
 
 

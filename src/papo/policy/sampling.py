@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+from papo.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,9 @@ class Sampling:
         temperature: divides the logits; 0 takes the likeliest token.
         top_p: keeps the smallest set of tokens whose probabilities sum to at least top_p; 1 keeps all.
         top_k: keeps the top_k likeliest tokens; 0 keeps all.
+
+    Raises:
+        SettingError: a setting out of range.
     """
 
     max_new_tokens: int
@@ -26,13 +32,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise ValueError(f"rollout.max_new_tokens must be at least 1, got {self.max_new_tokens}")
+            raise SettingError("max_new_tokens", f"must be at least 1, got {self.max_new_tokens}")
         if self.temperature < 0:
-            raise ValueError(f"rollout.temperature must be 0 (greedy) or positive, got {self.temperature}")
+            raise SettingError("temperature", f"must be 0 (greedy) or positive, got {self.temperature}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"rollout.top_p must lie in (0, 1], got {self.top_p}")
+            raise SettingError("top_p", f"must lie in (0, 1], got {self.top_p}")
         if self.top_k < 0:
-            raise ValueError(f"rollout.top_k must be 0 (off) or positive, got {self.top_k}")
+            raise SettingError("top_k", f"must be 0 (off) or positive, got {self.top_k}")
 
     @property
     def score_temperature(self) -> float:
@@ -60,7 +66,7 @@ def next_token_probs(logits: Tensor, sampling: Sampling, banned: Tensor) -> Tens
     if sampling.top_p < 1:
         ordered, order = probs.sort(-1, descending=True)
         # A token stays while the tokens before it have not yet reached top_p, so the likeliest always stays.
-        before = ordered.cumsum(-1) - ordered
+        before = running_sum(ordered) - ordered
         probs = probs.scatter(-1, order, ordered.masked_fill(before >= sampling.top_p, 0.0))
     return probs
 
@@ -78,7 +84,24 @@ def draw(probs: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         [b] int64. A token of probability 0 is never drawn.
     """
-    cumulative = probs.cumsum(-1)
+    cumulative = running_sum(probs)
     # Just below 1, so that rounding cannot push the threshold past the last possible token.
     threshold = uniform.clamp(max=1 - 1e-6)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+    tokens = torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+    return tokens.clamp(max=probs.shape[-1] - 1)  # of NaN every comparison is false: what drew it is told by its caller
+
+
+def running_sum(x: Tensor) -> Tensor:
+    """x.cumsum(-1), also under `torch.use_deterministic_algorithms` on CUDA, where torch refuses its own."""
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return doubling_sum(x)
+    return x.cumsum(-1)
+
+
+def doubling_sum(x: Tensor) -> Tensor:
+    """The running sum along the last dimension in log2(V) additions of shifted copies."""
+    shift = 1
+    while shift < x.shape[-1]:
+        x = x + pad(x[..., :-shift], (shift, 0))
+        shift *= 2
+    return x

@@ -13,17 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from papo import seeding
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.fast_layers import accelerate
 from papo.policy.logprobs import token_kl, token_scores
+from papo.policy.lora import Lora
+from papo.policy.parts import QwenParts
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
+
+if TYPE_CHECKING:
+    from papo.policy.reference import Reference
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
@@ -46,18 +53,18 @@ class Policy(nn.Module):
     """A Qwen2.5-VL-like model seen through the four verbs.
 
     Args:
-        model: a transformers model with `model.visual`, `model.language_model` and `lm_head`.
-        train_vision: whether gradient reaches the vision tower; where not, its parameters are frozen.
+        model: a transformers model with `model.visual`, `model.language_model` and `lm_head`; those of its parameters
+            that require a gradient are trained (`papo.policy.trained` chooses them).
         chunk_tokens: tokens whose logits exist at one time in `score`.
     """
 
-    def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
+    def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
         accelerate(model)
         self.model = model
-        self.train_vision = train_vision
+        self.family = QwenParts(model)
+        self.lora: Lora | None = None  # the adapter's settings, where there is one
         self.chunk_tokens = chunk_tokens
-        model.model.visual.requires_grad_(train_vision)
         config = model.config
         self.image_token_id: int = config.image_token_id
         # A sampled vision token has no features to stand for and would break the next forward pass.
@@ -137,8 +144,7 @@ class Policy(nn.Module):
         """
         device, T = context.hidden.device, sampling.max_new_tokens
         B = context.hidden.shape[0] * group_size
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        uniform = torch.cat([torch.rand(group_size, T, generator=generator) for generator in generators]).to(device)
+        uniform = torch.cat([seeding.uniform(seed, group_size, T) for seed in seeds]).to(device)
         response_ids = torch.full((B, T), self.pad_token_id, dtype=torch.long, device=device)
         response_mask = torch.zeros(B, T, dtype=torch.bool, device=device)
         logprobs = torch.zeros(B, T, device=device)
@@ -223,7 +229,13 @@ class Policy(nn.Module):
         )
 
     def full_kl(
-        self, states: Tensor, other_states: Tensor, mask: Tensor, *, other: Policy | None = None, temperature: float
+        self,
+        states: Tensor,
+        other_states: Tensor,
+        mask: Tensor,
+        *,
+        other: Policy | Reference | None = None,
+        temperature: float,
     ) -> Tensor:
         """KL(p || q) over the whole vocabulary at each response token, [B, T] nats, 0 at padding.
 
@@ -265,6 +277,12 @@ class Policy(nn.Module):
         return torch.cat([first, output.last_hidden_state], dim=1)
 
     # -------------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def train_vision(self) -> bool:
+        """Whether anything that `encode` computes with is trained; where not, features serve every pass of a step."""
+        modules = (*self.family.vision_modules(), *self.family.projector_modules())
+        return any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
     @property
     def pad_token_id(self) -> int:

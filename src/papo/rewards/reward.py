@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from papo.errors import SettingError
 from papo.rewards.grading import Verdict, grade
 from papo.types import Item, RewardResult
 
@@ -17,15 +18,15 @@ class Reward:
     The paper's reward is accuracy alone (binary); its released code uses 0.9 and 0.1.
 
     Raises:
-        ValueError: a weight is negative or both are 0.
+        SettingError: a weight is negative or both are 0.
     """
 
     def __init__(self, accuracy_weight: float = 1.0, format_weight: float = 0.0) -> None:
-        if accuracy_weight < 0 or format_weight < 0 or accuracy_weight + format_weight == 0:
-            raise ValueError(
-                "reward.accuracy_weight and reward.format_weight must be non-negative and not both 0, "
-                f"got {accuracy_weight} and {format_weight}"
-            )
+        for name, value in (("accuracy_weight", accuracy_weight), ("format_weight", format_weight)):
+            if value < 0:
+                raise SettingError(name, f"must be 0 (off) or positive, got {value}")
+        if accuracy_weight + format_weight == 0:
+            raise SettingError("accuracy_weight", "must be positive where format_weight is 0, got 0")
         self.weights = {"accuracy": accuracy_weight, "format": format_weight}
 
     def __call__(self, item: Item, response: str) -> RewardResult:

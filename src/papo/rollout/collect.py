@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 
@@ -12,7 +11,7 @@ from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout.engine import Engine
 from papo.seeding import item_seeds
-from papo.types import Features, Item, PromptBatch, Responses, RewardResult, Rollouts, View
+from papo.types import Item, PromptBatch, Responses, RewardResult, Rollouts, View
 
 
 class Collector:
@@ -97,7 +96,7 @@ class Collector:
         seeds = item_seeds("rollout", self.seed, step, prompts.items)
         responses = self.engine.sample(prompts, features, clean, self.sampling, seeds)
         if self.noisy_responses:
-            responses = self.with_noisy_responses(prompts, features, responses, step)
+            responses = self.with_noisy_responses(prompts, responses, step)
         texts = tuple(self.processor.decode(responses))
         items = (item for item in prompts.items for _ in range(self.group_size))
         return Rollouts(
@@ -108,18 +107,12 @@ class Collector:
             views={"clean": View(prompts.images, None if self.policy.train_vision else features)},
         )
 
-    def with_noisy_responses(
-        self, prompts: PromptBatch, features: Features, responses: Responses, step: int
-    ) -> Responses:
-        """The rest of each group, behind the given responses: drawn from the noised view, scored on the clean one."""
+    def with_noisy_responses(self, prompts: PromptBatch, responses: Responses, step: int) -> Responses:
+        """The rest of each group, behind the given responses: drawn from the noised view, trained on the clean one."""
         N, noisy, view = len(prompts), self.noisy_responses, self.noised(prompts, step)
-        noised = self.policy.encode(view.images) if view.features is None else view.features
+        features = self.policy.encode(view.images) if view.features is None else view.features
         seeds = item_seeds("noisy-sample", self.seed, step, prompts.items)
-        others = self.engine.sample(prompts, noised, noisy, self.sampling, seeds)
+        others = self.engine.sample(prompts, features, noisy, self.sampling, seeds)
         rows = torch.arange(N * self.group_size).split([N * (self.group_size - noisy), N * noisy])
         groups = torch.cat([part.view(N, -1) for part in rows], dim=1).flatten().tolist()
-        responses = Responses.concat([responses, others], self.policy.pad_token_id).select(groups)
-        # They are trained as responses to the clean image, so that is what their ratio starts from.
-        context = self.policy.prefill(prompts, features)
-        scores = self.policy.score(context, responses, temperature=self.sampling.score_temperature)
-        return replace(responses, logprobs=scores.logprobs)
+        return Responses.concat([responses, others], self.policy.pad_token_id).select(groups)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from papo.errors import TrainingDiverged
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.types import Features, PromptBatch, Responses
@@ -25,4 +26,10 @@ class NativeEngine:
         self, prompts: PromptBatch, features: Features, group_size: int, sampling: Sampling, seeds: Sequence[int]
     ) -> Responses:
         assert self.policy is not None, "sync comes first"
-        return self.policy.sample(self.policy.prefill(prompts, features), group_size, sampling, seeds)
+        responses = self.policy.sample(self.policy.prefill(prompts, features), group_size, sampling, seeds)
+        if not torch.isfinite(responses.logprobs).all():
+            raise TrainingDiverged(
+                "the policy's log-probabilities are not finite: its weights hold NaN or infinity; "
+                "lower optimizer.lr, or use a model.dtype and trainer.precision with more range"
+            )
+        return responses

@@ -9,13 +9,14 @@ import torch
 from lightning import LightningModule
 from torch.optim import Optimizer
 
+from papo.errors import SettingError
 from papo.evaluation.answering import Answered, accuracy, answer, blinded
-from papo.evaluation.metrics import Estimate
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
-from papo.training.schedules import learning_rate_scale
+from papo.statistics import Estimate
+from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
 
 
@@ -33,6 +34,9 @@ class PolicyModule(LightningModule):
         val_blind: whether they are answered blind too.
         engine: draws responses.
         seed: of held-out answers.
+
+    Raises:
+        SettingError: a setting out of range, or one that the optimizer refuses.
     """
 
     def __init__(
@@ -61,6 +65,21 @@ class PolicyModule(LightningModule):
         self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
         self.engine = engine
         self.seed = seed
+        for name, value, least in (
+            ("total_steps", total_steps, 1),
+            ("warmup_steps", warmup_steps, 0),
+            ("val_samples", val_samples, 1),
+        ):
+            if value < least:
+                raise SettingError(name, f"must be at least {least}, got {value}")
+        if schedule not in SCHEDULES:
+            raise SettingError("schedule", f"must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if grad_clip <= 0:
+            raise SettingError("grad_clip", f"must be positive, got {grad_clip}")
+        try:
+            self.configure_optimizers()  # now, and not when the run has begun
+        except ValueError as error:
+            raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
         self.val_answers: list[Answered] = []
@@ -77,16 +96,14 @@ class PolicyModule(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
 
-    def apply_gradient(self, loss: torch.Tensor) -> tuple[float, bool]:
-        """Clips and applies the accumulated gradient unless it or the loss is not finite.
+    def clip_gradient(self) -> torch.Tensor:
+        """Scales the accumulated gradient down to its largest norm; the norm that it had."""
+        parameters = [p for group in self.optimizers().param_groups for p in group["params"]]
+        return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
 
-        Returns:
-            The gradient norm before clipping, and whether the parameters were updated.
-        """
+    def apply_gradient(self, finite: bool) -> None:
+        """Updates the parameters by the accumulated gradient unless that is not finite; drops it either way."""
         optimizer = self.optimizers()
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
-        finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
         if finite:
             scale = learning_rate_scale(
                 self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
@@ -95,7 +112,6 @@ class PolicyModule(LightningModule):
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(norm), finite
 
     # ---------------------------------------------------------------------------------------------------- validation
 

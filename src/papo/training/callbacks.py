@@ -11,7 +11,8 @@ import torch
 from lightning import Callback, Trainer
 from matplotlib.figure import Figure
 
-from papo.evaluation.pictures import token_heat
+from papo.figures import token_heat
+from papo.files import replacing
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
 from papo.training.papo import PapoModule
 from papo.types import Rollouts
@@ -26,10 +27,8 @@ class Checkpointer(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
         if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
-            # Written beside and renamed: whatever interrupts this, last.ckpt is whole.
-            part = self.path.with_suffix(".part")
-            trainer.save_checkpoint(part)
-            part.replace(self.path)
+            with replacing(self.path) as part:
+                trainer.save_checkpoint(part)
 
 
 class GracefulStop(Callback):
@@ -74,9 +73,8 @@ class StepLog(Callback):
     def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
         """Resuming in the same directory: steps that will be repeated are dropped, so each is recorded once."""
         if self.path.exists():
-            with self.path.open() as lines:
-                kept = [line for line in lines if json.loads(line)["step"] <= module.step]
-            self.path.write_text("".join(kept))
+            with self.path.open() as lines, replacing(self.path) as part, part.open("w") as kept:
+                kept.writelines(line for line in lines if json.loads(line)["step"] <= module.step)
 
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         metrics, rollouts = module.metrics, module.rollouts

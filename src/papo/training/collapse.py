@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.training.papo import PapoModule
 
 ACTIONS = ("warn", "stop", "lower")
@@ -41,18 +41,18 @@ class CollapseMonitor(Callback):
         lower_factor: in [0, 1).
 
     Raises:
-        ConfigError: a setting out of range.
+        SettingError: a setting out of range.
     """
 
     def __init__(self, on_collapse: str, threshold: float, window: int, lower_factor: float) -> None:
         if on_collapse not in ACTIONS:
-            raise ConfigError(f"monitor.on_collapse must be one of {', '.join(ACTIONS)}, got {on_collapse!r}")
+            raise SettingError("on_collapse", f"must be one of {', '.join(ACTIONS)}, got {on_collapse!r}")
         if threshold <= 0:
-            raise ConfigError(f"monitor.threshold must be positive, got {threshold}")
+            raise SettingError("threshold", f"must be positive, got {threshold}")
         if window < 1:
-            raise ConfigError(f"monitor.window must be at least 1, got {window}")
+            raise SettingError("window", f"must be at least 1, got {window}")
         if not 0 <= lower_factor < 1:
-            raise ConfigError(f"monitor.lower_factor must lie in [0, 1), got {lower_factor}")
+            raise SettingError("lower_factor", f"must lie in [0, 1), got {lower_factor}")
         self.on_collapse = on_collapse
         self.threshold = threshold
         self.window = window

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -15,14 +14,14 @@ from torch import Tensor
 from papo.corruption import Corruption
 from papo.errors import SettingError, TrainingDiverged
 from papo.objective import Denominators, Evidence, Objective, Over
-from papo.objective.branch import OLD, Passes
+from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
-from papo.training.scoring import Scoring
+from papo.training.scoring import Scoring, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
-from papo.types import Item, PromptBatch, RewardResult, Rollouts, Scores
+from papo.types import Item, PromptBatch, RewardResult, Rollouts
 
 
 class PapoModule(PolicyModule):
@@ -84,8 +83,13 @@ class PapoModule(PolicyModule):
             raise SettingError(
                 "overlong_buffer", f"must lie in 0..{sampling.max_new_tokens} (max_new_tokens), got {overlong_buffer}"
             )
-        if not 0 <= noisy_rollout_share < 1:
-            raise SettingError("noisy_rollout_share", f"must lie in [0, 1), got {noisy_rollout_share}")
+        noisy_responses = round(noisy_rollout_share * group_size)
+        if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
+            raise SettingError(
+                "noisy_rollout_share",
+                f"must be 0 (off) or give 1 to {group_size - 1} of a group's {group_size} responses, got "
+                f"{noisy_rollout_share}, which gives {noisy_responses}",
+            )
         if sampling.temperature == 0:
             raise SettingError(
                 "sampling.temperature", "must be positive in training: greedy responses are all the same"
@@ -105,15 +109,15 @@ class PapoModule(PolicyModule):
             overlong_buffer=overlong_buffer,
             overlong_filter=overlong_filter,
         )
-        self.passes = objective.passes()
-        asked = self.passes.keys() | self.shaping.passes().keys()
+        passes = objective.passes()
+        self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
+        asked = passes.keys() | self.shaping.passes().keys()
         self.looked_at = sorted({branch.view for branch in asked})  # views
         self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
         self.views.prepare(self.looked_at)
-        # In a tuple, so that the frozen copy is neither trained nor saved: it is reloaded from model.path.
         needs_reference = any(branch.policy == "reference" for branch in asked)
-        self.reference = (copy.deepcopy(self.policy).requires_grad_(False),) if needs_reference else (None,)
-        self.scoring = Scoring(self.policy, *self.reference, sampling.score_temperature, micro_batch_prompts)
+        self.reference = Reference(self.policy) if needs_reference else None
+        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
         self.collector = Collector(
             self.policy,
             self.engine,
@@ -121,11 +125,15 @@ class PapoModule(PolicyModule):
             reward,
             sampling=sampling,
             group_size=group_size,
-            noisy_responses=round(noisy_rollout_share * group_size),
+            noisy_responses=noisy_responses,
             noised=lambda prompts, step: self.views.make("noised", prompts, 1, step),
             max_refills=max_refills,
             seed=self.seed,
         )
+
+    def on_fit_start(self) -> None:
+        # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
+        self.policy.eval()
 
     # ---------------------------------------------------------------------------------------------------------- step
 
@@ -138,8 +146,11 @@ class PapoModule(PolicyModule):
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
             rollouts = self.views(rollouts, self.looked_at, self.step)
-            rollouts = self.scoring.once(rollouts, self.constant_passes())
-            metrics |= rollout_metrics(rollouts) | self.updates(rollouts)
+            metrics |= rollout_metrics(rollouts)
+            if learning := rollouts.learning():
+                metrics |= self.updates(self.scoring.once(rollouts.select(learning), self.once))
+            else:
+                metrics["policy/skipped_steps"] = 1.0
         self.rollouts = rollouts
         metrics["time/step"] = time.perf_counter() - start
         self.step += 1
@@ -149,8 +160,6 @@ class PapoModule(PolicyModule):
     def rewarded(self, rollouts: Rollouts) -> Rollouts:
         """With everything that responses are paid for, and the scores that this depends on."""
         passes = self.shaping.passes()
-        written = rollouts.responses.logprobs
-        rollouts = replace(rollouts, scores={OLD: Scores(written, torch.zeros_like(written))})
         rollouts = self.views(rollouts, sorted({branch.view for branch in passes}), self.step)
         return self.shaping(self.scoring.once(rollouts, passes))
 
@@ -174,25 +183,28 @@ class PapoModule(PolicyModule):
         denominators = self.objective.denominators(
             rollouts.trained, *outcome(rollouts), horizon=self.sampling.max_new_tokens
         )
-        metrics: Counter[str] = Counter()
+        sums: Counter[str] = Counter()  # of tensors: nothing waits for the device before the last micro-batch
         for _, micro in self.scoring.micro_batches(rollouts):
             loss, parts = self.loss(micro, denominators)
             self.manual_backward(loss)
-            metrics.update({name: value.item() for name, value in parts.items()})
-        total = torch.tensor(metrics["loss/total"])
-        metrics["policy/grad_norm"], updated = self.apply_gradient(total)
+            sums.update(parts)
+        sums["policy/grad_norm"] = self.clip_gradient()
+        metrics = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
+        total, norm = metrics["loss/total"], metrics["policy/grad_norm"]
+        updated = math.isfinite(total) and math.isfinite(norm)
+        self.apply_gradient(updated)
         metrics["policy/skipped_updates"] = float(not updated)
         self.skipped_in_a_row = 0 if updated else self.skipped_in_a_row + 1
         if self.skipped_in_a_row > self.max_skipped_updates:
             raise TrainingDiverged(
-                f"{self.skipped_in_a_row} updates in a row had a non-finite loss ({total.item()}) or gradient "
-                f"({metrics['policy/grad_norm']}); lower optimizer.lr or the weights of the objective's terms"
+                f"{self.skipped_in_a_row} updates in a row had a non-finite loss ({total}) or gradient ({norm}); "
+                "lower optimizer.lr or the weights of the objective's terms"
             )
         return metrics
 
     def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""
-        scores = self.scoring.now(micro, self.passes)
+        scores = self.scoring.now(micro, self.every)
         rewards, correct, pictured = outcome(micro)
         evidence = Evidence(
             scores=scores,
@@ -206,10 +218,6 @@ class PapoModule(PolicyModule):
         scales = self.objective.scales(min(1.0, self.step / self.total_steps))
         damped = {name: scale * self.damping.get(name, 1.0) for name, scale in scales.items()}
         return self.objective(evidence, denominators, scales=damped)
-
-    def constant_passes(self) -> Passes:
-        """What is scored once per step."""
-        return {branch: need for branch, need in self.passes.items() if branch.policy != "current"}
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -240,10 +248,11 @@ def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
 def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:
     """Metrics that need no gradient."""
     rewards, responses = rollouts.rewards, rollouts.responses
+    length, finished = torch.stack([responses.response_mask.sum(-1), responses.finished]).float().mean(-1).tolist()
     metrics = {
         "reward/mean": rollouts.totals.mean().item(),
-        "response/length_mean": responses.response_mask.sum(-1).float().mean().item(),
-        "response/frac_unfinished": 1 - responses.finished.float().mean().item(),
+        "response/length_mean": length,
+        "response/frac_unfinished": 1 - finished,
         "reward/frac_unscorable": sum(not result.scorable for result in rewards) / len(rewards),
     }
     for part in rewards[0].parts:

@@ -14,13 +14,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
 
-from papo.building import built
+from papo.building import built, check
 from papo.data.module import PromptData
-from papo.errors import ConfigError
-from papo.evaluation.metrics import Estimate
+from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
+from papo.statistics import Estimate
 from papo.training.base import PolicyModule
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 from papo.training.papo import PapoModule
@@ -60,7 +60,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     save_policy(module.policy, loaded.processor, run.model)
     recipe = OmegaConf.to_container(cfg, resolve=True)
     del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
-    (run.model / "papo.yaml").write_text(OmegaConf.to_yaml(recipe))
+    write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
     metrics = {
         "name": cfg.name,
         "accuracy_before": before.mean,
@@ -90,8 +90,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     Raises:
         ConfigError: from any constructor that refused its settings.
     """
-    if cfg.trainer.max_steps < 1:
-        raise ConfigError(f"trainer.max_steps must be at least 1, got {cfg.trainer.max_steps}")
+    check(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     loaded: Loaded = built(cfg.model)
     loaded.policy.train()

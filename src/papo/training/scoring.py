@@ -10,6 +10,7 @@ from torch import Tensor
 
 from papo.objective.branch import CLEAN, Branch, Need, Passes
 from papo.objective.term import FullKL
+from papo.policy.reference import Reference
 from papo.policy.vlm import Policy
 from papo.types import Rollouts, Scores
 
@@ -24,7 +25,9 @@ class Scoring:
         micro_batch_prompts: prompts whose activations exist at one time.
     """
 
-    def __init__(self, policy: Policy, reference: Policy | None, temperature: float, micro_batch_prompts: int) -> None:
+    def __init__(
+        self, policy: Policy, reference: Reference | None, temperature: float, micro_batch_prompts: int
+    ) -> None:
         self.policies = {"current": policy, "rollout": policy, "reference": reference}
         self.temperature = temperature
         self.micro_batch_prompts = micro_batch_prompts
@@ -41,19 +44,16 @@ class Scoring:
         return rollouts
 
     def now(self, micro: Rollouts, passes: Passes) -> dict[Branch, Scores]:
-        """The scores of every branch of a micro-batch: those of constant policies are known, the others are made.
+        """The scores of every branch of a micro-batch: those of constant policies are known, the given ones are made.
 
-        A branch of the policy that wrote the responses, where it was not scored before, is the current policy's, held
-        constant: what it is in the only update of a step, where the ratio of the two is 1 by construction.
+        A view that the policy which wrote the responses was not scored on before has the current policy's scores for
+        it, held constant: in the only update of a step they are the same, and their ratio is 1 by construction.
         """
         scores = dict(micro.scores)
         for branch, need in passes.items():
-            if branch.policy == "current":
-                with torch.set_grad_enabled(torch.is_grad_enabled() and need.gradient):
-                    scores[branch] = self._score(micro, branch, need, scores)
-        for branch in passes:
-            if branch not in scores:
-                scores[branch] = scores[Branch("current", branch.view)].detach()
+            with torch.set_grad_enabled(torch.is_grad_enabled() and need.gradient):
+                scores[branch] = self._score(micro, branch, need, scores)
+            scores.setdefault(Branch("rollout", branch.view), scores[branch].detach())
         return scores
 
     def full_kl(self, scores: Mapping[Branch, Scores], response_mask: Tensor) -> FullKL:
@@ -108,6 +108,24 @@ class Scoring:
         zeros = torch.zeros_like(micro.responses.logprobs)
         hidden = self.policies["current"].model.config.get_text_config().hidden_size
         return Scores(zeros, zeros, zeros.new_zeros(*zeros.shape, hidden) if need.states else None)
+
+
+def divided(passes: Passes, *, single_update: bool) -> tuple[dict[Branch, Need], dict[Branch, Need]]:
+    """Which branches are scored once per step, and which in every update.
+
+    Args:
+        single_update: whether a step has one update. Then the policy that wrote the responses is the current one, and
+            what both are asked for is scored once, for both.
+    """
+    every = {branch: need for branch, need in passes.items() if branch.policy == "current"}
+    once = {}
+    for branch, need in passes.items():
+        twin = Branch("current", branch.view)
+        if branch.policy == "rollout" and single_update and twin in every:
+            every[twin] = Need(every[twin].gradient, every[twin].states or need.states)
+        elif branch.policy != "current":
+            once[branch] = need
+    return once, every
 
 
 def blank(like: Scores, B: int, T: int) -> Scores:

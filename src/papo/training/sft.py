@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
 from papo.policy.vlm import Policy
 from papo.training.base import PolicyModule
@@ -62,14 +62,14 @@ class SupervisedModule(PolicyModule):
         **base: see PolicyModule.
 
     Raises:
-        ConfigError: final_temperature is not positive.
+        SettingError: final_temperature is not positive.
     """
 
     def __init__(self, *, final_temperature: float, micro_batch_prompts: int, **base) -> None:
         super().__init__(**base)
         self.micro_batch_prompts = micro_batch_prompts
         if final_temperature <= 0:
-            raise ConfigError(f"algorithm.final_temperature must be positive, got {final_temperature}")
+            raise SettingError("final_temperature", f"must be positive, got {final_temperature}")
         self.final_temperature = final_temperature
 
     def collate(self, items: Sequence[Item]) -> SupervisedBatch:
@@ -85,7 +85,7 @@ class SupervisedModule(PolicyModule):
             loss = self.loss(micro, denominators)
             self.manual_backward(loss)
             total += loss.detach()
-        self.apply_gradient(total)
+        self.apply_gradient(bool(torch.isfinite(self.clip_gradient() + total)))
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", total, prog_bar=True, logger=False)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from papo.objective import RewardPart, group_advantages, zero_std_groups
 from papo.objective.branch import Passes, merged
 from papo.rewards.length import overlong_penalty
@@ -47,7 +44,10 @@ class Shaping:
         return merged(part.passes() for part in (*self.before, *self.after))
 
     def __call__(self, rollouts: Rollouts) -> Rollouts:
-        """The roll-outs with everything that a response is rewarded for, its advantage, and the tokens it trains."""
+        """The roll-outs with everything that a response is rewarded for, its advantage, and the tokens it trains.
+
+        Nothing is learnt, by any term, from the group of an item that cannot be graded.
+        """
         responses = rollouts.responses
         rewards = self.paid(rollouts, list(rollouts.rewards), self.before)
         if self.overlong_buffer:
@@ -58,11 +58,13 @@ class Shaping:
             rewards = [add_part(*pair, "overlong", 1.0) for pair in zip(rewards, penalties, strict=True)]
         rewards = self.paid(rollouts, rewards, self.after)
         rollouts = replace(rollouts, rewards=tuple(rewards))
-        return replace(
-            rollouts,
-            advantages=self.advantages(rollouts).to(responses.response_ids.device),
-            loss_mask=responses.response_mask & responses.finished[:, None] if self.overlong_filter else None,
-        )
+        device = responses.response_ids.device
+        scorable = rollouts.scorable.repeat_interleave(rollouts.group_size).to(device)
+        trained = responses.response_mask & scorable[:, None]
+        if self.overlong_filter:
+            trained = trained & responses.finished[:, None]
+        advantages = group_advantages(rollouts.totals, rollouts.group_size, normalize_std=self.normalize_std)
+        return replace(rollouts, advantages=advantages.to(device) * scorable, loss_mask=trained)
 
     def paid(self, rollouts: Rollouts, rewards: list[RewardResult], parts: Sequence[RewardPart]) -> list[RewardResult]:
         """The rewards with what the given parts pay."""
@@ -72,11 +74,6 @@ class Shaping:
             rewards = [add_part(*pair, part.name, part.weight) for pair in zip(rewards, values, strict=True)]
         return rewards
 
-    def advantages(self, rollouts: Rollouts) -> Tensor:
-        """[B]; zero where the item cannot be graded, so that nothing is learnt from it."""
-        advantages = group_advantages(rollouts.totals, rollouts.group_size, normalize_std=self.normalize_std)
-        return advantages * torch.tensor([result.scorable for result in rollouts.rewards])
-
 
 def add_part(result: RewardResult, value: float, name: str, weight: float) -> RewardResult:
     """`result` with one more part."""
@@ -85,5 +82,5 @@ def add_part(result: RewardResult, value: float, name: str, weight: float) -> Re
 
 def alive(rollouts: Rollouts) -> list[int]:
     """The prompts whose group has a gradient: rewards differ, and the item can be graded."""
-    scorable = torch.tensor([result.scorable for result in rollouts.rewards]).view(-1, rollouts.group_size)
-    return (~zero_std_groups(rollouts.totals, rollouts.group_size) & scorable.all(-1)).nonzero().flatten().tolist()
+    spread = ~zero_std_groups(rollouts.totals, rollouts.group_size)
+    return (spread & rollouts.scorable).nonzero().flatten().tolist()

@@ -57,8 +57,7 @@ class Views:
     def make(self, name: str, prompts: PromptBatch, group_size: int, step: int) -> View:
         """One view of the prompts' images."""
         maker, images = self.makers[name], prompts.images
-        purpose = {"corrupted": "corruption", "noised": "noise"}.get(name, name)
-        seeds = item_seeds(purpose, self.seed, step, prompts.items)
+        seeds = item_seeds(name, self.seed, step, prompts.items)
         if maker.per == "response":
             images = images.select([n for n in range(len(prompts)) for _ in range(group_size)])
             seeds = [derive_seed("response", seed, g) for seed in seeds for g in range(group_size)]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from replicas import FORMATS, REPLICAS, encoded, picture, plain_parquet, stored
 
 from papo.data.sources import table_source
-from papo.data.sources.records import parse_list, place_images
+from papo.data.sources.raw_items import parse_list, place_images
 from papo.data.sources.schemas import SCHEMAS
-from papo.errors import BadRow, ConfigError, SourceError
+from papo.errors import BadRow, SettingError
 
 
 def plain(items) -> list[dict[str, Any]]:
@@ -222,7 +222,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 def refusal(name: str, rows, tmp_path) -> str:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "wrong.parquet")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(SettingError) as caught:
         table_source(schema=name, path=str(tmp_path / "wrong.parquet"))
     return str(caught.value)
 
@@ -238,7 +238,7 @@ def test_a_missing_column_is_named_with_what_was_found(name, column, tmp_path):
             del row[top]
     message = refusal(name, rows, tmp_path)
     assert f"column {column!r}" in message
-    assert f"does not look like {name}" in message
+    assert message.startswith(f"path must be data that looks like {name}, got ")
     for other in rows[0]:
         assert re.search(rf"\b{other} \(", message.partition("found")[2]), other
 
@@ -260,7 +260,7 @@ def test_columns_may_have_other_names(tmp_path):
     columns = {"question": "prompt", "answer": "solution"}
     source = table_source(schema="folder", path=str(tmp_path / "own.parquet"), columns=columns)
     assert facts(source[0], "question", "answer") == ("a?", "b")
-    with pytest.raises(ConfigError, match=r"\.columns names 'answr', but .* has prompt, answer, solution"):
+    with pytest.raises(SettingError, match=r"^columns must name .*\(prompt, answer, solution\), got 'answr'"):
         table_source(schema="folder", path=str(tmp_path / "own.parquet"), columns={"question": "answr"})
 
 

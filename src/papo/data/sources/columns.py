@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from pyarrow import types
 
-from papo.errors import SourceError
-
 Row = Mapping[str, Any]
 
 
@@ -66,17 +64,17 @@ def check_columns(schema: pa.Schema, required: Mapping[str, Kind], optional: Map
     does one of mixed types (JSONL may have them): its rows are looked at one by one.
 
     Raises:
-        SourceError: names the first column that is missing or of another kind, and the columns that were found.
+        ValueError: names the first column that is missing or of another kind, and the columns that were found.
     """
     for name, kind in (*required.items(), *optional.items()):
         found = _type_of(schema, name)
         if found is None and name in optional:
             continue
         if found is None:
-            other = "" if "." in name else f". If it has another name there: '.columns={{{name}: NAME}}'"
-            raise SourceError(f"column {name!r} ({kind.name}) is missing; found {describe(schema)}{other}")
+            other = "" if "." in name else f". If it has another name there: columns={{{name}: NAME}}"
+            raise ValueError(f"column {name!r} ({kind.name}) is missing; found {describe(schema)}{other}")
         if not (unknown(found) or kind.fits(found)):
-            raise SourceError(f"column {name!r} must be {kind.name}, but is {found}; found {describe(schema)}")
+            raise ValueError(f"column {name!r} must be {kind.name}, but is {found}; found {describe(schema)}")
 
 
 def describe(schema: pa.Schema) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.types import Item
 
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
@@ -31,12 +31,13 @@ class EasyVQA:
         supervised: whether to keep only questions whose picture is known in full, with that as their rationale.
 
     Raises:
-        ConfigError: the package is not installed, an unknown split, or a size that the split does not have.
+        SettingError: an unknown split, or a size that the split does not have.
+        ConfigError: the package is not installed.
     """
 
     def __init__(self, split: str, size: int | None = None, supervised: bool = False) -> None:
         if split not in SPLITS:
-            raise ConfigError(f"split of easy_vqa must be one of {', '.join(SPLITS)}, got {split!r}")
+            raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
         name, quarters = SPLITS[split]
         self.folder = package_data() / name
         rows = json.loads((self.folder / "questions.json").read_text())
@@ -46,7 +47,7 @@ class EasyVQA:
             rows = [row for row in rows if len(self.facts[row[3]]) == 2]
         size = len(rows) if size is None else size
         if not 0 < size <= len(rows):
-            raise ConfigError(f"size of easy_vqa's {split} must lie in 1..{len(rows)}, got {size}")
+            raise SettingError("size", f"must lie in 1..{len(rows)} (the questions of {split}), got {size}")
         self.rows = [rows[i * len(rows) // size] for i in range(size)]
         self.split, self.supervised = split, supervised
 

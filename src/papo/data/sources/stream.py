@@ -8,7 +8,7 @@ from itertools import count
 
 from papo.data.sources.columns import Row
 from papo.data.sources.reading import Reading
-from papo.errors import SourceError
+from papo.errors import ConfigError, SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -18,7 +18,7 @@ class TableStream:
 
     def __init__(self, reading: Reading, buffer_size: int) -> None:
         if buffer_size < 1:
-            raise SourceError(f".buffer_size must be at least 1, got {buffer_size}")
+            raise SettingError("buffer_size", f"must be at least 1, got {buffer_size}")
         self.reading, self.buffer_size = reading, buffer_size
 
     def endless(self, seed: int) -> StreamReader:
@@ -33,7 +33,7 @@ class TableStream:
                 empty = False
                 yield row
             if empty:
-                raise SourceError("the stream has no row that share, tags and max_question_length choose")
+                raise ConfigError("the stream has no row that share, tags and max_question_length choose")
 
     def _shuffled(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
         """One pass: each row waits in the buffer until chance picks it."""

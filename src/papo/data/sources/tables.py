@@ -15,7 +15,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, IterableDataset
 
 from papo.data.sources.columns import Row
-from papo.errors import SourceError
+from papo.errors import SettingError
 
 # Which reader of `datasets` a file's ending stands for.
 READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv"}
@@ -83,21 +83,23 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
     """Opens a hub id or a local path; arguments as in `table_source`.
 
     Raises:
-        SourceError: nothing there, nothing readable, no such split, or no such column.
+        SettingError: nothing there, nothing readable, no such split, or no such column.
     """
     place = Path(path).expanduser()
     try:
         if place.exists():
             data, roots = _local(place, split, streaming)
         elif path.startswith(("/", ".", "~")) or place.suffix in READERS:
-            raise SourceError(f".path={path} does not exist")
+            raise SettingError("path", f"must exist, got {path}")
         else:
             data, roots = datasets.load_dataset(path, subset, split=split, streaming=streaming), ()
-    except SourceError:
+    except SettingError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         because = error.__cause__ or error
-        raise SourceError(f".path={path} (split {split}) cannot be read: {str(because).strip():.500}") from error
+        raise SettingError(
+            "path", f"must be data that can be read, got {path} (split {split}): {str(because).strip():.500}"
+        ) from error
     data = _one_split(data, path, split)
     if streaming and isinstance(data, Dataset):
         data = data.to_iterable_dataset()
@@ -105,7 +107,7 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
         data = data._resolve_features()  # a stream whose files do not say: of its first rows
     missing = sorted(set(columns.values()) - set(data.features))
     if missing:
-        raise SourceError(f".columns names {missing[0]!r}, but {path} has {', '.join(data.features)}")
+        raise SettingError("columns", f"must name columns of {path} ({', '.join(data.features)}), got {missing[0]!r}")
     return Table(data.with_format("arrow"), roots, columns)
 
 
@@ -118,11 +120,13 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
     reader = READERS.get(files[0].suffix)
     if reader is None or any(READERS.get(file.suffix) != reader for file in files):
         endings = ", ".join(sorted({file.suffix or file.name for file in files}))
-        raise SourceError(f".path={place} holds {endings}; one of {', '.join(READERS)} can be read")
+        raise SettingError("path", f"must hold files of one of {', '.join(READERS)}, got {place} with {endings}")
     data = datasets.load_dataset(reader, data_files=[str(file) for file in files], split="train", streaming=streaming)
     beside = {file.parent for file in files}
     if files[0].stem == "metadata" and len(beside) > 1:
-        raise SourceError(f".path={place} has metadata in {len(beside)} folders; say which by .split or .path")
+        raise SettingError(
+            "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
+        )
     return _named_files(data), (*sorted(beside), place)
 
 
@@ -135,14 +139,14 @@ def files_of(folder: Path, split: str | None) -> list[Path]:
     metadata = [path for path in files if path.stem == "metadata"]
     files = metadata or [path for path in files if path.name not in ("dataset_info.json", "dataset_infos.json")]
     if not files:
-        raise SourceError(f".path={folder} holds no file of {', '.join(READERS)}")
+        raise SettingError("path", f"must hold files of {', '.join(READERS)}, got {folder} without any")
     if split is None:
         return files
     word = re.compile(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])")
     chosen = [path for path in files if word.search(str(path.relative_to(folder)).lower())]
     if not chosen:
         names = ", ".join(str(path.relative_to(folder)) for path in files[:10])
-        raise SourceError(f".split={split} is in the name of none of {folder}'s files: {names}; .split=null takes all")
+        raise SettingError("split", f"must be in the name of a file of {folder} ({names}), got {split}; null takes all")
     return chosen
 
 
@@ -158,4 +162,4 @@ def _one_split(data: Any, path: str, split: str | None) -> Any:
         return data
     if split is None and len(data) == 1:
         return next(iter(data.values()))
-    raise SourceError(f".split={split} is none of {', '.join(data)}, the splits of {path}")
+    raise SettingError("split", f"must be one of {', '.join(data)} (the splits of {path}), got {split}")

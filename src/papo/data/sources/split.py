@@ -1,0 +1,145 @@
+"""A split of a data set as items: any schema of papo.data.sources.schemas, from a hub or a local path."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping, Sequence
+
+from papo.data.sources.columns import check_columns
+from papo.data.sources.reading import Reading
+from papo.data.sources.schemas import SCHEMAS
+from papo.data.sources.stream import TableStream
+from papo.data.sources.tables import open_table
+from papo.errors import SettingError
+from papo.rewards.grading import RULES
+from papo.types import Item
+
+
+class TableSource:
+    """Items of a table whose rows can be had in any order; each access decodes its pictures anew."""
+
+    def __init__(self, reading: Reading, size: int | None) -> None:
+        self.reading = reading
+        table = reading.table
+        rows = range(len(table))
+        if reading.selects:
+            rows = [index for index in rows if reading.wanted(table[index], index)]
+        if size is not None and not 0 < size <= len(rows):
+            raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
+        if not rows:
+            raise SettingError(
+                "share", f"must choose rows, together with tags and max_question_length, got none of {len(table)}"
+            )
+        size = len(rows) if size is None else size
+        self.rows = [rows[i * len(rows) // size] for i in range(size)]  # evenly spread: files are often sorted
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Item:
+        """Raises BadRow where the row cannot become a prompt, IndexError outside [0, len)."""
+        return self._item(index, decode=True)
+
+    def draft(self, index: int) -> Item:
+        """The item with `Unread` pictures: all that can be checked without decoding. Raises as __getitem__."""
+        return self._item(index, decode=False)
+
+    def _item(self, index: int, *, decode: bool) -> Item:
+        if not 0 <= index < len(self.rows):
+            raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
+        row = self.rows[index]
+        return self.reading.item(self.reading.table[row], row, decode=decode)
+
+
+def table_source(
+    *,
+    schema: str,
+    path: str | None,
+    split: str | None = None,
+    subset: str | None = None,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    template: str = "{question}",
+    hints: Mapping[str, str] | None = None,
+    rule: str | None = None,
+    share: Sequence[float] = (0.0, 1.0),
+    tags: Mapping[str, Sequence[str]] | None = None,
+    max_question_length: int | None = None,
+    max_image_pixels: int = 50_000_000,
+    size: int | None = None,
+    streaming: bool = False,
+    buffer_size: int = 1000,
+) -> TableSource | TableStream:
+    """A split of a data set.
+
+    Args:
+        schema: whose columns these are, one of SCHEMAS.
+        path: hub id, or a local Parquet, Arrow or JSONL file, a folder of them, a folder that `save_to_disk` wrote, or
+            an image folder with metadata. Pictures given by path are looked for beside the data file.
+        split: the data set's own name of it; null where there is one only. A file is a split, whatever this says.
+        subset: the hub's configuration, where a data set has several.
+        name: of the source in ids; null = the schema's.
+        columns: {column of the schema: its name in this data}, where they differ.
+        template: the prompt, from {question} (with unit and choices) and {hint}.
+        hints: {answer type: what {hint} says}, which may use {precision}.
+        rule: grading rule of every item, or the dotted path of your own grader; null = the schema's.
+        share: [from, to) in [0, 1], the part of the items whose hashed id lies there.
+        tags: {tag: values}: only items that have one of the values.
+        max_question_length: characters; items with a longer question are left out.
+        max_image_pixels: a picture whose header announces more is a bad row.
+        size: rows, spread evenly over the chosen ones; null = all.
+        streaming: whether rows are read forwards only, without a download or a copy of the whole.
+        buffer_size: rows that a stream is shuffled among.
+
+    Raises:
+        SettingError: a setting cannot work, nothing is there, or columns are missing.
+    """
+    if schema not in SCHEMAS:
+        raise SettingError("schema", f"must be one of {', '.join(SCHEMAS)}, got {schema!r}")
+    if path is None:
+        raise SettingError("path", "must say where the data is, got null")
+    if rule is not None and rule not in RULES and "." not in rule:
+        raise SettingError("rule", f"must be one of {', '.join(RULES)}, or the dotted path of your own, got {rule!r}")
+    low, high = share
+    if not 0 <= low < high <= 1:
+        raise SettingError("share", f"must be [from, to) inside [0, 1], got [{low}, {high}]")
+    if streaming and size is not None:
+        raise SettingError(
+            "size", f"must be null with streaming=true (a stream has no rows to choose from), got {size}"
+        )
+    check_template("template", template, {"question", "hint"})
+    for kind, hint in (hints or {}).items():
+        check_template(f"hints.{kind}", hint, {"precision"})
+    for tag, values in (tags or {}).items():
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            raise SettingError(f"tags.{tag}", f"must be a list of values, got {values!r}")
+    table = open_table(path, split, subset, dict(columns or {}), streaming)
+    try:
+        check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional)
+    except ValueError as error:
+        raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
+    reading = Reading(
+        schema=SCHEMAS[schema],
+        table=table,
+        name=name or schema,
+        template=template,
+        hints=dict(hints or {}),
+        rule=rule,
+        share=(low, high),
+        tags={tag: tuple(map(str, values)) for tag, values in (tags or {}).items()},
+        max_question_length=max_question_length,
+        max_image_pixels=max_image_pixels,
+    )
+    return TableStream(reading, buffer_size) if streaming else TableSource(reading, size)
+
+
+def check_template(key: str, template: str, known: set[str]) -> None:
+    try:
+        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise SettingError(key, f"must be a template, got {template!r}: {error}") from error
+    used = {name for name, _, _ in parts}
+    plain = not any(spec or conversion for _, spec, conversion in parts)
+    if not plain or used - known or (key == "template" and "question" not in used):
+        places = ", ".join(f"{{{name}}}" for name in sorted(known))
+        raise SettingError(key, f"must be made of {places}, got {template!r}")

@@ -1,0 +1,328 @@
+"""Which rows of a table are chosen, how its files are found, and what is refused."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from datasets import Dataset, DatasetDict
+from hypothesis import given
+from hypothesis import strategies as st
+from replicas import REPLICAS, write_lines
+
+from papo.data.sources import TableSource, table_source
+from papo.data.sources.reading import in_share
+from papo.data.sources.tables import Table
+from papo.errors import BadRow, SettingError
+
+
+def lines(count: int, start: int = 0) -> list[dict]:
+    """Rows with an id of their own, a tag, and a question that grows."""
+    rows = range(start, start + count)
+    return [{"id": f"r{n}", "question": "?" * (n + 1), "answer": n, "tags": {"parity": "eo"[n % 2]}} for n in rows]
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    return write_lines(tmp_path / "table.jsonl", lines(20))
+
+
+def source(path, **settings) -> TableSource:
+    return table_source(schema="folder", path=str(path), **settings)
+
+
+def ids(of) -> list[str]:
+    return [of[i].id for i in range(len(of))]
+
+
+# ---------------------------------------------------------------------------------------------------------- chosen rows
+
+
+def test_all_rows_in_their_order(table):
+    assert ids(source(table)) == [f"r{n}" for n in range(20)]
+    with pytest.raises(IndexError):
+        source(table)[20]
+
+
+def test_shares_divide_a_table_without_overlap(table):
+    borders = [0.0, 0.3, 0.5, 1.0]
+    parts = [set(ids(source(table, share=share))) for share in pairwise(borders)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 20
+    assert all(parts)
+
+
+def test_a_share_does_not_depend_on_what_else_is_in_the_table(tmp_path):
+    some = source(write_lines(tmp_path / "a.jsonl", lines(20)), share=[0, 0.5])
+    more = source(write_lines(tmp_path / "b.jsonl", lines(60)[::-1]), share=[0, 0.5])
+    assert set(ids(some)) == {id for id in ids(more) if int(id[1:]) < 20}
+
+
+@given(st.text(), st.floats(0, 1))
+def test_every_id_is_on_one_side_of_a_border(id, border):
+    assert in_share(id, (0.0, border)) != in_share(id, (border, 1.0))
+
+
+def test_a_share_is_about_as_large_as_it_says():
+    assert sum(in_share(f"row-{n}", (0.2, 0.5)) for n in range(10_000)) == pytest.approx(3000, abs=150)
+
+
+def test_tags_choose_rows(table):
+    assert ids(source(table, tags={"parity": ["o"]})) == [f"r{n}" for n in range(1, 20, 2)]
+    assert len(source(table, tags={"parity": ["e", "o"]})) == 20
+    with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20"):
+        source(table, tags={"colour": ["red"]})
+    with pytest.raises(SettingError, match=r"^tags\.parity must be a list of values, got 'e'"):
+        source(table, tags={"parity": "e"})
+
+
+def test_long_questions_are_left_out(table):
+    assert ids(source(table, max_question_length=3)) == ["r0", "r1", "r2"]
+
+
+def test_a_size_is_spread_over_what_is_chosen(table):
+    assert ids(source(table, size=4)) == ["r0", "r5", "r10", "r15"]
+    assert ids(source(table, size=2, tags={"parity": ["o"]})) == ["r1", "r11"]
+    for size in (0, 21):
+        with pytest.raises(SettingError, match=rf"^size must lie in 1\.\.20 .*, got {size}"):
+            source(table, size=size)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def test_a_split_is_a_word_in_the_path(tmp_path):
+    for name, start in (("train-00000-of-00002", 0), ("train-00001-of-00002", 3), ("contrain", 6), ("val", 9)):
+        write_lines(tmp_path / f"{name}.jsonl", lines(3, start))
+    (tmp_path / "test").mkdir()
+    write_lines(tmp_path / "test" / "part.jsonl", lines(3, 12))
+    (tmp_path / "README.md").write_text("not data")
+    expected = {"train": range(6), "val": range(9, 12), "test": range(12, 15)}
+    for split, rows in expected.items():
+        assert ids(source(tmp_path, split=split)) == [f"r{n}" for n in rows]
+    assert len(source(tmp_path)) == 15
+    with pytest.raises(
+        SettingError, match=r"^split must be in the name of a file .*train-00000.*got dev; null takes all"
+    ):
+        source(tmp_path, split="dev")
+
+
+def test_a_file_is_a_split(table):
+    assert len(source(table, split="whatever")) == 20
+
+
+def test_splits_on_disk_are_named(tmp_path):
+    rows = Dataset.from_list(lines(3))
+    DatasetDict({"train": rows, "val": rows.select([0])}).save_to_disk(tmp_path / "two")
+    DatasetDict({"train": rows}).save_to_disk(tmp_path / "one")
+    rows.save_to_disk(tmp_path / "none")
+    assert len(source(tmp_path / "two", split="val")) == 1
+    assert len(source(tmp_path / "one")) == len(source(tmp_path / "none", split="train")) == 3
+    for split in (None, "test"):
+        with pytest.raises(SettingError, match=rf"^split must be one of train, val .*got {split}"):
+            source(tmp_path / "two", split=split)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: root / "nowhere.jsonl", "^path must exist, got .*nowhere.jsonl"),
+        (lambda root: root, "^path must hold files of"),
+        (lambda root: broken(root / "a.parquet"), "^path must be data that can be read"),
+        (lambda root: broken(root / "a.jsonl"), "^path must be data that can be read"),
+        (lambda root: broken(root / "a.txt"), "^path must hold files of one of .parquet.*with .txt"),
+        (
+            lambda root: broken(root / "a.jsonl").parent / broken(root / "b.csv").parent,
+            "^path must hold files of one of .*with .csv, .jsonl",
+        ),
+    ],
+    ids=["nothing", "empty", "parquet", "jsonl", "txt", "two kinds"],
+)
+def test_what_cannot_be_read_is_told_why(make, message, tmp_path):
+    with pytest.raises(SettingError, match=message):
+        source(make(tmp_path))
+
+
+def broken(path: Path) -> Path:
+    path.write_text("neither this\nnor that\n")
+    return path
+
+
+def test_a_hub_that_cannot_be_reached_is_told_so(monkeypatch):
+    with pytest.raises(SettingError, match=r"^path must be data that can be read, got nobody/nothing \(split train\)"):
+        source("nobody/nothing", split="train")
+
+
+def test_a_hub_is_asked_for_what_was_configured(monkeypatch):
+    asked, rows = [], Dataset.from_list(lines(3))
+
+    def load_dataset(path, name, *, split, streaming):
+        asked.append((path, name, split, streaming))
+        return rows if split else DatasetDict({"only": rows})
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert ids(source("some/where", subset="small", split="test")) == ["r0", "r1", "r2"]
+    assert ids(source("some/where")) == ["r0", "r1", "r2"]
+    assert asked == [("some/where", "small", "test", False), ("some/where", None, None, False)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schema": "charts"}, r"^schema must be one of chartqa, .*got 'charts'"),
+        ({"path": None}, r"^path must say where"),
+        ({"rule": "exactly"}, r"^rule must be one of exact, .*got 'exactly'"),
+        ({"share": [0.5, 0.5]}, r"^share must be \[from, to\).*got \[0.5, 0.5\]"),
+        ({"share": [0, 1.5]}, r"^share must"),
+        ({"template": "Answer."}, r"^template must be made of {hint}, {question}, got 'Answer.'"),
+        ({"template": "{question} {answer}"}, r"^template must be made of"),
+        ({"template": "{question"}, r"^template must be a template, got '{question'"),
+        ({"template": "{question.__class__}"}, r"^template must be made of"),
+        ({"template": "{question:>9}"}, r"^template must be made of"),
+        ({"hints": {"integer": "{question}"}}, r"^hints\.integer must be made of {precision}"),
+        ({"streaming": True, "size": 3}, r"^size must be null with streaming=true"),
+        ({"streaming": True, "buffer_size": 0}, r"^buffer_size must be at least 1, got 0"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_work_is_named(settings, message, table):
+    with pytest.raises(SettingError, match=message):
+        table_source(**{"schema": "folder", "path": str(table)} | settings)
+
+
+def test_braces_of_the_data_are_text(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"question": "{hint} \\frac{1}{2} {0}", "answer": "{question}"}])
+    assert source(path, template="Q: {question}")[0].question == "Q: {hint} \\frac{1}{2} {0}"
+
+
+def test_a_rule_for_all(table):
+    assert source(table)[0].rule == "exact"
+    for rule in ("math", "my.package.grader"):
+        assert source(table, rule=rule)[0].rule == rule
+
+
+# -------------------------------------------------------------------------------------------------------------- streams
+
+
+def first(stream, count: int, seed: int = 0, start: int = 0) -> list[str]:
+    reader = stream.endless(seed)
+    return [reader[i].id for i in range(start, start + count)]
+
+
+@pytest.fixture
+def stream(table):
+    return source(table, streaming=True, buffer_size=5)
+
+
+def test_a_stream_passes_over_all_rows_again_and_again(stream):
+    seen = first(stream, 60)
+    passes = [seen[i : i + 20] for i in (0, 20, 40)]
+    assert all(sorted(one) == sorted(f"r{n}" for n in range(20)) for one in passes)
+    assert len(set(map(tuple, passes))) == 3
+    assert passes[0] != [f"r{n}" for n in range(20)]
+
+
+def test_a_stream_follows_the_seed_and_the_position(stream):
+    whole = first(stream, 50)
+    assert first(stream, 50) == whole != first(stream, 50, seed=1)
+    assert first(stream, 10, start=33) == whole[33:43]
+    reader = stream.endless(0)
+    assert [reader[i].id for i in (7, 8, 3, 30)] == [whole[i] for i in (7, 8, 3, 30)]  # 3 starts over
+
+
+def test_a_stream_reads_each_row_once(stream, monkeypatch):
+    read = []
+    original = Table._row
+    monkeypatch.setattr(Table, "_row", lambda table, rows: read.append(1) or original(table, rows))
+    first(stream, 12)
+    assert len(read) == 12 + 5  # what was asked for, and the buffer
+    first(stream, 2, start=10)
+    assert len(read) == 2 * (12 + 5)
+
+
+def test_a_stream_chooses_rows_too(table):
+    chosen = source(table, streaming=True, tags={"parity": ["o"]}, share=[0, 0.5])
+    expected = set(ids(source(table, tags={"parity": ["o"]}, share=[0, 0.5])))
+    assert set(first(chosen, 2 * len(expected))) == expected
+    with pytest.raises(SettingError, match="the stream has no row"):
+        first(source(table, streaming=True, tags={"parity": ["x"]}), 1)
+
+
+def test_rows_without_an_id_have_the_same_one_in_every_order(tmp_path):
+    for file in "ab":
+        write_lines(tmp_path / f"{file}.jsonl", [{"question": f"{file}{n}?", "answer": n} for n in range(6)])
+    readers = [source(tmp_path, streaming=True, buffer_size=2).endless(seed) for seed in (0, 1, 2)]
+    named = [{reader[i].id: reader[i].question for i in range(12)} for reader in readers]
+    assert named[0] == named[1] == named[2]
+    assert named[0] == {f"folder-{'ab'.index(file)}-{n}": f"{file}{n}?" for file in "ab" for n in range(6)}
+    assert len({next(iter(one))[:9] for one in named}) == 2  # files come in any order
+    one = source(tmp_path / "a.jsonl", streaming=True).endless(0)
+    table = source(tmp_path / "a.jsonl")
+    assert sorted(one[i].id for i in range(6)) == ids(table)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_pictures_stream(saved, tmp_path):
+    rows = REPLICAS["virl39k"].dataset()
+    rows.save_to_disk(tmp_path / "d") if saved else rows.to_parquet(tmp_path / "train.parquet")
+    settings = {"schema": "virl39k", "path": str(tmp_path / "d" if saved else tmp_path)}
+    reader = table_source(**settings, streaming=True).endless(0)
+    streamed = {item.question: item for item in (reader[i] for i in range(4))}
+    table = table_source(**settings)
+    for item in (table[i] for i in range(4)):
+        images = streamed[item.question].images
+        assert [image.tobytes() for image in images] == [image.tobytes() for image in item.images]
+
+
+def test_a_stream_checks_its_columns_at_start(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "solution": 1}])
+    with pytest.raises(SettingError, match="column 'answer'"):
+        source(path, streaming=True)
+
+
+# -------------------------------------------------------------------------------------------------------- its own rules
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"question": ""}, "empty question"),
+        ({"question": "  "}, "empty question"),
+        ({"answer": None}, "empty answer"),
+        ({"answer": True}, "answer is bool, not text"),
+        ({"question": ["a", "b"]}, "question is list, not text"),
+        ({"choices": ["1", "2"]}, "answer '11' is not among the 2 choices"),
+        ({"choices": ["1"] * 27, "answer": "1"}, "27 choices are more than there are letters"),
+        ({"choices": ["a", ["b"]]}, "an item of choices is list, not text"),
+        ({"answer_type": "number"}, "answer_type 'number' is none of"),
+        ({"rule": "exactly"}, "rule 'exactly' is none of"),
+        ({"rule": "os.system"}, "rule 'os.system' is none of"),  # data names no code that is run
+        ({"rule": "exact", "answer_type": "float"}, "the rule exact does not grade answer_type 'float'"),
+        ({"precision": 1.5}, "precision is '1.5', not a whole number"),
+        ({"image": "nowhere.png"}, "picture file 'nowhere.png' does not exist"),
+        ({"images": [None]}, "picture is missing"),
+        ({"tags": {"a": ["b"]}}, "a is list, not text"),
+    ],
+    ids=str,
+)
+def test_a_bad_row_says_why(row, reason, tmp_path):
+    good = {"id": "good", "question": "a?", "answer": "11"}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(good | {"id": "bad"} | row) + "\n" + json.dumps(good) + "\n")
+    table = source(path)
+    for read in (table.__getitem__, table.draft):
+        with pytest.raises(BadRow) as caught:
+            read(0)
+        assert caught.value.id == "bad"
+        assert reason in caught.value.reason
+    assert table[1].id == "good"
+
+
+def test_choices_and_labels_may_be_numbers(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "answer": 2, "choices": [1, 2], "labels": [2, "two"]}])
+    assert (source(path)[0].choices, source(path)[0].labels) == (("1", "2"), ("2", "two"))
+
+
+@pytest.mark.parametrize("answer", ["red", "RED", "b", "B", "(B)"])
+def test_a_choice_is_named_by_text_or_letter(answer, tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "answer": answer, "choices": ["red", "blue"]}])
+    assert source(path)[0].answer == answer
