@@ -7,6 +7,7 @@ import torch
 from papo_steps import PAPO, SAMPLING, G, marks
 
 from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.rollout import NativeEngine
 from papo.training.papo import PapoModule
 
 
@@ -42,6 +43,7 @@ def make_module(make_policy, bias_logits, processor):
             "grad_clip": 1e6,
             "val_sampling": SAMPLING,
             "val_samples": 1,
+            "engine": NativeEngine(),
             "seed": 3,
         }
         return PapoModule(**defaults | settings)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from papo.evaluation.answering import Answered
 from papo.policy.sampling import Sampling
 from papo.rewards.grading import Grade, Verdict
+from papo.rollout import NativeEngine
 from papo.training.base import PolicyModule
 from papo.types import Item
 
@@ -41,6 +42,7 @@ def slope(**settings) -> Slope:
         "grad_clip": 10.0,
         "val_sampling": Sampling(1),
         "val_samples": 1,
+        "engine": NativeEngine(),
         "seed": 0,
     }
     module = Slope(**defaults | settings)

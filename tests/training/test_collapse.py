@@ -30,7 +30,7 @@ class Run:
         self.callback, self.logged = callback, []
         logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
         self.trainer = SimpleNamespace(logger=logger, should_stop=False)
-        self.module = SimpleNamespace(step=0, metrics={}, perception_damping=1.0)
+        self.module = SimpleNamespace(step=0, metrics={}, damping={})
 
     def steps(self, count=1, **changes) -> dict[str, float] | None:
         for _ in range(count):
@@ -111,7 +111,7 @@ def test_it_warns_once_and_names_it(capsys):
     assert "reward 1.2" in out
     assert "perception_coef" in out
     assert not run.trainer.should_stop
-    assert run.module.perception_damping == 1
+    assert run.module.damping == {}
 
 
 def test_below_the_threshold_nothing_happens(capsys):
@@ -134,14 +134,14 @@ def test_it_lowers_and_lowers_again_only_when_things_get_worse_from_there(capsys
     run = Run(monitor("lower", window=3))
     run.steps(3)
     collapsing(run, 3)
-    assert run.module.perception_damping == 0.5
+    assert run.module.damping["perception"] == 0.5
     collapsing(run, 9)
-    assert run.module.perception_damping == 0.5  # as bad as before, but no worse
+    assert run.module.damping["perception"] == 0.5  # as bad as before, but no worse
     run.steps(3, perception__kl=30.0, reward__mean=0.26)
-    assert run.module.perception_damping == 0.25
+    assert run.module.damping["perception"] == 0.25
     assert "0.25 of perception_coef" in capsys.readouterr().out
     run.steps(6)
-    assert run.module.perception_damping == 0.25
+    assert run.module.damping["perception"] == 0.25
 
 
 def test_it_survives_a_restart(capsys):
@@ -155,7 +155,7 @@ def test_it_survives_a_restart(capsys):
     for run in (second, whole):
         collapsing(run, 1)
     assert second.logged[-1] == whole.logged[-1]
-    assert second.module.perception_damping == whole.module.perception_damping == 0.5
+    assert second.module.damping == whole.module.damping == {"perception": 0.5}
 
 
 @pytest.mark.parametrize(
