@@ -19,7 +19,9 @@ HEALTHY = {
 
 def monitor(on_collapse="warn", **settings) -> CollapseMonitor:
     return CollapseMonitor(
-        **{"on_collapse": on_collapse, "threshold": 2.0, "window": 2, "lower_factor": 0.5} | settings
+        **{"on_collapse": on_collapse, "threshold": 2.0, "window": 2, "lower_factor": 0.5} | settings,
+        term="perception",
+        divergence="perception/kl",
     )
 
 
@@ -139,7 +141,7 @@ def test_it_lowers_and_lowers_again_only_when_things_get_worse_from_there(capsys
     assert run.module.damping["perception"] == 0.5  # as bad as before, but no worse
     run.steps(3, perception__kl=30.0, reward__mean=0.26)
     assert run.module.damping["perception"] == 0.25
-    assert "0.25 of perception_coef" in capsys.readouterr().out
+    assert "0.25 of its coefficient" in capsys.readouterr().out
     run.steps(6)
     assert run.module.damping["perception"] == 0.25
 
@@ -171,3 +173,12 @@ def test_it_survives_a_restart(capsys):
 def test_settings_out_of_range_are_named(settings, message):
     with pytest.raises(SettingError, match=message):
         monitor(**settings)
+
+
+def test_a_step_that_is_no_number_does_not_silence_it():
+    """In the first steps, of which the baseline is made, and later."""
+    run = Run(monitor())
+    run.steps(perception__kl=math.nan)
+    run.steps(2)
+    run.steps(reward__mean=math.inf)
+    assert run.steps(2, perception__kl=30.0, policy__entropy=4.0)["collapse/score"] == pytest.approx(4.0, abs=0.1)

@@ -14,7 +14,6 @@ from papo.policy.vlm import Policy
 from papo.rewards.grading import Grade, Verdict, grade
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.statistics import Estimate, mean_over_items
 from papo.types import Features, Item, PromptBatch, Responses
 
 # A blind policy keeps its prompt and placeholders; every patch of every image is black.
@@ -64,15 +63,6 @@ def answer(
 
 def graded(item: Item, responses: Sequence[str]) -> Answered:
     return Answered(item, tuple(responses), tuple(grade(item, response) for response in responses))
-
-
-def accuracy(answers: Sequence[Answered]) -> Estimate:
-    """avg@k over the items that can be graded.
-
-    Raises:
-        ValueError: there are none.
-    """
-    return mean_over_items([answered.accuracy for answered in answers if answered.scorable])
 
 
 def blinded(prompts: PromptBatch) -> PromptBatch:

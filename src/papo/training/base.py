@@ -10,12 +10,13 @@ from lightning import LightningModule
 from torch.optim import Optimizer
 
 from papo.errors import SettingError
-from papo.evaluation.answering import Answered, accuracy, answer, blinded
+from papo.evaluation.answering import answer, blinded
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
 from papo.statistics import Estimate
+from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
 
@@ -82,8 +83,7 @@ class PolicyModule(LightningModule):
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
-        self.val_answers: list[Answered] = []
-        self.val_blind_answers: list[Answered] = []
+        self.val_means, self.val_blind_means = ItemMeans(), ItemMeans()
         self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step, with the image
         self.blind_before: Estimate | None = None  # and blind
 
@@ -116,14 +116,20 @@ class PolicyModule(LightningModule):
     # ---------------------------------------------------------------------------------------------------- validation
 
     def on_validation_epoch_start(self) -> None:
-        self.val_answers, self.val_blind_answers = [], []
+        self.val_means.reset()
+        self.val_blind_means.reset()
         self.engine.sync(self.policy, self.step)
 
     def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
-        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
-        self.val_answers += answer(self.policy, self.engine, self.processor, prompts, **settings)[0]
+        self.val_means.update(self.item_accuracies(prompts))
         if self.val_blind:
-            self.val_blind_answers += answer(self.policy, self.engine, self.processor, blinded(prompts), **settings)[0]
+            self.val_blind_means.update(self.item_accuracies(blinded(prompts)))
+
+    def item_accuracies(self, prompts: PromptBatch) -> list[float]:
+        """The share of right answers to each prompt that can be graded."""
+        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
+        answered, _, _ = answer(self.policy, self.engine, self.processor, prompts, **settings)
+        return [item.accuracy for item in answered if item.scorable]
 
     def on_validation_epoch_end(self) -> None:
         measured = {f"val/avg@{self.val_samples}": self.val_accuracy().mean}
@@ -133,11 +139,11 @@ class PolicyModule(LightningModule):
 
     def val_accuracy(self) -> Estimate:
         """avg@k of the last validation."""
-        return accuracy(self.val_answers)
+        return self.val_means.estimate()
 
     def val_blind_accuracy(self) -> Estimate | None:
         """The same with every patch black; None where it is not measured."""
-        return accuracy(self.val_blind_answers) if self.val_blind else None
+        return self.val_blind_means.estimate() if self.val_blind else None
 
     # --------------------------------------------------------------------------------------------------- checkpoints
 

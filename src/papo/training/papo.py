@@ -18,6 +18,7 @@ from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
+from papo.training.metrics import Sums, rollout_metrics
 from papo.training.scoring import Scoring, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
@@ -98,6 +99,7 @@ class PapoModule(PolicyModule):
         self.updates_per_rollout, self.max_skipped_updates = updates_per_rollout, max_skipped_updates
         self.skipped_in_a_row = 0
         self.damping: dict[str, float] = {}
+        self.sums = Sums()
         self.rollouts: Rollouts | None = None  # of the last step, for callbacks
         self.metrics: dict[str, float] = {}  # of the last step
 
@@ -183,13 +185,13 @@ class PapoModule(PolicyModule):
         denominators = self.objective.denominators(
             rollouts.trained, *outcome(rollouts), horizon=self.sampling.max_new_tokens
         )
-        sums: Counter[str] = Counter()  # of tensors: nothing waits for the device before the last micro-batch
+        self.sums.reset()  # on the device: nothing waits for it before the last micro-batch
         for _, micro in self.scoring.micro_batches(rollouts):
             loss, parts = self.loss(micro, denominators)
             self.manual_backward(loss)
-            sums.update(parts)
-        sums["policy/grad_norm"] = self.clip_gradient()
-        metrics = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
+            self.sums.update(parts)
+        found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
+        metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         total, norm = metrics["loss/total"], metrics["policy/grad_norm"]
         updated = math.isfinite(total) and math.isfinite(norm)
         self.apply_gradient(updated)
@@ -243,18 +245,3 @@ def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
     pictured = torch.zeros(len(rollouts.texts), dtype=torch.bool)
     pictured[rollouts.rows(rollouts.prompts.pictured)] = True
     return rollouts.totals.to(device), rollouts.correct.to(device), pictured.to(device)
-
-
-def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:
-    """Metrics that need no gradient."""
-    rewards, responses = rollouts.rewards, rollouts.responses
-    length, finished = torch.stack([responses.response_mask.sum(-1), responses.finished]).float().mean(-1).tolist()
-    metrics = {
-        "reward/mean": rollouts.totals.mean().item(),
-        "response/length_mean": length,
-        "response/frac_unfinished": 1 - finished,
-        "reward/frac_unscorable": sum(not result.scorable for result in rewards) / len(rewards),
-    }
-    for part in rewards[0].parts:
-        metrics[f"reward/{part}"] = sum(result.parts[part] for result in rewards) / len(rewards)
-    return metrics
