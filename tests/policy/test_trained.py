@@ -5,7 +5,7 @@ import re
 import pytest
 
 from papo.errors import SettingError
-from papo.policy.parts import QwenParts
+from papo.policy.families import family_of
 from papo.policy.trained import PARTS, choose_trained
 
 TOWER, MERGER, LANGUAGE = "visual", "visual.merger", "language_model"
@@ -41,7 +41,7 @@ def test_what_is_named_is_trained_and_nothing_else(make_policy, train, places, b
 
 def test_the_parts_are_the_whole_model_without_overlap(make_policy):
     model = make_policy().model
-    family = QwenParts(model)
+    family = family_of(model)
     parts = [family.vision_modules(), family.projector_modules(), family.language_modules()]
     found = [{p for module in part for p in module.parameters()} for part in parts]
     assert set.union(*found) == set(model.parameters())
