@@ -19,7 +19,7 @@ from papo.objective import (
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.training.papo import PapoModule
-from papo.types import PromptBatch, RewardResult
+from papo.types import PromptBatch, RewardResult, Rollouts
 
 G = 3
 PAPO = Objective(
@@ -57,9 +57,17 @@ def fit(module: PapoModule, *batches: PromptBatch) -> PapoModule:
     return module
 
 
-def reference_of(module: PapoModule) -> Policy | None:
-    """The frozen copy, where the module keeps one."""
-    return module.reference[0]
+def reference_of(module: PapoModule) -> Policy:
+    """The frozen copy that the module's reference keeps."""
+    (policy,) = module.reference._policy
+    return policy
+
+
+def record_updates(module: PapoModule) -> list[Rollouts]:
+    """The roll-outs that each later step trains on: prompts that teach something, with the scores of constant policies."""
+    found, original = [], module.updates
+    module.updates = lambda rollouts: found.append(rollouts) or original(rollouts)
+    return found
 
 
 def weights(module) -> dict[str, torch.Tensor]:

@@ -23,7 +23,10 @@ class Slope(PolicyModule):
     def training_step(self, batch, batch_idx):
         loss = (self.policy.weight * batch).sum()
         self.manual_backward(loss)
-        self.applied.append(self.apply_gradient(loss))
+        norm = self.clip_gradient()
+        finite = bool(torch.isfinite(norm))
+        self.apply_gradient(finite)
+        self.applied.append((norm.item(), finite))
         self.step += 1
         self.lr.append(self.optimizers().param_groups[0]["lr"])
         self.weight.append(self.policy.weight.item())

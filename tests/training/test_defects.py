@@ -31,7 +31,7 @@ def test_released_code_scores_the_corrupted_branch_with_the_parameters_before_th
     for parameter, value in zip(module.policy.parameters(), start, strict=True):
         parameter.data = value
     with torch.no_grad():
-        stale = now(module.rollouts.select([4]), module.passes)[corrupted].logprobs
+        stale = now(module.rollouts.select([4]), module.every)[corrupted].logprobs
     assert (last - stale).abs().max() > 1e-4
 
 

@@ -16,6 +16,7 @@ from papo_steps import (
     having,
     marks,
     record_scores,
+    record_updates,
     same,
     weights,
 )
@@ -167,13 +168,13 @@ def test_scored_once_per_step_it_is_constant_and_stale(make_module, prompts):
     objective = having(PERCEPTION_ONLY, perception={"recompute": "rollout"})
     module = make_module(objective, updates_per_rollout=5, **QUICK)
     start = [parameter.clone() for parameter in module.policy.parameters()]
-    scores = record_scores(module.policy)
+    scores, updates = record_scores(module.policy), record_updates(module)
     fit(module, prompts)
-    corrupted, *current = scores
-    assert not corrupted.logprobs.requires_grad
-    assert len(current) == 5  # no further corrupted pass
-    assert all(score.logprobs.requires_grad for score in current)
-    after = module.rollouts
+    *once, _, _, _, _, _ = scores
+    assert len(once) == 2  # the policy that wrote the responses, on the picture and on the corrupted one
+    assert not any(score.logprobs.requires_grad for score in once)
+    assert all(score.logprobs.requires_grad for score in scores[2:])  # no further corrupted pass
+    (after,) = updates
     for parameter, value in zip(module.policy.parameters(), start, strict=True):
         parameter.data = value.data
     with torch.no_grad():

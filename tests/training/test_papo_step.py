@@ -17,6 +17,7 @@ from papo_steps import (
     having,
     marks,
     record_scores,
+    record_updates,
     reference_of,
     same,
     weights,
@@ -30,7 +31,7 @@ from papo.policy.sampling import Sampling
 from papo.rewards.reward import Reward
 from papo.seeding import derive_seed, item_seeds
 from papo.training.papo import split_evenly
-from papo.types import RewardResult, Rollouts, Scores
+from papo.types import RewardResult, Rollouts
 
 CORRUPTED = Branch("current", "corrupted")
 
@@ -55,12 +56,13 @@ def update_by_hand(module, objective, prompts):
     def score(images):
         return policy.score(policy.prefill(prompts, policy.encode(images)), responses, temperature=0.8)
 
-    scores = {CURRENT: score(prompts.images), OLD: Scores(responses.logprobs, torch.zeros_like(responses.logprobs))}
+    scores = {CURRENT: score(prompts.images)}
+    scores[OLD] = scores[CURRENT].detach()  # the same policy, in the only update of the step
     terms = objective.terms
     if terms["reference"].coef:
         scores[REFERENCE] = scores[CURRENT].detach()  # not moved yet
     if terms["perception"].coef or terms["entropy"].corrupted_coef:
-        seeds = [derive_seed("corruption", 3, 0, item.id) for item in prompts.items]
+        seeds = [derive_seed("corrupted", 3, 0, item.id) for item in prompts.items]
         scores[CORRUPTED] = score(RandomPatchMask(0.6)(prompts.images, seeds))
     mask, totals = responses.response_mask, torch.tensor([rewards[row].total for row in rows])
     pictured = torch.tensor([bool(item.images) for item in prompts.items for _ in range(G)])
@@ -106,14 +108,14 @@ def test_coefficients_of_zero_are_grpo_bit_for_bit(make_module, prompts):
     """And cost what GRPO costs: no corrupted image, no second pass, no reference."""
     module = make_module(GRPO, corruption=None)
     expected = update_by_hand(module, GRPO, prompts)
-    passes, scores = count_tower_passes(module.policy), record_scores(module.policy)
+    passes, scores, updates = count_tower_passes(module.policy), record_scores(module.policy), record_updates(module)
     fit(module, prompts)
     assert same(weights(module), expected)
     assert passes == [sum(prompts.images.patches())] * 2  # roll-out and update
     assert len(scores) == 1
-    assert reference_of(module) is None
+    assert module.reference is None
     assert module.rollouts.views.keys() == {"clean"}
-    assert module.rollouts.scores.keys() == {OLD}
+    assert updates[0].scores == {}
     assert not any(name.startswith("perception/") for name in module.metrics)
 
 
@@ -237,8 +239,10 @@ def test_the_reference_stays_and_is_neither_trained_nor_saved(make_module, promp
 @pytest.mark.parametrize("micro_batch_prompts", [1, 2, 5])
 def test_reference_logprobs_lie_at_their_rows(make_module, prompts, micro_batch_prompts):
     """Before the first update the reference is the policy itself."""
-    module = fit(make_module(micro_batch_prompts=micro_batch_prompts), prompts)
-    rollouts = module.rollouts
+    module = make_module(micro_batch_prompts=micro_batch_prompts)
+    updates = record_updates(module)
+    fit(module, prompts)
+    (rollouts,) = updates
     assert rollouts.responses.logprobs.std() > 0.5
     torch.testing.assert_close(rollouts.scores[REFERENCE].logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
 
@@ -246,9 +250,9 @@ def test_reference_logprobs_lie_at_their_rows(make_module, prompts, micro_batch_
 def test_reference_logprobs_are_those_of_the_reference(make_module, prompts):
     """In the second step the policy has moved away from it."""
     module = make_module(optimizer=partial(torch.optim.SGD, lr=0.05))
-    start = copy.deepcopy(module.policy)
+    start, updates = copy.deepcopy(module.policy), record_updates(module)
     fit(module, prompts, prompts)
-    rollouts = module.rollouts
+    _, rollouts = updates
     with torch.no_grad():
         context = start.prefill(prompts, start.encode(prompts.images))
         expected = start.score(context, rollouts.responses, temperature=0.8).logprobs
