@@ -101,17 +101,25 @@ def test_frozen_parameters_are_left_out():
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in policy[0].parameters()]
 
 
-def test_accuracy_is_of_the_items_that_can_be_graded():
+def test_accuracy_is_of_the_items_that_can_be_graded(monkeypatch):
+    """Of all batches since the validation began."""
     module = slope()
     item = Item("id", "red?", (), answer="11", answer_type="integer")
-    for right, scorable in ((True, True), (False, True), (True, True), (False, False)):
-        verdict = Verdict.UNSCORABLE if not scorable else Verdict.CORRECT if right else Verdict.WRONG
-        module.val_answers.append(Answered(item, ("",), (Grade(verdict, None, ""),)))
+
+    def answers(verdicts):
+        answered = [Answered(item, ("",), (Grade(verdict, None, ""),)) for verdict in verdicts]
+        monkeypatch.setattr("papo.training.base.answer", lambda *args, **settings: (answered, None, None))
+        module.validation_step(None, 0)
+
+    module.on_validation_epoch_start()
+    answers([Verdict.CORRECT, Verdict.WRONG])
+    answers([Verdict.CORRECT, Verdict.UNSCORABLE])
     estimate = module.val_accuracy()
     assert (estimate.mean, estimate.n) == (pytest.approx(2 / 3), 3)
     assert module.val_blind_accuracy() is None
     module.on_validation_epoch_start()
-    assert module.val_answers == []
+    with pytest.raises(ValueError, match="no items"):
+        module.val_accuracy()
 
 
 @pytest.mark.parametrize("measured", [True, False])
@@ -119,11 +127,10 @@ def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
     module, other = slope(), slope()
     module.step = 3
     if measured:
-        item = Item("id", "red?", (), answer="11", answer_type="integer")
-        grades = [Grade(verdict, None, "") for verdict in (Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG)]
-        module.val_answers = [Answered(item, ("",), (grade,)) for grade in grades]
+        module.val_means.update([1.0, 0.0, 0.0])
         module.accuracy_before = module.val_accuracy()
-        module.val_answers = module.val_answers[1:]
+        module.val_means.reset()
+        module.val_means.update([0.0, 0.0])
         module.blind_before = module.val_accuracy()
         assert module.blind_before != module.accuracy_before
     checkpoint = {"loops": "Lightning's own clock, which would disagree"}

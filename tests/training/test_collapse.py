@@ -111,7 +111,7 @@ def test_it_warns_once_and_names_it(capsys):
     assert "step 4" in out
     assert "kl 1.0" in out
     assert "reward 1.2" in out
-    assert "perception_coef" in out
+    assert "its coefficient" in out
     assert not run.trainer.should_stop
     assert run.module.damping == {}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from papo.statistics import Estimate, mean_over_items
 from papo.types import Rollouts
@@ -42,7 +43,7 @@ class ItemMeans(Metric):
 
     def compute(self) -> Tensor:
         """[items]"""
-        return torch.cat(self.means) if isinstance(self.means, list) else self.means
+        return dim_zero_cat(self.means) if len(self.means) else torch.zeros(0)
 
     def estimate(self) -> Estimate:
         """Raises ValueError where no item was measured."""
