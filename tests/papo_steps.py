@@ -64,7 +64,7 @@ def reference_of(module: PapoModule) -> Policy:
 
 
 def record_updates(module: PapoModule) -> list[Rollouts]:
-    """The roll-outs that each later step trains on: prompts that teach, with the scores of constant policies."""
+    """What each later step trains on: the roll-outs of prompts that teach something, with all scores that stay."""
     found, original = [], module.updates
     module.updates = lambda rollouts: found.append(rollouts) or original(rollouts)
     return found
