@@ -90,9 +90,23 @@ def test_an_impossible_setting_names_itself(settings, message):
     assert str(error.value) == message
 
 
-def test_the_outermost_settings_are_possible():
-    PerceptionKL(0.0, cap=0.001, token_share=1.0, warmup_share=1.0, recompute="rollout", view="noised")
-    PerceptionKL(0.1, "full", recompute="rollout")  # the states are kept
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"coef": 0.0},
+        {"cap": 0.001},
+        {"cap": None},
+        {"token_share": 1.0},
+        {"token_share": 0.001},
+        {"warmup_share": 1.0},
+        {"warmup_share": 0.001},
+        {"recompute": "rollout"},
+        {"view": "noised"},
+    ],
+)
+def test_the_outermost_settings_are_possible(settings):
+    term = PerceptionKL(**{"coef": 0.1} | settings)
+    assert {name: getattr(term, name) for name in settings} == settings
 
 
 @pytest.mark.parametrize(

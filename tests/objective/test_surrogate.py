@@ -193,5 +193,19 @@ def test_an_impossible_setting_names_itself(settings, message):
     assert str(error.value) == message
 
 
-def test_the_outermost_settings_are_possible():
-    Surrogate(clip_low=1.0, clip_high=0.001, dual_clip=1.001, visual_token_share=1.0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"clip_low": 1.0},
+        {"clip_low": 0.001},
+        {"clip_high": 0.001},
+        {"clip_high": None},
+        {"dual_clip": 1.001},
+        {"dual_clip": None},
+        {"visual_token_share": 1.0},
+        {"visual_token_share": 0.001},
+    ],
+)
+def test_the_outermost_settings_are_possible(settings):
+    surrogate = Surrogate(**settings)
+    assert {name: getattr(surrogate, name) for name in settings} == settings

@@ -7,15 +7,18 @@ import re
 import pytest
 from report.cases import item, png, response
 
-from papo.report import GradedResponse, ReportTable
+from papo.report import GradedResponse, Report, ReportTable
 from papo.report.blocks import item_blocks, outcome, scale_top
+from papo.report.page import pieces
 
 NAN, INFINITY = math.nan, math.inf
 
 
 def blocks(*items) -> dict:
     """Each block's content by its id."""
-    found = re.findall(r'<script type="([^"]*)" id="([^"]*)">([^<]*)</script>\n', "".join(item_blocks(items)))
+    found = re.findall(
+        r'<script type="([^"]*)" id="([^"]*)">([^<]*)</script>\n', "".join(pieces(Report("", items=items)))
+    )
     return {name: json.loads(text) if kind == "application/json" else text for kind, name, text in found}
 
 
@@ -131,7 +134,7 @@ def test_pages_of_thousands_of_items_have_a_bearable_size():
     answers = tuple(response(" ".join(["word"] * 40), kl=(0.1234567,) * 40) for _ in range(8))
     items = [item(f"{n}", images=(png((n, 0, 0), (112, 112)),), responses=answers) for n in range(100)]
     pictures = {picture for given in items for picture in given.images + given.corrupted}
-    written = sum(map(len, item_blocks(items)))
+    written = sum(len(block.content) for block in item_blocks(items))
     assert written < 100 * (8 * 40 * 16 + 2_400) + 2 * sum(map(len, pictures))
 
 

@@ -5,13 +5,15 @@ import re
 
 import pytest
 
-from papo.report import ReportTable
-from papo.report.cells import sort_value, table_markup
+from papo.report import Report, ReportTable
+from papo.report.cells import sort_value
+from papo.report.page import pieces
 
 
 def body(*rows) -> list[list[str]]:
     """Each row's cells: what stands between <tr> and </tr>, cell by cell."""
-    written = table_markup(ReportTable("t", tuple("abcdef"[: len(rows[0])]), rows)).partition("<tbody>")[2]
+    table = ReportTable("t", tuple("abcdef"[: len(rows[0])]), rows)
+    written = "".join(pieces(Report("", tables=(table,)))).partition("<tbody>")[2]
     return [re.findall(r"<(?:td|th)[^>]*>.*?</(?:td|th)>", row) for row in re.findall(r"<tr>(.*)</tr>", written)]
 
 

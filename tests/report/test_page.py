@@ -125,7 +125,12 @@ def test_hostile_text_stays_in_its_block(page):
 
 def test_a_report_without_anything(tmp_path):
     write_report(Report("nothing"), tmp_path / "report.html")
-    Page((tmp_path / "report.html").read_text("utf-8"))
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert page.open == []  # every tag is closed
+    tags = [tag for tag, _ in page.tags]
+    assert not {"table", "figure", "dl"} & set(tags)
+    index = next(text for _, attributes, text in page.inline if attributes.get("id") == "index")
+    assert json.loads(index)["items"] == []
 
 
 def test_a_page_that_fails_leaves_the_last_one(tmp_path):

@@ -5,8 +5,14 @@ import re
 
 import pytest
 
-from papo.report import Plot, PlotRow
-from papo.report.plots import decimal, nice_ticks, plot_markup
+from papo.report import Plot, PlotRow, Report
+from papo.report.page import pieces
+from papo.report.plots import decimal, nice_ticks
+
+
+def plot_markup(plot: Plot) -> str:
+    """The <figure> of a page with this plot alone."""
+    return re.search("<figure>.*</figure>", "".join(pieces(Report("", plots=(plot,)))), re.DOTALL)[0]
 
 
 def numbers(pattern: str, written: str) -> list[list[float]]:

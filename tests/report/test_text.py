@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from report.cases import HOSTILE
 
-from papo.report.text import json_block, markup, number, shown, visible
+from papo.report.page import templates
+from papo.report.text import json_block, number, shown, visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(HOSTILE)
 
@@ -39,12 +41,20 @@ def parsed(text):
     return collector.found
 
 
+TEMPLATE = templates().from_string('<p title="{{ text }}">{{ text }}')
+
+
 @given(ANY_TEXT)
-def test_markup_is_one_text_between_tags_and_one_value_in_an_attribute(text):
-    written = markup(text, 10**6)
-    (tag, attributes), *texts = parsed(f'<p title="{written}">{written}')
+def test_a_text_is_one_text_between_tags_and_one_value_in_an_attribute(text):
+    """Whatever a template is given is shortened, made visible and escaped, though the template does not say so."""
+    (tag, attributes), *texts = parsed(TEMPLATE.render(text=text))
     assert (tag, [name for name, _ in attributes]) == ("p", ["title"])
-    assert attributes[0][1] == "".join(texts) == visible(text)
+    assert attributes[0][1] == "".join(texts) == shown(text)
+
+
+def test_a_template_that_asks_for_what_is_not_there_fails():
+    with pytest.raises(UndefinedError):
+        TEMPLATE.render(txt="x")
 
 
 @given(st.recursive(ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner)))

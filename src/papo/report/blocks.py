@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from papo.report.content import GradedResponse, ReportItem
 from papo.report.text import LONG, MAX_TOKENS, json_block, number, shown, visible
@@ -19,6 +20,14 @@ from papo.report.text import LONG, MAX_TOKENS, json_block, number, shown, visibl
 # The colour scale ends at this quantile of all tokens: one token that masking makes impossible must not pale the rest.
 SATURATION = 0.99
 KINDS = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
+
+
+class Block(NamedTuple):
+    """What stands in a <script> element that is read and never run."""
+
+    id: str
+    type: str
+    content: Markup  # holds nothing that could end the element
 
 
 class PictureNumbers:
@@ -32,10 +41,10 @@ class PictureNumbers:
         kind(picture)
         return self.numbers.setdefault(picture, len(self.numbers))
 
-    def blocks(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[Block]:
         for picture, n in self.numbers.items():
             uri = f"data:{kind(picture)};base64,{base64.b64encode(picture).decode()}"
-            yield f'<script type="text/plain" id="picture-{n}">{uri}</script>\n'
+            yield Block(f"picture-{n}", "text/plain", Markup(uri))
 
 
 def kind(picture: bytes) -> str:
@@ -45,13 +54,13 @@ def kind(picture: bytes) -> str:
     raise ValueError(f"a report's pictures are PNG, JPEG or WebP, got bytes that begin with {picture[:8]!r}")
 
 
-def item_blocks(items: Sequence[ReportItem]) -> Iterator[str]:
-    """The <script> blocks of all items, in pieces: index, items, pictures."""
+def item_blocks(items: Sequence[ReportItem]) -> Iterator[Block]:
+    """The blocks of all items, one by one: index, items, pictures."""
     pictures = PictureNumbers()
     index = {"top": scale_top(items), "items": [summary(item) for item in items]}
-    yield f'<script type="application/json" id="index">{json_block(index)}</script>\n'
+    yield Block("index", "application/json", json_block(index))
     for n, item in enumerate(items):
-        yield f'<script type="application/json" id="item-{n}">{json_block(details(item, pictures))}</script>\n'
+        yield Block(f"item-{n}", "application/json", json_block(details(item, pictures)))
     yield from pictures.blocks()
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from string import Template
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from papo.files import replacing
 from papo.report.blocks import item_blocks
-from papo.report.cells import table_markup
+from papo.report.cells import cells
 from papo.report.content import Report
-from papo.report.plots import plot_markup
-from papo.report.text import markup
+from papo.report.plots import figure
+from papo.report.text import shown
 
 SCRIPTS = ("tables.js", "list.js", "item.js", "browser.js")
-BLOCKS = "<!-- items -->"  # where they go in page.html
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -28,33 +31,52 @@ def write_report(report: Report, path: Path) -> None:
     Raises:
         ValueError: a picture is not PNG, JPEG or WebP.
     """
-    head, tail = skeleton(report).split(BLOCKS)
-    # Written piece by piece: the pictures of a page can be larger than what should lie in memory twice.
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(head)
-        file.writelines(item_blocks(report.items))
-        file.write(tail)
+        file.writelines(pieces(report))
 
 
-def skeleton(report: Report) -> str:
-    """The page without its items."""
+def pieces(report: Report) -> Iterator[str]:
+    """The page, piece by piece; raises as `write_report`."""
     folder = resources.files(__package__)
     style = (folder / "page.css").read_text("utf-8")
     script = "\n".join((folder / name).read_text("utf-8") for name in SCRIPTS)
-    facts = "".join(f"<div><dt>{markup(name)}</dt><dd>{markup(value)}</dd></div>" for name, value in report.facts)
-    return Template((folder / "page.html").read_text("utf-8")).substitute(
-        title=markup(report.title),
-        subtitle=markup(report.subtitle),
-        facts=f'<dl class="facts">{facts}</dl>' if facts else "",
-        tables="".join(map(table_markup, report.tables)),
-        plots="".join(map(plot_markup, report.plots)),
-        style=style,
-        style_hash=csp_hash(style),
-        script=script,
-        script_hash=csp_hash(script),
+    return (
+        templates()
+        .get_template("page.html")
+        .generate(
+            title=report.title,
+            subtitle=report.subtitle,
+            facts=report.facts,
+            tables=map(cells, report.tables),
+            plots=map(figure, report.plots),
+            blocks=item_blocks(report.items),
+            style=Markup(style),
+            style_hash=csp_hash(style),
+            script=Markup(script),
+            script_hash=csp_hash(script),
+        )
     )
 
 
-def csp_hash(inline: str) -> str:
+def templates() -> Environment:
+    """The templates of this folder. Whatever they are given is shortened and made visible before it is escaped."""
+    environment = Environment(
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        finalize=presentable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["px"] = "{:.1f}".format
+    return environment
+
+
+def presentable(value: Any) -> str:
+    """What a template may show of a value: `Markup` as it is, which only the page's own parts are."""
+    return value if isinstance(value, Markup) else shown(str(value))
+
+
+def csp_hash(inline: str) -> Markup:
     """As a Content-Security-Policy names an inline block: of exactly what stands between its tags."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
+    return Markup(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")

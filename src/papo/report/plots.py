@@ -1,13 +1,12 @@
-"""Interval plots as inline SVG: a dot and its whiskers per estimate, told apart by shape as well as by colour."""
+"""Interval plots, measured out: a dot and its whiskers per estimate, told apart by shape as well as by colour."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from papo.report.content import Plot, PlotRow
-from papo.report.text import markup, visible
 
 # All lengths in CSS pixels at full size; the drawing scales with its column.
 WIDTH = 620
@@ -28,49 +27,80 @@ SHAPES = (
 )
 
 
-def plot_markup(plot: Plot) -> str:
+class Look(NamedTuple):
+    """What tells a series from the others."""
+
+    name: str
+    colour: str  # class of page.css
+    shape: str  # path
+
+
+class Tick(NamedTuple):
+    x: float
+    text: str
+    zero: bool  # whether it is where a difference changes its sign
+
+
+class Dot(NamedTuple):
+    """A row in place; all lengths are from the left, or from the top."""
+
+    row: PlotRow
+    y: float
+    low: float
+    mean: float
+    high: float
+    text: str
+    look: Look
+    label: str | None  # shortened; at the first row of a label alone
+
+
+class Drawing(NamedTuple):
+    width: int
+    height: float
+    top: float  # where the axis' lines begin
+    bottom: float  # where they end
+    middle: float  # of the axis
+    series: list[Look]
+    ticks: list[Tick]
+    dots: list[Dot]
+
+
+class Figure(NamedTuple):
+    """A plot as its template takes it."""
+
+    title: str
+    axis: str
+    drawing: Drawing | None  # None where there is nothing to plot
+    note: str
+
+
+def figure(plot: Plot) -> Figure:
     rows = [row for row in plot.rows if all(map(math.isfinite, (row.mean, row.low, row.high)))]
     left_out = len(plot.rows) - len(rows)
     notes = [plot.note] * bool(plot.note) + [f"{left_out} without a finite estimate left out."] * bool(left_out)
-    note = f'<p class="note">{markup(" ".join(notes))}</p>' if notes else ""
-    drawing = svg(plot, rows) if rows else '<p class="note">Nothing to plot.</p>'
-    return f"<figure><figcaption><h3>{markup(plot.title)}</h3></figcaption>{drawing}{note}</figure>\n"
+    return Figure(plot.title, plot.axis, drawing(rows) if rows else None, " ".join(notes))
 
 
-def svg(plot: Plot, rows: Sequence[PlotRow]) -> str:
-    series = list(dict.fromkeys(row.series for row in rows))
-    ticks = nice_ticks(min(row.low for row in rows), max(row.high for row in rows))
-    low, high = ticks[0], ticks[-1]
-    step = ticks[1] - ticks[0]
+def drawing(rows: Sequence[PlotRow]) -> Drawing:
+    names = dict.fromkeys(row.series for row in rows)
+    looks = {name: Look(name, f"s{n % SERIES}", SHAPES[n % len(SHAPES)]) for n, name in enumerate(names)}
+    values = nice_ticks(min(row.low for row in rows), max(row.high for row in rows))
+    low, high = values[0], values[-1]
+    step = values[1] - values[0]
     right = WIDTH - VALUES
 
     def x(value: float) -> float:
         return LABELS + (value - low) / (high - low) * (right - LABELS)
 
-    places = list(lines(rows))
-    height = places[-1][0] + LINE / 2 + GAP / 2
-    parts = [
-        f'<line class="{"zero" if abs(tick) < step / 2 and low < 0 else "grid"}" x1="{x(tick):.1f}" y1="{TOP}" '
-        f'x2="{x(tick):.1f}" y2="{height:.1f}"/>'
-        f'<text class="tick" x="{x(tick):.1f}" y="{height + 16:.1f}">{decimal(tick, step)}</text>'
-        for tick in ticks
-    ]
-    for y, row, first in places:
-        if first:
-            parts.append(label(row.label, y))
-        n = series.index(row.series)
+    def dot(y: float, row: PlotRow, first: bool) -> Dot:
         text = f"{decimal(row.mean, step, 1)} [{decimal(row.low, step, 1)}, {decimal(row.high, step, 1)}]"
-        parts.append(
-            f'<g class="s{n % SERIES}"><title>{markup(row.label)}, {markup(row.series)}: {text}</title>'
-            f'<line class="whisker" x1="{x(row.low):.1f}" y1="{y:.1f}" x2="{x(row.high):.1f}" y2="{y:.1f}"/>'
-            f'<path d="{SHAPES[n % len(SHAPES)]}" transform="translate({x(row.mean):.1f} {y:.1f})"/>'
-            f'<text class="value" x="{WIDTH}" y="{y + 4:.1f}">{text}</text></g>'
-        )
-    axis = f'<text class="axis" x="{(LABELS + right) / 2}" y="{height + 34:.1f}">{markup(plot.axis)}</text>'
-    return (
-        f'{key(series)}<svg class="plot" viewBox="0 0 {WIDTH} {height + BOTTOM:.0f}" role="img" '
-        f'aria-label="{markup(plot.title)}">\n' + "\n".join(parts) + f"\n{axis}</svg>"
-    )
+        label = short(row.label) if first else None
+        return Dot(row, y, x(row.low), x(row.mean), x(row.high), text, looks[row.series], label)
+
+    dots = [dot(*line) for line in lines(rows)]
+    bottom = dots[-1].y + LINE / 2 + GAP / 2
+    ticks = [Tick(x(value), decimal(value, step), abs(value) < step / 2 and low < 0) for value in values]
+    return Drawing(WIDTH, bottom + BOTTOM, TOP, bottom, (LABELS + right) / 2, [*looks.values()], ticks, dots)
 
 
 def lines(rows: Sequence[PlotRow]) -> Iterator[tuple[float, PlotRow, bool]]:
@@ -83,21 +113,8 @@ def lines(rows: Sequence[PlotRow]) -> Iterator[tuple[float, PlotRow, bool]]:
         y += GAP
 
 
-def label(text: str, y: float) -> str:
-    short = text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…"
-    return (
-        f'<text class="label" x="0" y="{y + 4:.1f}">{html.escape(visible(short))}<title>{markup(text)}</title></text>'
-    )
-
-
-def key(series: Sequence[str]) -> str:
-    """What the shapes and colours mean."""
-    entries = "".join(
-        f'<li><svg class="s{n % SERIES}" viewBox="-7 -7 14 14" aria-hidden="true"><path '
-        f'd="{SHAPES[n % len(SHAPES)]}"/></svg>{markup(name)}</li>'
-        for n, name in enumerate(series)
-    )
-    return f'<ul class="key">{entries}</ul>'
+def short(label: str) -> str:
+    return label if len(label) <= LABEL_CHARS else label[: LABEL_CHARS - 1] + "…"
 
 
 def nice_ticks(low: float, high: float) -> list[float]:

@@ -1,14 +1,15 @@
-"""Untrusted text on its way into a page: shortened, made visible, escaped. Nothing else touches what a model wrote."""
+"""Untrusted text on its way into a page: shortened and made visible. Templates escape it; nothing else touches it."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import re
 import unicodedata
 from functools import lru_cache
 from typing import Any
+
+from markupsafe import Markup
 
 # A page is read by people; what goes beyond is counted and left to results.json.
 LONG = 20_000  # characters, of a response or a question
@@ -47,21 +48,16 @@ def shown(text: str, limit: int = SHORT) -> str:
     return visible(text[:limit]) + (f" … [{rest:,} more characters]" if rest > 0 else "")
 
 
-def markup(text: str, limit: int = SHORT) -> str:
-    """As HTML, safe between tags and inside quoted attributes."""
-    return html.escape(shown(text, limit))
-
-
 def number(value: float | None, digits: int = 4) -> float | None:
     """Rounded to so many significant digits; None for what is no finite number."""
     return float(f"{value:.{digits}g}") if value is not None and math.isfinite(value) else None
 
 
-def json_block(value: Any) -> str:
+def json_block(value: Any) -> Markup:
     """JSON for a <script> block: ASCII without <, > and &, so nothing in it can end the block or open a comment.
 
     >>> json_block("</script>")
-    '"\\\\u003c/script\\\\u003e"'
+    Markup('"\\\\u003c/script\\\\u003e"')
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
