@@ -43,6 +43,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
     loaded: Loaded = built(cfg.model)
+    examination.attach(loaded.policy)
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
@@ -58,9 +59,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     for number, (path, model) in enumerate(models.items()):
         if number:
             loaded = built(model)
+            examination.attach(loaded.policy)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
-        examination.attach(policy)
         for name, source in sources.items():
             folder = run.path / "records" / f"{number}_{slug(path)}"
             file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
