@@ -145,7 +145,8 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
         ConfigError: it was begun with others; nothing is written.
     """
     settings = OmegaConf.to_container(cfg, resolve=True)
-    del settings["run_dir"]
+    for key in ("run_dir", "examination", "screen"):  # where it goes, and what only refers to the others
+        del settings[key]
     file = run.path / "config.yaml"
     if file.exists():
         begun = OmegaConf.to_container(OmegaConf.load(file))
