@@ -1,5 +1,6 @@
 """A user's mistake: exit status 2, one message that names the override, and nothing left behind."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -88,7 +89,12 @@ def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words)
         ("trainer.max_steps=0", "trainer.max_steps must be at least 1, got 0"),
         ("val.samples=0", "val.samples must be at least 1, got 0"),
         ("algorithm.schedule=linear", "algorithm.schedule must be one of constant, cosine, got 'linear'"),
+        ("val.every=-1", "val.every must be 0 (only before and after training) or positive, got -1"),
+        ("trainer.checkpoint_every=0", "trainer.checkpoint_every must be at least 1, got 0"),
+        ("monitor.window=0", "monitor.window must be at least 1, got 0"),
         # Of another type.
+        ("trainer.max_steps=many", "trainer.max_steps must be a whole number, got 'many'"),
+        ("val.every=often", "val.every must be a whole number, got 'often'"),
         ("group_size=abc", "group_size must be a whole number, got 'abc'"),
         ("seed=abc", "seed must be a whole number, got 'abc'"),
         ("perception_coef=much", "perception_coef must be a number, got 'much'"),
@@ -121,6 +127,15 @@ def test_help_offers_what_can_be_chosen(command, script):
     assert "reward: accuracy, accuracy_format, accuracy_perception" in groups
     assert not re.search(r"[ :]_\w", groups)
     assert "seed: 0" in settings
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_refused(command, tiny, here, monkeypatch, name):
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda asked: None if asked == name else found(asked))
+    finished = command("train.py", *tiny, f"logger={name}")
+    assert_refused(finished, f"logger={name} needs", f"pip install 'papo[{name}]'")
+    assert runs(here) == []
 
 
 def test_a_model_of_another_kind_is_refused(command, tiny, here, tmp_path_factory):
