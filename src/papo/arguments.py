@@ -39,17 +39,18 @@ def check_arguments(
             raise SettingError(name, f"is unknown{nearest(name, known)}")
         if name in known and not fits(value, known[name][1]):
             raise SettingError(name, f"must be {described(known[name][1])}, got {value!r}")
-    for name, (parameter, _) in known.items():
-        if parameter.default is parameter.empty and name not in {*arguments, *given} and not partial:
+    for name, (required, _) in known.items():
+        if required and name not in {*arguments, *given} and not partial:
             raise SettingError(name, "must be set")
 
 
-def parameters(target: Callable[..., Any]) -> tuple[dict[str, tuple[inspect.Parameter, Any]], bool]:
-    """Each parameter by name with its type, and whether others are taken too.
+def parameters(target: Callable[..., Any]) -> tuple[dict[str, tuple[bool, Any]], bool]:
+    """Each parameter by name: whether it is required, and its type. And whether others are taken too.
 
-    A constructor that hands what it does not know on to that of its base class (**base) takes what that takes.
+    A constructor that hands what it does not know on to that of its base class (**base) takes what that takes; what of
+    it must be given is not said by signatures, for the constructor may give some itself.
     """
-    found: dict[str, tuple[inspect.Parameter, Any]] = {}
+    found: dict[str, tuple[bool, Any]] = {}
     calls = [target]
     if inspect.isclass(target):
         calls = [base.__init__ for base in target.__mro__ if "__init__" in vars(base)]
@@ -61,7 +62,8 @@ def parameters(target: Callable[..., Any]) -> tuple[dict[str, tuple[inspect.Para
         own = inspect.signature(call).parameters.values()
         for parameter in own:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and parameter.name != "self":
-                found.setdefault(parameter.name, (parameter, hints.get(parameter.name, Any)))
+                required = parameter.default is parameter.empty and call is calls[0]
+                found.setdefault(parameter.name, (required, hints.get(parameter.name, Any)))
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
             return found, False
     return found, True

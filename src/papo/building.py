@@ -36,7 +36,7 @@ def built(cfg: DictConfig, **kwargs: Any) -> Any:
             with settings_of(cfg, key):
                 raise cause from error
         if isinstance(cause, ValueError | TypeError):
-            raise ConfigError(f"{place(cfg, key)}: {cause}") from error
+            raise ConfigError(": ".join(filter(None, [place(cfg, key), str(cause)]))) from error
         raise
 
 

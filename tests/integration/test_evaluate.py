@@ -165,7 +165,7 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["compare=[/nowhere]"], "compare=/nowhere does not exist"),
+        (["compare=[/nowhere]"], "compare.0 must exist, got /nowhere"),
         (["compare=[x,x]"], "model.path and compare name a model twice"),
         (["views=[blind]"], "views must hold image"),
         (["k=0"], "k must be at least 1"),

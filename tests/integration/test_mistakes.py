@@ -1,5 +1,7 @@
 """A user's mistake: exit status 2, one message that names the override, and nothing left behind."""
 
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,11 +66,75 @@ def runs(folder: Path) -> list[Path]:
         (["model.path=/no/where"], ["model.path must exist, got /no/where"]),
         (["model.path=nowhere"], ["model.path must", "got nowhere"]),
         (["ckpt_path=nowhere.ckpt"], ["ckpt_path=nowhere.ckpt", "does not exist"]),
+        (["optimizer.lr=-1"], ["optimizer must", "learning rate: -1"]),
+        (["~rollout.max_new_tokens"], ["rollout.max_new_tokens"]),
     ],
     ids=lambda value: value[-1] if "=" in value[-1] else "",
 )
 def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words):
     assert_refused(command("train.py", *tiny, *overrides), *words)
+    assert runs(here) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # Where the value stands, whatever refuses it.
+        ("val.sampling.temperature=-1", "val.sampling.temperature must be 0 (greedy) or positive, got -1"),
+        ("rollout.temperature=-1", "rollout.temperature must be 0 (greedy) or positive, got -1"),
+        ("algorithm.noise.std=-1", "algorithm.noise.std must be positive and finite, got -1"),
+        ("corruption.unit=pixel", "corruption.unit must be patch or token, got 'pixel'"),
+        ("data.train.split=foo", "data.train.split must be one of train, val, test, got 'foo'"),
+        ("data.val.prior_strength=2", "data.val.prior_strength must lie in [0, 1], got 2"),
+        ("trainer.max_steps=0", "trainer.max_steps must be at least 1, got 0"),
+        ("val.samples=0", "val.samples must be at least 1, got 0"),
+        ("algorithm.schedule=linear", "algorithm.schedule must be one of constant, cosine, got 'linear'"),
+        ("val.every=-1", "val.every must be 0 (only before and after training) or positive, got -1"),
+        ("trainer.checkpoint_every=0", "trainer.checkpoint_every must be at least 1, got 0"),
+        ("monitor.window=0", "monitor.window must be at least 1, got 0"),
+        # Of another type.
+        ("trainer.max_steps=many", "trainer.max_steps must be a whole number, got 'many'"),
+        ("val.every=often", "val.every must be a whole number, got 'often'"),
+        ("group_size=abc", "group_size must be a whole number, got 'abc'"),
+        ("seed=abc", "seed must be a whole number, got 'abc'"),
+        ("perception_coef=much", "perception_coef must be a number, got 'much'"),
+        ("optimizer.lr=abc", "optimizer.lr must be a number, got 'abc'"),
+        ("optimizer.betas=[0.9]", "optimizer.betas must be a list of 2, each a number, got [0.9]"),
+        ("rollout.temperature=nan", "rollout.temperature must be a number, got nan"),
+        # Misspelt.
+        ("+algorithm.grup_size=3", "algorithm.grup_size is unknown; did you mean group_size?"),
+        ("+optimizer.weight_decy=1", "optimizer.weight_decy is unknown; did you mean weight_decay?"),
+        ("+monitor.windw=3", "monitor.windw is unknown; did you mean window?"),
+        ("mask_ration=0.5", "mask_ration is unknown; did you mean mask_ratio?"),
+        ("trainer.max_step=3", "trainer.max_step is unknown; did you mean max_steps?"),
+        ("algorithm=papo_x", "algorithm=papo_x does not exist; did you mean papo_g?"),
+        ("data=_promts", "data=_promts does not exist; known are chartqa, "),
+    ],
+)
+def test_the_key_is_named_in_one_line(command, tiny, here, override, message):
+    finished = command("train.py", *tiny, override)
+    assert_refused(finished, message)
+    assert len(finished.messages) == 1
+    assert "_prompts" not in finished.err  # no file that others build on is offered
+    assert runs(here) == []
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_help_offers_what_can_be_chosen(command, script):
+    finished = command(script, "--help")
+    assert finished.status == 0
+    groups, _, settings = finished.out.partition("== Settings")
+    assert "reward: accuracy, accuracy_format, accuracy_perception" in groups
+    assert not re.search(r"[ :]_\w", groups)
+    assert "seed: 0" in settings
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_refused(command, tiny, here, monkeypatch, name):
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda asked: None if asked == name else found(asked))
+    finished = command("train.py", *tiny, f"logger={name}")
+    assert_refused(finished, f"logger={name} needs", f"pip install 'papo[{name}]'")
     assert runs(here) == []
 
 
@@ -163,6 +229,14 @@ def test_a_file_in_the_way_is_named(command, tiny, tmp_path):
     [
         (["k=0"], ["k must", "got 0"]),
         (["batch_size=0"], ["batch_size must", "got 0"]),
+        (["k=abc"], ["k must be a whole number, got 'abc'"]),
+        (["rollout.temperature=-1"], ["rollout.temperature must be 0 (greedy) or positive, got -1"]),
+        (["views=[masked]"], ["views must hold image", "['masked']"]),
+        (["compare=[./nowhere]"], ["compare.0 must exist, got ./nowhere"]),
+        (["max_bad_share=2"], ["max_bad_share must lie in [0, 1], got 2"]),
+        (["benchmarks.lab.split=foo"], ["benchmarks.lab.split must be one of train, val, test, got 'foo'"]),
+        (["report.first_items=some"], ["report.first_items must be a whole number, got 'some'"]),
+        (["corruption=saliency", "corruption.path=./nowhere"], ["corruption.path must exist, got ./nowhere"]),
         (["benchmarks=[]"], ["benchmarks", "benchmarks=[lab]"]),
         (["benchmarks=[lap]"], ["benchmarks", "lap"]),
         (["model.path=./nowhere"], ["model.path must exist, got ./nowhere"]),

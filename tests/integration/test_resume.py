@@ -128,6 +128,21 @@ def test_a_run_can_continue_elsewhere(train, four_steps):
     assert first.json()["steps"] == 3
 
 
+def test_validation_comes_at_the_same_steps(train):
+    """Multiples of val.every from step 0, wherever the run was interrupted."""
+    half = train("trainer.max_steps=3", "val.every=2")
+    rest = train("trainer.max_steps=6", "val.every=2", checkpoint(half))
+    assert sorted(half.scalars["val/avg@2"]) == [0, 2, 3]
+    assert sorted(rest.scalars["val/avg@2"]) == [4, 6]
+
+
+def test_a_new_learning_rate_is_obeyed(train):
+    half = train("trainer.max_steps=2", "optimizer.lr=1e-2")
+    rest = train("trainer.max_steps=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", checkpoint(half))
+    assert rest.weights == half.weights
+    assert rest.json()["steps"] == 3
+
+
 def test_optimizer_state_and_schedule_continue(train):
     """With a warm-up the learning rate depends on the step, and Adam's moments on all steps before."""
     settings = ["algorithm.schedule=constant", "algorithm.warmup_steps=5", "optimizer.lr=1e-2"]

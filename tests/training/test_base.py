@@ -9,6 +9,7 @@ from lightning import Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from papo.errors import SettingError
 from papo.evaluation.answering import Answered
 from papo.policy.sampling import Sampling
 from papo.rewards.grading import Grade, Verdict
@@ -122,6 +123,38 @@ def test_accuracy_is_of_the_items_that_can_be_graded(monkeypatch):
         module.val_accuracy()
 
 
+def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkpoints():
+    first = fit(slope(optimizer=partial(torch.optim.SGD, lr=0.5, momentum=0.5), warmup_steps=4), 1.0, 1.0)
+    checkpoint = {"step": 2, "accuracy_before": None, "blind_before": None}
+    checkpoint["optimizer_states"] = [first.optimizers().state_dict()]
+    (saved,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert (saved["lr"], saved["initial_lr"], saved["momentum"]) == (0.25, 0.5, 0.5)
+    second = slope(optimizer=partial(torch.optim.SGD, lr=0.125, momentum=0.75, weight_decay=0.25), warmup_steps=4)
+    second.on_load_checkpoint(checkpoint)
+    optimizer = second.configure_optimizers()
+    optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["initial_lr"], group["momentum"], group["weight_decay"]) == (0.125, 0.125, 0.75, 0.25)
+    assert optimizer.state[second.policy.weight]["momentum_buffer"].item() == 1.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"total_steps": 0}, "total_steps must be at least 1, got 0"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0, got -1"),
+        ({"val_samples": 0}, "val_samples must be at least 1, got 0"),
+        ({"schedule": "linear"}, "schedule must be one of constant, cosine, got 'linear'"),
+        ({"grad_clip": 0.0}, "grad_clip must be positive, got 0"),
+        ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, "optimizer must have settings .*learning rate: -1"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_settings_out_of_range_are_named(settings, message):
+    with pytest.raises(SettingError, match=f"^{message}"):
+        slope(**settings)
+
+
 @pytest.mark.parametrize("measured", [True, False])
 def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
     module, other = slope(), slope()
@@ -133,7 +166,7 @@ def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
         module.val_means.update([0.0, 0.0])
         module.blind_before = module.val_accuracy()
         assert module.blind_before != module.accuracy_before
-    checkpoint = {"loops": "Lightning's own clock, which would disagree"}
+    checkpoint = {"loops": "Lightning's own clock, which would disagree", "optimizer_states": []}
     module.on_save_checkpoint(checkpoint)
     assert "loops" not in checkpoint
     other.on_load_checkpoint(checkpoint)

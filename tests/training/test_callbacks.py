@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.loggers import TensorBoardLogger
 from papo_steps import PAPO, G, fit
 
+from papo.errors import SettingError
 from papo.training import callbacks
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 
@@ -137,8 +139,8 @@ def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, mo
     shown = []
     monkeypatch.setattr(StepLog, "log_samples", lambda self, trainer, module, rollouts: shown.append(module.step))
     monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
-    trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: None))
     log = StepLog(tmp_path, every)
+    trainer = SimpleNamespace(logger=Board(tmp_path))
     for step in range(1, 8):
         metrics = {"reward/mean": 0.0, "time/step": 1.0}
         module = SimpleNamespace(
@@ -151,6 +153,28 @@ def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, mo
         log.on_train_batch_end(trainer, module, None, None, 0)
     assert shown == expected
     assert [json.loads(line)["step"] for line in (tmp_path / "rollouts.jsonl").open()] == list(range(1, 8))
+
+
+def test_other_loggers_have_no_place_for_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(StepLog, "log_samples", lambda *args: pytest.fail("shown"))
+    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
+    logged = []
+    trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.append(step)))
+    module = SimpleNamespace(
+        step=1, metrics={"time/step": 1.0}, rollouts=object(), log_dict=lambda *args, **kwargs: None
+    )
+    StepLog(tmp_path, 1).on_train_batch_end(trainer, module, None, None, 0)
+    assert logged == [1]
+
+
+@pytest.mark.parametrize(("make", "name"), [(Checkpointer, "every"), (StepLog, "images_every")])
+def test_no_steps_between_is_refused(make, name, tmp_path):
+    with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
+        make(tmp_path, 0)
+
+
+class Board(TensorBoardLogger):
+    def log_metrics(self, metrics, step) -> None: ...
 
 
 def test_a_step_without_a_group_alive_is_logged_without_responses(tmp_path):

@@ -44,6 +44,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
     loaded: Loaded = built(cfg.model)
+    examination.attach(loaded.policy)
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
@@ -59,9 +60,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     for number, (path, model) in enumerate(models.items()):
         if number:
             loaded = built(model)
+            examination.attach(loaded.policy)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
-        examination.attach(policy)
         for name, source in sources.items():
             folder = run.path / "records" / f"{number}_{slug(path)}"
             file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
@@ -145,7 +146,8 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
         ConfigError: it was begun with others; nothing is written.
     """
     settings = OmegaConf.to_container(cfg, resolve=True)
-    del settings["run_dir"]
+    for key in ("run_dir", "examination", "screen"):  # where it goes, and what only refers to the others
+        del settings[key]
     file = run.path / "config.yaml"
     if file.exists():
         begun = OmegaConf.to_container(OmegaConf.load(file))

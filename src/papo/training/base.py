@@ -96,6 +96,10 @@ class PolicyModule(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
 
+    def on_train_start(self) -> None:
+        # Lightning validates at multiples of val_check_interval by this count, which starts anew in each process.
+        self.trainer.fit_loop.epoch_loop.batch_progress.total.ready = self.step
+
     def clip_gradient(self) -> torch.Tensor:
         """Scales the accumulated gradient down to its largest norm; the norm that it had."""
         parameters = [p for group in self.optimizers().param_groups for p in group["params"]]
@@ -157,6 +161,11 @@ class PolicyModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
+        # The optimizer's settings are the configuration's; what it remembers of gradients is the checkpoint's.
+        for state in checkpoint["optimizer_states"]:
+            for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
+                settings = {name: value for name, value in group.items() if name != "params"}
+                saved |= settings | {"initial_lr": group["lr"]}
         for name in ("accuracy_before", "blind_before"):
             found = checkpoint[name]
             estimate = None if found is None else Estimate(found["mean"], tuple(found["ci95"]), found["n"])

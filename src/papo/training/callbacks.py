@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
+from papo.errors import SettingError
 from papo.figures import token_heat
 from papo.files import replacing
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
@@ -18,12 +20,23 @@ from papo.training.papo import PapoModule
 from papo.types import Rollouts
 
 
+def at_least_one(name: str, steps: int) -> int:
+    """The steps, if there are any.
+
+    Raises:
+        SettingError: there are not; `name` is the argument.
+    """
+    if steps < 1:
+        raise SettingError(name, f"must be at least 1, got {steps}")
+    return steps
+
+
 class Checkpointer(Callback):
     """Writes checkpoints/last.ckpt every so many steps and at the end, always at a step boundary."""
 
-    def __init__(self, run_dir: Path, every: int) -> None:
-        self.path = run_dir / "checkpoints" / "last.ckpt"
-        self.every = every
+    def __init__(self, run_dir: str | Path, every: int) -> None:
+        self.path = Path(run_dir) / "checkpoints" / "last.ckpt"
+        self.every = at_least_one("every", every)
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
         if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
@@ -59,16 +72,16 @@ class GracefulStop(Callback):
 
 
 class StepLog(Callback):
-    """Every step's metrics to TensorBoard and the progress bar, every response to rollouts.jsonl.
+    """Every step's metrics to the logger and the progress bar, every response to rollouts.jsonl.
 
     Args:
         run_dir: where rollouts.jsonl goes.
-        images_every: steps between pictures and sample texts in TensorBoard.
+        images_every: steps between pictures and sample texts, which TensorBoard shows; other loggers get the metrics.
     """
 
-    def __init__(self, run_dir: Path, images_every: int) -> None:
-        self.path = run_dir / "rollouts.jsonl"
-        self.images_every = images_every
+    def __init__(self, run_dir: str | Path, images_every: int) -> None:
+        self.path = Path(run_dir) / "rollouts.jsonl"
+        self.images_every = at_least_one("images_every", images_every)
 
     def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
         """Resuming in the same directory: steps that will be repeated are dropped, so each is recorded once."""
@@ -88,7 +101,8 @@ class StepLog(Callback):
             return  # a step whose groups were all dead
         with self.path.open("a") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rollouts, module.step))
-        if module.step % self.images_every == 1 or self.images_every == 1:
+        shown = module.step % self.images_every == 1 or self.images_every == 1
+        if shown and isinstance(trainer.logger, TensorBoardLogger):
             self.log_samples(trainer, module, rollouts)
 
     def log_samples(self, trainer: Trainer, module: PapoModule, rollouts: Rollouts) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from lightning import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
@@ -22,8 +20,7 @@ from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
 from papo.statistics import Estimate
 from papo.training.base import PolicyModule
-from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
-from papo.training.papo import PapoModule
+from papo.training.callbacks import GracefulStop
 from papo.training.resume import steps_behind
 
 
@@ -40,12 +37,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     started = time.perf_counter()
     loaded, module, data = build(cfg)
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
+    trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
     run.start(cfg)
     data.skips.log_to(run.path / "skipped.jsonl")
 
-    stop = GracefulStop()
-    trainer = build_trainer(cfg, run.path, module, stop, steps=cfg.trainer.max_steps - done)
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
         module.accuracy_before = module.val_accuracy()
@@ -53,7 +49,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
     before, after = module.accuracy_before, None
     blind_before, blind_after = module.blind_before, None
-    if not stop.stopped:
+    interrupted = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+    if not interrupted:
         trainer.validate(module, data, verbose=False)
         after, blind_after = module.val_accuracy(), module.val_blind_accuracy()
 
@@ -71,7 +68,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "blind_before": None if blind_before is None else blind_before.to_dict(),
         "blind_after": None if blind_after is None else blind_after.to_dict(),
         "steps": module.step,
-        "interrupted": stop.stopped,
+        "interrupted": interrupted,
         "skipped_rows": data.skips.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
@@ -100,44 +97,40 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     return loaded, module, data
 
 
-def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Callback, *, steps: int) -> Trainer:
-    callbacks = [stop, TQDMProgressBar(refresh_rate=1)]
-    if isinstance(module, PapoModule):
-        callbacks += [StepLog(run_dir, cfg.trainer.images_every), built(cfg.monitor)]
-    callbacks.append(Checkpointer(run_dir, cfg.trainer.checkpoint_every))  # last: it records what the others did
-    return Trainer(
-        accelerator=cfg.trainer.accelerator,
-        devices=1,
-        precision=cfg.trainer.precision,
-        max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
-        limit_train_batches=steps,
-        check_val_every_n_epoch=None,
-        val_check_interval=cfg.val.every or steps + 1,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        deterministic=cfg.trainer.deterministic,
-    )
+def build_trainer(cfg: DictConfig, done: int) -> Trainer:
+    """The trainer with its callbacks and its logger, for the steps after `done`; writes nothing.
+
+    Raises:
+        ConfigError: from any constructor that refused its settings, or a logger whose package is not installed.
+    """
+    callbacks = [built(callback) for callback in cfg.callbacks.values() if callback is not None]
+    return built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger))
 
 
 def log_hyperparameters(trainer: Trainer, cfg: DictConfig, before: Estimate, after: Estimate | None) -> None:
-    """What TensorBoard's HPARAMS page compares runs by."""
+    """What runs are compared by, with how they ended."""
     names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key != "run_dir"]
     params = {name: cfg[name] for name in names}
     params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
     final = {} if after is None else {"final/accuracy": after.mean, "final/gain": after.mean - before.mean}
+    if isinstance(trainer.logger, TensorBoardLogger):
+        log_to_hparams_page(trainer.logger, params, final)
+    else:
+        trainer.logger.log_hyperparams(params)
+        trainer.logger.log_metrics(final, step=trainer.lightning_module.step)
+    trainer.logger.finalize("success")
+
+
+def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final: dict[str, float]) -> None:
+    """A row of TensorBoard's HPARAMS page."""
     _, start, end = hparams(params, final)
-    writer = trainer.logger.experiment
+    writer = logger.experiment
     for name, value in final.items():
         writer.add_scalar(name, value, global_step=0)
     # Without the record of the whole experiment, which torch and Lightning write for each run as if it were the only
     # one, TensorBoard compares the runs itself and shows first what tells them apart.
     for record in (start, end):
         writer._get_file_writer().add_summary(record)
-    trainer.logger.finalize("success")
 
 
 def summary(

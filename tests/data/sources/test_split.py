@@ -13,7 +13,7 @@ from replicas import REPLICAS, write_lines
 from papo.data.sources import TableSource, table_source
 from papo.data.sources.reading import in_share
 from papo.data.sources.tables import Table
-from papo.errors import BadRow, SettingError
+from papo.errors import BadRow, ConfigError, SettingError
 
 
 def lines(count: int, start: int = 0) -> list[dict]:
@@ -243,7 +243,7 @@ def test_a_stream_chooses_rows_too(table):
     chosen = source(table, streaming=True, tags={"parity": ["o"]}, share=[0, 0.5])
     expected = set(ids(source(table, tags={"parity": ["o"]}, share=[0, 0.5])))
     assert set(first(chosen, 2 * len(expected))) == expected
-    with pytest.raises(SettingError, match="the stream has no row"):
+    with pytest.raises(ConfigError, match="the stream has no row"):
         first(source(table, streaming=True, tags={"parity": ["x"]}), 1)
 
 

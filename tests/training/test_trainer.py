@@ -1,0 +1,39 @@
+"""Lightning's Trainer as a run needs it, and loggers that need a package of their own."""
+
+import pytest
+from lightning import Callback
+from lightning.pytorch.loggers import CSVLogger
+
+from papo.errors import ConfigError, SettingError
+from papo.training.trainer import make_trainer, optional_logger
+
+
+def trainer_of(tmp_path, **settings):
+    defaults = {"max_steps": 7, "val_every": 2, "done": 3, "callbacks": [Callback()], "logger": CSVLogger(tmp_path)}
+    return make_trainer(**defaults | {"accelerator": "cpu"} | settings)
+
+
+def test_a_trainer_for_the_steps_that_are_left(tmp_path):
+    callback, logger = Callback(), CSVLogger(tmp_path)
+    trainer = trainer_of(tmp_path, callbacks=[callback], logger=logger)
+    assert (trainer.limit_train_batches, trainer.val_check_interval) == (4, 2)
+    assert callback in trainer.callbacks
+    assert trainer.logger is logger
+
+
+def test_no_validation_in_between(tmp_path):
+    """Lightning has no word for never: later than the last step, counted from step 0."""
+    assert trainer_of(tmp_path, val_every=0).val_check_interval == 8
+    with pytest.raises(SettingError, match=r"^val_every must be 0 .*got -1"):
+        trainer_of(tmp_path, val_every=-1)
+
+
+def test_a_logger_without_its_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^logger=wandb needs .* pip install 'papo\[wandb\]'$"):
+        optional_logger(needs="wandb", target="nowhere.Logger")
+
+
+def test_a_logger_whose_package_is_there(tmp_path):
+    logger = optional_logger(needs="csv", target="lightning.pytorch.loggers.CSVLogger", save_dir=tmp_path, name="a")
+    assert (type(logger), logger.name) == (CSVLogger, "a")
