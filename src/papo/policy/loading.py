@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from papo.errors import ConfigError
+from papo.policy.fast_layers import accelerate
 from papo.policy.processing import ImageTextProcessor, load_processor
 from papo.policy.vlm import Policy
 
@@ -22,6 +23,7 @@ class Loaded:
     policy: Policy
     processor: ImageTextProcessor
     source: str  # what it was loaded from, for records
+    fast_layers: str  # which were chosen and why, for records
 
 
 def resolve(path: str | Path) -> str:
@@ -56,6 +58,7 @@ def load_policy(
     train_vision: bool,
     dtype: str,
     chunk_tokens: int,
+    fast_layers: str = "auto",
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
@@ -65,6 +68,7 @@ def load_policy(
         path: model folder, run directory, name of a shipped model, or hub id.
         train_vision, chunk_tokens: see Policy.
         dtype: "float32", "bfloat16" or "float16".
+        fast_layers: see `accelerate`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
@@ -104,7 +108,8 @@ def load_policy(
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+    chosen = accelerate(model, fast_layers)
+    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source, chosen)
 
 
 def limit_pixels(processor: ImageTextProcessor, min_pixels: int | None, max_pixels: int | None) -> None:

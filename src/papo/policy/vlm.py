@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,6 @@ from transformers import PreTrainedModel
 
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
-from papo.policy.fast_layers import accelerate
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
@@ -53,7 +53,6 @@ class Policy(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
         super().__init__()
-        accelerate(model)
         self.model = model
         self.train_vision = train_vision
         self.chunk_tokens = chunk_tokens
@@ -223,7 +222,14 @@ class Policy(nn.Module):
         )
 
     def full_kl(
-        self, states: Tensor, other_states: Tensor, mask: Tensor, *, other: Policy | None = None, temperature: float
+        self,
+        states: Tensor,
+        other_states: Tensor,
+        mask: Tensor,
+        *,
+        other: Policy | None = None,
+        temperature: float,
+        constant: Literal["p", "q"] | None = None,
     ) -> Tensor:
         """KL(p || q) over the whole vocabulary at each response token, [B, T] nats, 0 at padding.
 
@@ -232,6 +238,7 @@ class Policy(nn.Module):
             mask: [B, T] bool.
             other: the policy that `other_states` are of, if not this one.
             temperature: the one that the responses were sampled with.
+            constant: the side whose policy gets no gradient, not even in its output layer.
         """
         kl = token_kl(
             states[mask],
@@ -240,6 +247,7 @@ class Policy(nn.Module):
             (other or self).model.lm_head,
             temperature=temperature,
             chunk_tokens=self.chunk_tokens,
+            constant=constant,
         )
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, kl)
 

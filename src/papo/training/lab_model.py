@@ -14,6 +14,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
+from papo.policy.fast_layers import accelerate
 from papo.policy.loading import Loaded
 from papo.policy.processing import ImageTextProcessor
 from papo.policy.vlm import Policy
@@ -142,11 +143,19 @@ def build_model(
 
 
 def new_lab_model(
-    texts: Iterable[str], *, seed: int, vocab_size: int, train_vision: bool, chunk_tokens: int, **sizes: int
+    texts: Iterable[str],
+    *,
+    seed: int,
+    vocab_size: int,
+    train_vision: bool,
+    chunk_tokens: int,
+    fast_layers: str = "auto",
+    **sizes: int,
 ) -> Loaded:
     """An untrained policy with a tokenizer learnt from `texts`; what `experiment=sft_lab` starts from."""
     torch.manual_seed(seed)
     tokenizer = train_tokenizer(texts, vocab_size)
     model = build_model(tokenizer, **sizes)
+    chosen = accelerate(model, fast_layers)
     policy = Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens)
-    return Loaded(policy, build_processor(tokenizer), "random weights")
+    return Loaded(policy, build_processor(tokenizer), "random weights", chosen)
