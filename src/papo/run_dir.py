@@ -50,11 +50,11 @@ class RunDir:
                 "choose another with hydra.run.dir=..."
             ) from error
 
-    def start(self, cfg: DictConfig) -> None:
-        """Records what is about to run."""
+    def start(self, cfg: DictConfig, **facts: Any) -> None:
+        """Records what is about to run; `facts` go into provenance.json."""
         self.checkpoints.mkdir(exist_ok=True)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        self.write("provenance.json", provenance(cfg.seed))
+        self.write("provenance.json", provenance(cfg.seed) | facts)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """As JSON."""

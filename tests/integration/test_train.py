@@ -105,7 +105,7 @@ def test_provenance_says_how_to_repeat_the_run(four_steps):
     assert provenance["command"][0].endswith("train.py")
     assert "experiment=papo_qwen" in provenance["command"]
     assert provenance["packages"]["torch"] == torch.__version__
-    assert {"git_commit", "git_dirty", "python", "platform", "device", "threads"} <= provenance.keys()
+    assert {"git_commit", "git_dirty", "python", "platform", "device", "threads", "fast_layers"} <= provenance.keys()
 
 
 def test_every_response_is_recorded_once(four_steps, grader):

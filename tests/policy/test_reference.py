@@ -68,7 +68,7 @@ def test_the_head_is_the_references(make_policy, prompts, responses):
         shake(holder.policy)
         now, then = score(holder.policy, prompts, responses), score(holder.reference, prompts, responses)
         mask = responses.response_mask
-        kl = holder.policy.full_kl(now.states, then.states, mask, other=holder.reference, temperature=0.9)
+        kl = holder.policy.full_kl(now.states, then.states, mask, other_head=holder.reference.head, temperature=0.9)
         p = (holder.policy.model.lm_head(now.states) / 0.9).log_softmax(-1)
         q = (holder.reference.model.lm_head(then.states) / 0.9).log_softmax(-1)
     torch.testing.assert_close(kl[mask], (p.exp() * (p - q)).sum(-1)[mask], rtol=0, atol=1e-4)

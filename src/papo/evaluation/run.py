@@ -73,7 +73,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
-    run.write("provenance.json", provenance(cfg.seed) | pace)
+    run.write("provenance.json", provenance(cfg.seed) | {"fast_layers": loaded.fast_layers} | pace)
     print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
 

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from papo.policy.families.qwen2_5_vl import ImageTextProcessor
+from papo.policy.fast_layers import accelerate
 from papo.policy.loading import Loaded
 from papo.policy.trained import choose_trained
 from papo.policy.vlm import Policy
@@ -143,12 +144,20 @@ def build_model(
 
 
 def new_lab_model(
-    texts: Iterable[str], *, seed: int, vocab_size: int, train: Sequence[str], chunk_tokens: int, **sizes: int
+    texts: Iterable[str],
+    *,
+    seed: int,
+    vocab_size: int,
+    train: Sequence[str],
+    chunk_tokens: int,
+    fast_layers: str = "auto",
+    **sizes: int,
 ) -> Loaded:
     """An untrained policy with a tokenizer learnt from `texts`; what `experiment=sft_lab` starts from."""
     torch.manual_seed(seed)
     tokenizer = train_tokenizer(texts, vocab_size)
     model = build_model(tokenizer, **sizes)
+    chosen = accelerate(model, fast_layers)
     policy = Policy(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train)
-    return Loaded(policy, build_processor(tokenizer), "random weights")
+    return Loaded(policy, build_processor(tokenizer), "random weights", chosen)

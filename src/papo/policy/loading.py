@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
 
 from papo.errors import SettingError
 from papo.policy.families import SUPPORTED, family_for, reader_of
+from papo.policy.fast_layers import accelerate
 from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import load_processor
 from papo.policy.trained import PARTS, choose_trained
@@ -25,6 +26,7 @@ class Loaded:
     policy: Policy
     processor: ProcessorMixin
     source: str  # what it was loaded from, for records
+    fast_layers: str  # which were chosen and why, for records
 
 
 def resolve(path: str | Path) -> str:
@@ -61,6 +63,7 @@ def load_policy(
     chunk_tokens: int,
     train: Sequence[str] = PARTS,
     lora: Mapping[str, Any] | None = None,
+    fast_layers: str = "auto",
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
@@ -72,6 +75,7 @@ def load_policy(
         dtype: "float32", "bfloat16" or "float16".
         chunk_tokens: see Policy.
         train, lora: see `choose_trained`.
+        fast_layers: see `accelerate`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
@@ -121,9 +125,10 @@ def load_policy(
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     if adapted is not None:
         model = fold_in(model, source)
+    chosen = accelerate(model, fast_layers)
     policy = Policy(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
-    return Loaded(policy, processor, source)
+    return Loaded(policy, processor, source, chosen)
 
 
 def save_policy(policy: Policy, processor: ProcessorMixin, folder: str | Path) -> None:

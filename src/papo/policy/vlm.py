@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,13 @@ from papo import seeding
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.families import family_of
-from papo.policy.fast_layers import accelerate
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.lora import Lora
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
 
 if TYPE_CHECKING:
-    from papo.policy.reference import Reference
+    pass
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
@@ -60,7 +59,6 @@ class Policy(nn.Module):
 
     def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
-        accelerate(model)
         self.model = model
         self.lora: Lora | None = None  # the adapter's settings, where there is one
         self.chunk_tokens = chunk_tokens
@@ -213,24 +211,28 @@ class Policy(nn.Module):
         other_states: Tensor,
         mask: Tensor,
         *,
-        other: Policy | Reference | None = None,
+        head: nn.Module | None = None,
+        other_head: nn.Module | None = None,
         temperature: float,
+        constant: Literal["p", "q"] | None = None,
     ) -> Tensor:
         """KL(p || q) over the whole vocabulary at each response token, [B, T] nats, 0 at padding.
 
         Args:
             states, other_states: [B, T, H] of p and of q, from `score`.
             mask: [B, T] bool.
-            other: the policy that `other_states` are of, if not this one.
+            head, other_head: the output layers of p and of q; None for this policy's.
             temperature: the one that the responses were sampled with.
+            constant: the side whose policy gets no gradient, not even in its output layer.
         """
         kl = token_kl(
             states[mask],
             other_states[mask],
-            self.head,
-            (other or self).head,
+            head or self.head,
+            other_head or self.head,
             temperature=temperature,
             chunk_tokens=self.chunk_tokens,
+            constant=constant,
         )
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, kl)
 

@@ -39,7 +39,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
-    run.start(cfg)
+    run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
 
     if cfg.ckpt_path is None:

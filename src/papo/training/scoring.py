@@ -60,9 +60,15 @@ class Scoring:
         """What the terms ask for a KL over the whole vocabulary between two of these branches."""
 
         def full_kl(p: Branch, q: Branch, *, constant: Branch | None = None) -> Tensor:
-            states = [scores[b].states.detach() if b == constant else scores[b].states for b in (p, q)]
-            policy, other = self.policies[p.policy], self.policies[q.policy]
-            return policy.full_kl(*states, response_mask, other=other, temperature=self.temperature)
+            return self.policies["current"].full_kl(
+                scores[p].states,
+                scores[q].states,
+                response_mask,
+                head=self.policies[p.policy].head,
+                other_head=self.policies[q.policy].head,
+                temperature=self.temperature,
+                constant={p: "p", q: "q"}.get(constant),
+            )
 
         return full_kl
 
