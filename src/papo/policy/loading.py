@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig, AutoModelForImageTextToText
 
 from papo.errors import ConfigError
+from papo.policy.checkpointing import recompute
+from papo.policy.kernels import attention_of
 from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import ImageTextProcessor, load_processor
 from papo.policy.trained import PARTS, choose_trained
@@ -62,6 +64,8 @@ def load_policy(
     chunk_tokens: int,
     train: Sequence[str] = PARTS,
     lora: Mapping[str, Any] | None = None,
+    gradient_checkpointing: bool = False,
+    attention: str | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
@@ -73,12 +77,14 @@ def load_policy(
         dtype: "float32", "bfloat16" or "float16".
         chunk_tokens: see Policy.
         train, lora: see `choose_trained`.
+        gradient_checkpointing: whether the blocks' activations are made again in the backward pass.
+        attention: see `attention_of`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
         ConfigError: nothing loadable there, not a vision-language model that the four verbs know, or impossible bounds.
-        SettingError: from `choose_trained`.
+        SettingError: from `choose_trained` and `attention_of`.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
@@ -97,9 +103,10 @@ def load_policy(
             f"model.path={path} is of type {config.model_type!r}, not a supported vision-language model "
             f"({', '.join(SUPPORTED)})"
         )
+    implementation = attention_of(attention, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)])
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=getattr(torch, dtype), output_loading_info=True
+            base, dtype=getattr(torch, dtype), attn_implementation=implementation, output_loading_info=True
         )
         processor = load_processor(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -119,6 +126,8 @@ def load_policy(
         model = fold_in(model, source)
     policy = Policy(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
+    if gradient_checkpointing:
+        recompute([*policy.family.vision_blocks(), *policy.family.language_layers()])
     return Loaded(policy, processor, source)
 
 
