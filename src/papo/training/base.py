@@ -80,6 +80,9 @@ class PolicyModule(LightningModule):
             The gradient norm before clipping, and whether the parameters were updated.
         """
         optimizer = self.optimizers()
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # of 16-mixed
+        if scaler is not None:
+            scaler.unscale_(optimizer.optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
         finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
@@ -90,6 +93,8 @@ class PolicyModule(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             optimizer.step()
+        elif scaler is not None:
+            scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
         return float(norm), finite
 

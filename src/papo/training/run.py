@@ -24,6 +24,7 @@ from papo.run_dir import RunDir, peak_memory_gib
 from papo.training.base import PolicyModule
 from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
 from papo.training.papo import PapoModule
+from papo.training.precision import check_precision, trainer_precision
 from papo.training.resume import steps_behind
 
 
@@ -97,6 +98,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     loaded.policy.train()
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
+    check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     return loaded, module, data
 
@@ -109,7 +111,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path, module: PolicyModule, stop: Ca
     return Trainer(
         accelerator=cfg.trainer.accelerator,
         devices=1,
-        precision=cfg.trainer.precision,
+        **trainer_precision(cfg.trainer.precision),
         max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
         limit_train_batches=steps,
         check_val_every_n_epoch=None,
