@@ -15,6 +15,7 @@ from papo.policy.sampling import Sampling
 from papo.rewards.grading import Grade, Verdict
 from papo.rollout import NativeEngine
 from papo.training.base import PolicyModule
+from papo.training.precision import ScaledHalf
 from papo.types import Item
 
 
@@ -54,7 +55,7 @@ def slope(**settings) -> Slope:
     return module
 
 
-def fit(module: Slope, *gradients: float) -> Slope:
+def fit(module: Slope, *gradients: float, **settings) -> Slope:
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -62,6 +63,7 @@ def fit(module: Slope, *gradients: float) -> Slope:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **settings,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
@@ -94,6 +96,16 @@ def test_a_gradient_that_is_no_number_changes_nothing(value):
     module = fit(slope(), 1.0, value, 1.0)
     assert module.weight == [-0.5, -0.5, -1.0]
     assert [applied for _, applied in module.applied] == [True, False, True]
+
+
+def test_a_scaled_gradient_is_clipped_as_it_is():
+    """Under 16-mixed the loss is scaled by 65,536; neither the norm nor the clipping may see that."""
+    plugin = ScaledHalf("cpu")
+    module = fit(slope(grad_clip=1.0), 4.0, 0.5, float("inf"), 0.5, plugins=plugin)
+    assert module.weight == pytest.approx([-0.5, -0.75, -0.75, -1.0], abs=1e-5)
+    assert [norm for norm, _ in module.applied] == pytest.approx([4.0, 0.5, float("inf"), 0.5])
+    assert [applied for _, applied in module.applied] == [True, True, False, True]
+    assert plugin.scaler.get_scale() == 2**15  # halved by the gradient that was none
 
 
 def test_frozen_parameters_are_left_out():

@@ -10,11 +10,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForImageTextToText,
+    ProcessorMixin,
+)
 
 from papo.errors import SettingError
+from papo.policy.checkpointing import recompute
 from papo.policy.families import SUPPORTED, family_for, reader_of
 from papo.policy.fast_layers import accelerate
+from papo.policy.kernels import attention_of
 from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import load_processor
 from papo.policy.trained import PARTS, choose_trained
@@ -64,6 +71,8 @@ def load_policy(
     train: Sequence[str] = PARTS,
     lora: Mapping[str, Any] | None = None,
     fast_layers: str = "auto",
+    gradient_checkpointing: bool = False,
+    attention: str | None = None,
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> Loaded:
@@ -76,12 +85,14 @@ def load_policy(
         chunk_tokens: see Policy.
         train, lora: see `choose_trained`.
         fast_layers: see `accelerate`.
+        gradient_checkpointing: whether the blocks' activations are made again in the backward pass.
+        attention: see `attention_of`.
         min_pixels, max_pixels: bounds of an image's area after resizing; None = as saved with the model. They are saved
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
         SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds;
-            and from `choose_trained`.
+            and from `choose_trained`, `accelerate` and `attention_of`.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
@@ -103,9 +114,10 @@ def load_policy(
             f"must be a supported vision-language model ({', '.join(sorted(SUPPORTED))}), "
             f"got {path} of type {config.model_type!r}",
         )
+    implementation = attention_of(attention, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)])
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=getattr(torch, dtype), output_loading_info=True
+            base, dtype=getattr(torch, dtype), attn_implementation=implementation, output_loading_info=True
         )
         processor = load_processor(source, family.reader)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -128,6 +140,8 @@ def load_policy(
     chosen = accelerate(model, fast_layers)
     policy = Policy(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
+    if gradient_checkpointing:
+        recompute([*policy.family.vision_blocks(), *policy.family.language_layers()])
     return Loaded(policy, processor, source, chosen)
 
 

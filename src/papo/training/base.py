@@ -102,12 +102,21 @@ class PolicyModule(LightningModule):
 
     def clip_gradient(self) -> torch.Tensor:
         """Scales the accumulated gradient down to its largest norm; the norm that it had."""
-        parameters = [p for group in self.optimizers().param_groups for p in group["params"]]
+        optimizer = self.optimizers()
+        if self.loss_scaler is not None:
+            self.loss_scaler.unscale_(optimizer.optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+
+    @property
+    def loss_scaler(self) -> torch.amp.GradScaler | None:
+        """What scales the loss under trainer.precision=16-mixed."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def apply_gradient(self, finite: bool) -> None:
         """Updates the parameters by the accumulated gradient unless that is not finite; drops it either way."""
         optimizer = self.optimizers()
+        scaler = self.loss_scaler
         if finite:
             scale = learning_rate_scale(
                 self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
@@ -115,6 +124,8 @@ class PolicyModule(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             optimizer.step()
+        elif scaler is not None:
+            scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
 
     # ---------------------------------------------------------------------------------------------------- validation

@@ -21,6 +21,7 @@ from papo.run_dir import RunDir, peak_memory_gib
 from papo.statistics import Estimate
 from papo.training.base import PolicyModule
 from papo.training.callbacks import GracefulStop
+from papo.training.precision import check_precision
 from papo.training.resume import steps_behind
 
 
@@ -93,6 +94,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     loaded.policy.train()
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
+    check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     return loaded, module, data
 
