@@ -90,7 +90,7 @@ def load_policy(
         model, info = AutoModelForImageTextToText.from_pretrained(
             source, dtype=getattr(torch, dtype), output_loading_info=True
         )
-        processor = load_processor(source, family.reader)
+        processor = load_processor(source, config, family.reader)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
     reader_of(processor).limit_pixels(min_pixels, max_pixels)
