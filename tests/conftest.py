@@ -5,12 +5,15 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a network
 
 import copy
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_families import CASES, save
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -170,3 +173,27 @@ def make_images() -> Callable[..., Images]:
         return Images(values, grid, counts, PatchLayout((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), frames=1, merge_size=2))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def saved_family(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a family's tiny model, made when first asked for."""
+
+    @functools.cache
+    def saved(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        save(CASES[name], folder)
+        return folder
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def family_items() -> tuple[Item, ...]:
+    """One picture, none, several of other sizes, one that is cut into no or few tiles."""
+    return (
+        item("one", "What is the value of the red bar?", picture(112, 100, 1)),
+        item("text", "How many?"),
+        item("two", "<image> and <image>: blue?", picture(60, 70, 2), picture(150, 40, 3)),
+        item("small", "red?", picture(50, 40, 5)),
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoProcessor, ProcessorMixin
+from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
 from transformers.utils import is_torchvision_available
 
 from papo.policy.families import Reader, reader_of
@@ -17,14 +18,15 @@ from papo.types import Item, PromptBatch, Responses
 IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
-def load_processor(path: str | Path, reader: type[Reader]) -> ProcessorMixin:
+def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Reader]) -> ProcessorMixin:
     """The processor saved beside a model; without its video half where torchvision, which that needs, is missing."""
+    processor = None
     if is_torchvision_available():
-        try:
-            return AutoProcessor.from_pretrained(path)
-        except (OSError, ValueError):
-            pass  # a folder saved without its video half has none to load
-    return reader.image_only.from_pretrained(path)
+        with suppress(OSError, ValueError):  # a folder saved without its video half has none to load
+            processor = AutoProcessor.from_pretrained(path)
+    processor = processor or reader.image_only.from_pretrained(path)
+    reader.inform(processor, config)
+    return processor
 
 
 class PromptProcessor:

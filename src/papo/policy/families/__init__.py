@@ -5,10 +5,15 @@ from __future__ import annotations
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from papo.policy.families.base import Family, Reader
+from papo.policy.families.idefics3 import Idefics3
+from papo.policy.families.llava import Llava
+from papo.policy.families.llava_onevision import LlavaOnevision
 from papo.policy.families.qwen2_5_vl import Qwen25VL
 from papo.policy.families.qwen2_vl import Qwen2VL
+from papo.policy.families.qwen3_vl import Qwen3VL
+from papo.policy.families.smolvlm import SmolVLM
 
-FAMILIES: tuple[type[Family], ...] = (Qwen2VL, Qwen25VL)
+FAMILIES: tuple[type[Family], ...] = (Qwen2VL, Qwen25VL, Qwen3VL, Llava, LlavaOnevision, Idefics3, SmolVLM)
 
 SUPPORTED: frozenset[str] = frozenset(name for family in FAMILIES for name in family.model_types)
 

@@ -176,6 +176,11 @@ class Reader(ABC):
         self.processor = processor
         self.tokenizer = processor.tokenizer
 
+    @classmethod
+    def inform(cls, processor: ProcessorMixin, config: PreTrainedConfig) -> None:
+        """Tells a processor, once loaded, what only the model's config knows."""
+        return
+
     @property
     @abstractmethod
     def layout(self) -> Layout:
