@@ -1,4 +1,4 @@
-"""The carriers: rows are chosen, moved and joined as fields say of themselves; pictures survive the way into patches."""
+"""The carriers: rows are chosen, moved and joined as fields say; pictures survive the way into patches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
