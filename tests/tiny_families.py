@@ -32,7 +32,7 @@ from transformers import (
     SmolVLMImageProcessorPil,
 )
 
-from papo.training.lab_model import CHAT_TEMPLATE, train_tokenizer
+from papo.lab.model import CHAT_TEMPLATE, train_tokenizer
 
 TEXTS = [
     "What is the value of the red bar? How many blue circles are there?",

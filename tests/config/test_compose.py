@@ -399,3 +399,15 @@ def test_runs_of_a_sweep_are_named_after_what_tells_them_apart(entry):
         cfg.hydra.job.num = 2
     expected = {"train": "2_mask_ratio=0.4,perception_coef=0.01", "evaluate": "2_k=4,seed=1"}
     assert cfg.hydra.sweep.subdir == expected[entry]
+
+
+@pytest.mark.parametrize("name", ["papo_g", "papo_d", "dapo", "gspo", "grpo"])
+def test_the_papers_algorithms_update_three_times_per_roll_out(name):
+    """With a single update the ratio is 1: clip range, dual clip and GSPO's sequence ratio would never act."""
+    assert composed(f"algorithm={name}").algorithm.updates_per_rollout == 3
+
+
+@pytest.mark.parametrize("name", ["papo_qwen", "grpo_qwen"])
+def test_the_lab_updates_once_per_roll_out(name):
+    assert composed(f"experiment={name}").algorithm.updates_per_rollout == 1
+    assert composed(f"experiment={name}", "algorithm=dapo").algorithm.updates_per_rollout == 1

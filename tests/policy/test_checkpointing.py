@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from papo.training.lab_model import build_model
 from torch.profiler import ProfilerActivity, profile
 
+from papo.lab.model import build_model
 from papo.policy.checkpointing import Recomputed, recompute
 from papo.policy.loading import load_policy, save_policy
 from papo.policy.vlm import Policy

@@ -113,6 +113,41 @@ def test_a_group_that_cannot_be_graded_is_dead(make_module, prompts, further):
     assert [item.id for item in module.rollouts.prompts.items] == ["wide"]
 
 
+@pytest.mark.parametrize("max_refills", [0, 1])
+def test_groups_are_counted_alive_after_the_whole_reward(make_module, prompts, max_refills):
+    """The text earns every response the same; that one is longer than another makes their group alive."""
+    module = make_module(max_refills=max_refills, reward=dead_but(set()), overlong_buffer=7)
+    module.refill_items = lambda refill: []
+    before = weights(module)
+    fit(module, prompts)
+    lengths = module.rollouts.responses.response_mask.sum(-1).view(-1, G)
+    spread = lengths.amax(-1) > lengths.amin(-1)
+    assert spread.any()
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(1 - spread.sum().item() / len(prompts))
+    assert not same(weights(module), before)
+    if max_refills:
+        assert spread.all()
+        assert module.metrics["group/alive"] == len(spread)
+
+
+def test_groups_are_counted_alive_after_what_terms_pay(make_module, prompts, perception_reward, monkeypatch):
+    """Rewards that depend on scores, of which the text knows nothing."""
+    monkeypatch.setattr(perception_reward, "graded", dead_but(set()))
+    pictured = [item.id for item in prompts.items if item.images]
+    module = make_module(GRPO, max_refills=1, reward=perception_reward)
+    module.refill_items = lambda refill: []
+    fit(module, prompts)
+    assert [item.id for item in module.rollouts.prompts.items] == pictured
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(1 / 5)
+    objective = having(GRPO, reference={"coef": 0.3, "estimator": "k1", "place": "reward", "cap": None})
+    module = make_module(objective, max_refills=1, reward=dead_but(set()), **QUICK)
+    module.refill_items = lambda refill: []
+    with torch.no_grad():
+        module.policy.model.lm_head.bias[100] += 1.0  # it has left the reference
+    fit(module, prompts)
+    assert module.metrics["group/alive"] >= 4
+
+
 def test_without_refills_dead_groups_stay_without_a_gradient(make_module, prompts):
     module = fit(make_module(reward=dead_but({"wide"})), prompts)
     assert len(module.rollouts) == 5
@@ -237,6 +272,17 @@ def test_full_perception_kl_is_the_sum_over_the_vocabulary(make_module, prompts,
         per_response = (per_token * mask).sum(-1) / mask.sum(-1)
         kl = per_response[rollouts.rows(prompts.pictured)].mean()
     assert module.metrics["perception/kl"] == pytest.approx(kl.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("updates_per_rollout", [1, 2])
+def test_full_perception_kl_against_the_roll_out(make_module, prompts, updates_per_rollout):
+    """In the first update, and where no policy moves, it is the one against the current parameters."""
+    full = having(PERCEPTION_ONLY, perception={"estimator": "full", "corrupted_gradient": False})
+    stale = having(full, perception={"recompute": "rollout"})
+    still = {"optimizer": partial(torch.optim.SGD, lr=0.0), "updates_per_rollout": updates_per_rollout}
+    one, other = (fit(make_module(objective, **still), prompts) for objective in (full, stale))
+    assert other.metrics["perception/kl"] == pytest.approx(one.metrics["perception/kl"], rel=1e-5)
+    assert other.metrics["policy/grad_norm"] == pytest.approx(one.metrics["policy/grad_norm"], rel=1e-4)
 
 
 @pytest.mark.parametrize("corrupted_gradient", [True, False])

@@ -95,7 +95,8 @@ class Scoring:
             return self._pass(micro, branch, need)
         same = known.get(Branch(branch.policy))
         if same is not None:
-            same = same.detach()
+            # States that were not kept for the clean view are zeros here: no term averages over these responses.
+            same = None if need.states and same.states is None else same.detach()
         if not pictured:
             return same or self._nothing(micro, need)
         part = self._pass(micro.select(pictured), branch, need)
