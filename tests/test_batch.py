@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The carriers: rows are chosen, moved and joined as fields say of themselves; pictures survive as patches."""
-=======
-"""The carriers: rows are chosen, moved and joined as fields say; pictures survive the way into patches."""
->>>>>>> tests
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
