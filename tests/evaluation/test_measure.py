@@ -15,6 +15,7 @@ from papo.policy.vlm import Policy
 
 K = 3
 MASK = RandomPatchMask(mask_ratio=0.6)
+NO_TOKENS = {"token_items": 0, "token_responses": 0}
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def examine(policy, processor, items, tmp_path):
             "batch_size": 2,
             "sampling": Sampling(6),
             "seed": 7,
+            **NO_TOKENS,
         } | settings
         file = file or RecordFile(tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl", settings["batch_size"], len(of))
         return Examination(**settings)(policy, processor, of, file, "name")
@@ -109,7 +111,7 @@ def test_the_kl_is_that_of_the_whole_vocabulary(examine, policy, processor, item
     (record,) = examine(of=[item], token_items=1, token_responses=1)
     response = record.views["image"][0]
     prompts = processor.prompts([item])
-    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7).view_seeds([item])
+    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7, 0, 0).view_seeds([item])
     ids = processor.tokenizer(response.text, add_special_tokens=False)["input_ids"]
     logps = []
     for images in (prompts.images, MASK(prompts.images, seeds)):
@@ -148,4 +150,6 @@ def test_unknown_views_are_refused(names):
 @pytest.mark.parametrize("name", ["k", "batch_size"])
 def test_nothing_to_do_is_refused(examine, name):
     with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
-        Examination(**{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | {name: 0})
+        Examination(
+            **{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | NO_TOKENS | {name: 0}
+        )

@@ -42,6 +42,7 @@ def make_module(make_policy, bias_logits, processor):
             "grad_clip": 1e6,
             "val_sampling": SAMPLING,
             "val_samples": 1,
+            "val_blind": False,
             "seed": 3,
         }
         return PapoModule(**defaults | settings)

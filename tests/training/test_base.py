@@ -42,6 +42,7 @@ def slope(**settings) -> Slope:
         "grad_clip": 10.0,
         "val_sampling": Sampling(1),
         "val_samples": 1,
+        "val_blind": False,
         "seed": 0,
     }
     module = Slope(**defaults | settings)

@@ -86,8 +86,8 @@ class Screen:
         self,
         length: Callable[[Item], int] | None = None,
         *,
-        max_prompt_tokens: int | None = None,
-        max_bad_share: float = 0.0,
+        max_prompt_tokens: int | None = 4096,
+        max_bad_share: float = 0.01,
         decode_at_start: bool = False,
     ) -> None:
         if not 0 <= max_bad_share <= 1:

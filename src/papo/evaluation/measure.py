@@ -57,8 +57,8 @@ class Examination:
     batch_size: int
     sampling: Sampling
     seed: int
-    token_items: int = 0
-    token_responses: int = 0
+    token_items: int
+    token_responses: int
 
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):

@@ -49,7 +49,7 @@ class PolicyModule(LightningModule):
         grad_clip: float,
         val_sampling: Sampling,
         val_samples: int,
-        val_blind: bool = False,
+        val_blind: bool,
         seed: int,
     ) -> None:
         super().__init__()
