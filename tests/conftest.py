@@ -5,18 +5,23 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test may reach for a network
 
 import copy
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_families import CASES, save
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from papo.policy.processing import ImageTextProcessor, PromptProcessor
+from papo.lab.model import build_model, build_processor, train_tokenizer
+from papo.policy.families.qwen2_5_vl import ImageTextProcessor
+from papo.policy.processing import PromptProcessor
+from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
-from papo.training.lab_model import build_model, build_processor, train_tokenizer
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another
@@ -66,8 +71,10 @@ def model(image_text_processor: ImageTextProcessor) -> Qwen2_5_VLForConditionalG
 def make_policy(model) -> Callable[..., Policy]:
     """A policy with its own copy of the weights."""
 
-    def make(**settings) -> Policy:
-        return Policy(copy.deepcopy(model), **settings)
+    def make(*, train_vision: bool = True, train=PARTS, lora=None, **settings) -> Policy:
+        policy = Policy(copy.deepcopy(model), **settings)
+        choose_trained(policy, train if train_vision else ["language"], lora)
+        return policy
 
     return make
 
@@ -166,3 +173,27 @@ def make_images() -> Callable[..., Images]:
         return Images(values, grid, counts, PatchLayout((0.5, 0.4, 0.3), (0.2, 0.25, 0.3), frames=1, merge_size=2))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def saved_family(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a family's tiny model, made when first asked for."""
+
+    @functools.cache
+    def saved(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        save(CASES[name], folder)
+        return folder
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def family_items() -> tuple[Item, ...]:
+    """One picture, none, several of other sizes, one that is cut into no or few tiles."""
+    return (
+        item("one", "What is the value of the red bar?", picture(112, 100, 1)),
+        item("text", "How many?"),
+        item("two", "<image> and <image>: blue?", picture(60, 70, 2), picture(150, 40, 3)),
+        item("small", "red?", picture(50, 40, 5)),
+    )

@@ -1,38 +1,36 @@
 """What the tests of a training step share: objectives, a reward that any policy earns, and one fit."""
 
 import warnings
-from dataclasses import replace
 
 import torch
 from lightning import Trainer
+from objectives import having
 from torch.utils.data import DataLoader
 
-from papo.objective import DoubleEntropy, Objective, PerceptionKL, ReferenceKL, Surrogate
+from papo.objective import (
+    DoubleEntropy,
+    EntropyHinge,
+    Objective,
+    PerceptionKL,
+    ReferenceKL,
+    RobustnessKL,
+    Surrogate,
+)
 from papo.policy.sampling import Sampling
+from papo.policy.vlm import Policy
 from papo.training.papo import PapoModule
-from papo.types import PromptBatch, RewardResult
+from papo.types import PromptBatch, RewardResult, Rollouts
 
 G = 3
 PAPO = Objective(
+    "seq-mean-token-mean",
     surrogate=Surrogate(clip_low=0.2, clip_high=0.3),
     reference=ReferenceKL(coef=0.1),
     perception=PerceptionKL(coef=0.2),
     entropy=DoubleEntropy(coef=0.05, corrupted_coef=0.03),
-    loss_aggregation="seq-mean-token-mean",
+    entropy_hinge=EntropyHinge(),
+    robustness=RobustnessKL(),
 )
-
-
-def having(objective: Objective, **terms) -> Objective:
-    """The objective with other settings of its terms: having(PAPO, perception={"coef": 0.1})."""
-    return replace(
-        objective,
-        **{
-            name: replace(getattr(objective, name), **value) if isinstance(value, dict) else value
-            for name, value in terms.items()
-        },
-    )
-
-
 GRPO = having(PAPO, reference={"coef": 0.0}, perception={"coef": 0.0}, entropy={"coef": 0.0, "corrupted_coef": 0.0})
 SAMPLING = Sampling(max_new_tokens=7, temperature=0.8)
 
@@ -57,6 +55,19 @@ def fit(module: PapoModule, *batches: PromptBatch) -> PapoModule:
         warnings.filterwarnings("ignore", module="lightning")  # advice about workers, validation, eval mode
         trainer.fit(module, DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
     return module
+
+
+def reference_of(module: PapoModule) -> Policy:
+    """The frozen copy that the module's reference keeps."""
+    (policy,) = module.reference._policy
+    return policy
+
+
+def record_updates(module: PapoModule) -> list[Rollouts]:
+    """What each later step trains on: the roll-outs of prompts that teach something, with all scores that stay."""
+    found, original = [], module.updates
+    module.updates = lambda rollouts: found.append(rollouts) or original(rollouts)
+    return found
 
 
 def weights(module) -> dict[str, torch.Tensor]:

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from papo.data.lab import LabDataset
 from papo.data.module import PromptData
 from papo.data.sources import table_source
+from papo.lab import LabDataset
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
-    loaded = load_policy("lab_qwen", train_vision=False, dtype="float32", chunk_tokens=4096)
+    loaded = load_policy("lab_qwen", train=[], dtype="float32", chunk_tokens=4096)
     processor = PromptProcessor(loaded.processor, INSTRUCTION)
     lab = LabDataset("train", arguments.items, seed=1)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback
 
 import papo
+from papo.cli import bound_caches
 from papo.policy import fast_layers
 from papo.training import run
 
@@ -69,6 +70,7 @@ class Watch(Callback):
 
 
 def main() -> None:
+    bound_caches()
     fast_layers._product = shapes = Shapes(fast_layers._product)
     build_trainer = run.build_trainer
 

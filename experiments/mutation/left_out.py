@@ -25,7 +25,7 @@ PACKAGES = ("objective", "corruption")
 COPY = Path("mutants/left_out").absolute()
 OPTIONS = ("-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider", "-x", "--tb=no", "--assert=plain")
 # The tests of a file are in test_<its name>.py, or here; they kill most of its mutants, so they go first.
-TESTS = {"attention": "saliency", "base": "every", "reference": "kl", "robustness": "kl"}
+TESTS = {"base": "every", "reference": "kl", "robustness": "kl"}
 PATIENCE = 300  # seconds after which a mutant is taken for an endless loop
 
 

@@ -64,6 +64,7 @@ from papo.objective import (  # noqa: E402
 from papo.policy.loading import load_policy  # noqa: E402
 from papo.policy.processing import PromptProcessor  # noqa: E402
 from papo.policy.sampling import Sampling  # noqa: E402
+from papo.policy.trained import PARTS  # noqa: E402
 from papo.training.papo import PapoModule  # noqa: E402
 from papo.types import Item, RewardResult  # noqa: E402
 
@@ -168,7 +169,10 @@ def describe(module: PapoModule) -> dict[str, Any]:
 
 def build_module() -> PapoModule:
     loaded = load_policy(
-        ARGUMENTS.model, train_vision=ARGUMENTS.vision == "trained", dtype="float32", chunk_tokens=4096
+        ARGUMENTS.model,
+        train=PARTS if ARGUMENTS.vision == "trained" else ["language"],
+        dtype="float32",
+        chunk_tokens=4096,
     )
     policy, tokenizer = loaded.policy, loaded.processor.tokenizer
     # As on the other side: no special token is sampled, so every response has exactly --new-tokens tokens.

@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
+from papo.files import write_text
 
 PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
 
@@ -49,17 +50,15 @@ class RunDir:
                 "choose another with hydra.run.dir=..."
             ) from error
 
-    def start(self, cfg: DictConfig) -> None:
-        """Records what is about to run."""
+    def start(self, cfg: DictConfig, **facts: Any) -> None:
+        """Records what is about to run; `facts` go into provenance.json."""
         self.checkpoints.mkdir(exist_ok=True)
-        (self.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-        self.write("provenance.json", provenance(cfg.seed))
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        self.write("provenance.json", provenance(cfg.seed) | facts)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """JSON beside and renamed, so that no reader ever finds half a file."""
-        part = self.path / f"{name}.part"
-        part.write_text(json.dumps(content, indent=2) + "\n")
-        part.replace(self.path / name)
+        """As JSON."""
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
 def provenance(seed: int) -> dict[str, Any]:

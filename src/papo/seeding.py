@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papo.types import Item
 
 
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed for e.g. ("corruption", seed, step, item id); equal on every machine."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def item_seeds(purpose: str, seed: int, step: int, items: Sequence[Item]) -> list[int]:
+    """One seed per item of a step's batch, for one purpose; an item that comes again gets another one."""
+    seen: Counter[str] = Counter()
+    seeds = []
+    for item in items:
+        again = (seen[item.id],) if seen[item.id] else ()
+        seeds.append(derive_seed(purpose, seed, step, item.id, *again))
+        seen[item.id] += 1
+    return seeds
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Randomness from all bits of a seed; torch's CPU generator keeps the lower 32."""
+    return np.random.Generator(np.random.Philox(key=seed))
+
+
+def uniform(seed: int, *shape: int) -> Tensor:
+    """Numbers in [0, 1), float32, on the CPU."""
+    return torch.from_numpy(generator(seed).random(shape, dtype=np.float32))

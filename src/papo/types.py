@@ -12,17 +12,20 @@ Shape legend, used in every docstring and suffix comment of the package:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import pad
 
+from papo.batch import Batch, column
 from papo.layouts import Layout, to_pixels
 from papo.layouts import PatchLayout as PatchLayout  # also found here
 from papo.layouts import PixelLayout as PixelLayout
+
+if TYPE_CHECKING:
+    from papo.objective.branch import Branch
 
 
 @dataclass(frozen=True)
@@ -44,26 +47,26 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(Batch):
     """The processed images of N prompts, in the layout that their model reads.
 
     Corruption edits them patch by patch, the vision tower reads them; nothing else looks inside.
     """
 
-    pixel_values: Tensor  # normalised: flattened patches [sum of L, C] or pictures [I, channels, height, width]
-    grid: Tensor  # [I, 3] int64: frames, rows and columns of patches of each of the I images
+    pixel_values: Tensor  # normalised: flattened patches [sum of L, C] or pictures [I or more, channels, height, width]
+    grid: Tensor  # [I, 3 or more] int64: frames, rows and columns of patches of each image, and what its layout adds
     counts: tuple[int, ...]  # images of each prompt, length N, sum I
     layout: Layout
 
     def patches(self) -> list[int]:
         """L of each image, in order."""
-        return self.grid.prod(-1).tolist()
+        return self.grid[:, :3].prod(-1).tolist()
 
     def parts(self) -> tuple[Tensor, ...]:
         """The pixel_values of each image, in order."""
-        return self.pixel_values.split(self.layout.sizes(self.patches()))
+        return self.pixel_values.split([self.layout.size(grid) for grid in self.grid.tolist()])
 
-    def select(self, prompts: Sequence[int]) -> Images:
+    def select(self, prompts: Sequence[int], width: int | None = None) -> Images:
         """The images of the given prompts, in the given order."""
         starts = [sum(self.counts[:n]) for n in range(len(self.counts))]
         images = [starts[n] + i for n in prompts for i in range(self.counts[n])]
@@ -72,7 +75,7 @@ class Images:
         return Images(pixel_values, self.grid[images], tuple(self.counts[n] for n in prompts), self.layout)
 
     @staticmethod
-    def concat(parts: Sequence[Images]) -> Images:
+    def concat(parts: Sequence[Images], pad_token_id: int = 0) -> Images:
         return Images(
             pixel_values=torch.cat([part.pixel_values for part in parts if len(part.grid)] or [parts[0].pixel_values]),
             grid=torch.cat([part.grid for part in parts]),
@@ -82,9 +85,9 @@ class Images:
 
     def pixels(self, image: int = 0) -> Tensor:
         """One image as [channels, height, width] in [0, 1] on the CPU: normalisation and patch order undone."""
-        _, rows, columns = self.grid[image].tolist()
-        patches = self.layout.unfold(self.parts()[image], rows, columns).float().cpu()
-        pixels = to_pixels(patches, rows, columns, self.layout.merge_size)
+        grid = self.grid[image].tolist()
+        patches = self.layout.unfold(self.parts()[image], grid).float().cpu()
+        pixels = to_pixels(patches, *grid[1:3], self.layout.merge_size)
         mean, std = (torch.tensor(values)[:, None, None] for values in (self.layout.image_mean, self.layout.image_std))
         return (pixels * std + mean).clamp(0, 1)
 
@@ -96,51 +99,21 @@ Features = tuple[Tensor, ...]  # per prompt the visual tokens [M, H] that its im
 
 
 @dataclass(frozen=True)
-class PromptBatch:
+class PromptBatch(Batch):
     """N processed prompts."""
 
     items: tuple[Item, ...]
-    prompt_ids: Tensor  # [N, P] int64, padded left
-    prompt_mask: Tensor  # [N, P] bool, true = token
+    prompt_ids: Tensor = column(pad="left", fill="pad_token_id")  # [N, P] int64
+    prompt_mask: Tensor = column(pad="left", mask=True)  # [N, P] bool, true = token
     images: Images
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def select(self, prompts: Sequence[int]) -> PromptBatch:
-        """The given prompts, in the given order, without the columns that are padding in all of them."""
-        prompts = list(prompts)
-        mask = self.prompt_mask[prompts]
-        width = int(mask.sum(-1).max())
-        return PromptBatch(
-            items=tuple(self.items[n] for n in prompts),
-            prompt_ids=self.prompt_ids[prompts][:, -width:],
-            prompt_mask=mask[:, -width:],
-            images=self.images.select(prompts),
-        )
-
-    @staticmethod
-    def concat(parts: Sequence[PromptBatch], pad_token_id: int) -> PromptBatch:
-        """Padded left to the widest."""
-        width = max(part.prompt_ids.shape[1] for part in parts)
-
-        def widen(tensor: Tensor, value: int) -> Tensor:
-            return pad(tensor, (width - tensor.shape[1], 0), value=value)
-
-        return PromptBatch(
-            items=tuple(item for part in parts for item in part.items),
-            prompt_ids=torch.cat([widen(part.prompt_ids, pad_token_id) for part in parts]),
-            prompt_mask=torch.cat([widen(part.prompt_mask, 0) for part in parts]),
-            images=Images.concat([part.images for part in parts]),
-        )
-
-    def to(self, device: torch.device) -> PromptBatch:
-        return replace(
-            self,
-            prompt_ids=self.prompt_ids.to(device),
-            prompt_mask=self.prompt_mask.to(device),
-            images=self.images.to(device),
-        )
+    @property
+    def pictured(self) -> list[int]:
+        """The prompts with an image."""
+        return [n for n, count in enumerate(self.images.counts) if count]
 
 
 @dataclass(frozen=True)
@@ -154,77 +127,56 @@ class RewardResult:
 
 
 @dataclass(frozen=True)
-class Responses:
+class Responses(Batch):
     """What the policy wrote: B = N * G rows."""
 
-    response_ids: Tensor  # [B, T] int64, padded right
-    response_mask: Tensor  # [B, T] bool, true up to and including end-of-sequence: the tokens that are trained on
-    logprobs: Tensor  # [B, T] float32 nats under the sampling temperature, before top_p/top_k; 0 at padding
+    response_ids: Tensor = column(pad="right", fill="pad_token_id")  # [B, T] int64
+    # [B, T] bool, true up to and including end-of-sequence: the tokens that are trained on
+    response_mask: Tensor = column(pad="right", mask=True)
+    # [B, T] float32 nats under the sampling temperature, before top_p/top_k; 0 at padding
+    logprobs: Tensor = column(pad="right")
     finished: Tensor  # [B] bool, false where max_new_tokens cut the response off
 
-    def select(self, rows: Sequence[int]) -> Responses:
-        """The given rows, in the given order, without the columns that are padding in all of them."""
-        rows = list(rows)
-        mask = self.response_mask[rows]
-        width = max(1, int(mask.sum(-1).max()))
-        return Responses(
-            response_ids=self.response_ids[rows][:, :width],
-            response_mask=mask[:, :width],
-            logprobs=self.logprobs[rows][:, :width],
-            finished=self.finished[rows],
-        )
-
-    @staticmethod
-    def concat(parts: Sequence[Responses], pad_token_id: int) -> Responses:
-        """Padded right to the widest."""
-        width = max(part.response_ids.shape[1] for part in parts)
-
-        def widen(tensor: Tensor, value: int = 0) -> Tensor:
-            return pad(tensor, (0, width - tensor.shape[1]), value=value)
-
-        return Responses(
-            response_ids=torch.cat([widen(part.response_ids, pad_token_id) for part in parts]),
-            response_mask=torch.cat([widen(part.response_mask) for part in parts]),
-            logprobs=torch.cat([widen(part.logprobs) for part in parts]),
-            finished=torch.cat([part.finished for part in parts]),
-        )
-
-    def to(self, device: torch.device) -> Responses:
-        tensors = (self.response_ids, self.response_mask, self.logprobs, self.finished)
-        return Responses(*(tensor.to(device) for tensor in tensors))
-
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Batch):
     """What a policy thinks of given responses."""
 
-    logprobs: Tensor  # [B, T] float32 nats, log pi(o_t | o_<t, q, I); 0 at padding
-    entropy: Tensor  # [B, T] float32 nats, H[pi(. | o_<t, q, I)] over the whole vocabulary; 0 at padding
-    states: Tensor | None = None  # [B, T, H] before the vocabulary, where asked for: a full-vocabulary KL is made of it
-    full_kl: Tensor | None = None  # [B, T] nats, between the current policy and this one; where a term estimates so
+    logprobs: Tensor = column(pad="right")  # [B, T] float32 nats, log pi(o_t | o_<t, q, I); 0 at padding
+    # [B, T] float32 nats, H[pi(. | o_<t, q, I)] over the whole vocabulary; 0 at padding
+    entropy: Tensor = column(pad="right")
+    # [B, T, H] before the vocabulary, where asked for: a full-vocabulary KL is made of them
+    states: Tensor | None = column(pad="right", default=None)
 
-    def select(self, rows: Sequence[int], width: int) -> Scores:
-        """The given rows, in the given order, cut off at `width` tokens."""
-        return Scores(*(x if x is None else x[rows][:, :width] for x in vars(self).values()))
+    def detach(self) -> Scores:
+        return Scores(*(x if x is None else x.detach() for x in vars(self).values()))
 
 
 @dataclass(frozen=True)
-class Rollouts:
+class View(Batch):
+    """The images as a policy is shown them: as they are, or made from them."""
+
+    images: Images
+    features: Features | None = None  # visual tokens, where they serve every pass because the vision tower is frozen
+    per: str = "prompt"  # one view for each "prompt", or each "response"
+
+    def counted(self, of: str) -> str:
+        return self.per
+
+
+@dataclass(frozen=True)
+class Rollouts(Batch):
     """Everything about one batch of responses that stays constant while the policy is updated on it."""
 
     prompts: PromptBatch  # N prompts
-    responses: Responses  # B = N * G rows
-    texts: tuple[str, ...]  # [B]
-    rewards: tuple[RewardResult, ...]  # [B]
-    features: Features | None = None  # visual tokens of the images, where the vision tower is frozen
-    advantages: Tensor | None = None  # [B] float32, once the rewards are complete
-    loss_mask: Tensor | None = None  # [B, T] bool, the tokens that are trained on; None = all of response_mask
-    corrupted_images: Images | None = None  # of each prompt, or of each response; where the objective looks at them
-    corrupted_features: Features | None = None  # visual tokens of these, where the vision tower is frozen
-    noised_images: Images | None = None  # of each prompt, lightly noised
-    noised_features: Features | None = None
-    reference: Scores | None = None  # of the reference policy
-    corrupted: Scores | None = None  # on the corrupted images, by the policy that wrote the responses
+    responses: Responses = column(of="response")  # B = N * G rows
+    texts: tuple[str, ...] = column(of="response")  # [B]
+    rewards: tuple[RewardResult, ...] = column(of="response")  # [B]
+    views: Mapping[str, View] = field(default_factory=dict)  # by name; "clean" is there from the start
+    scores: Mapping[Branch, Scores] = column(of="response", default_factory=dict)  # of policies that stay constant
+    advantages: Tensor | None = column(of="response", default=None)  # [B] float32, once the rewards are complete
+    # [B, T] bool, the tokens that are trained on; None = all of response_mask
+    loss_mask: Tensor | None = column(of="response", pad="right", default=None)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -238,50 +190,34 @@ class Rollouts:
         """[B, T] bool, the tokens that are trained on."""
         return self.responses.response_mask if self.loss_mask is None else self.loss_mask
 
+    @property
+    def totals(self) -> Tensor:
+        """[B] the rewards, on the CPU."""
+        return torch.tensor([result.total for result in self.rewards])
+
+    @property
+    def scorable(self) -> Tensor:
+        """[N] bool, whether all responses to a prompt could be graded, on the CPU."""
+        return torch.tensor([result.scorable for result in self.rewards]).view(-1, self.group_size).all(-1)
+
+    @property
+    def correct(self) -> Tensor:
+        """[B] bool, which responses are right, on the CPU."""
+        return torch.tensor([result.parts.get("accuracy") == 1 for result in self.rewards])
+
+    def learning(self) -> list[int]:
+        """The prompts with a token that is trained on."""
+        return self.trained.any(-1).view(-1, self.group_size).any(-1).nonzero().flatten().tolist()
+
     def rows(self, prompts: Sequence[int]) -> list[int]:
         """The B-rows of the given prompts."""
         return [n * self.group_size + g for n in prompts for g in range(self.group_size)]
 
-    def select(self, prompts: Sequence[int]) -> Rollouts:
+    def select(self, prompts: Sequence[int], width: int | None = None) -> Rollouts:
         """The given prompts with their groups, in the given order, without columns that are padding in all of them."""
+        prompts = list(prompts)
         rows = self.rows(prompts)
-        responses = self.responses.select(rows)
-        width = responses.response_ids.shape[1]
+        return super().select(prompts, int(self.responses.response_mask[rows].sum(-1).max()))
 
-        def scores(of: Scores | None) -> Scores | None:
-            return None if of is None else of.select(rows, width)
-
-        def images(of: Images | None) -> Images | None:
-            return None if of is None else of.select(prompts if len(of.counts) == len(self) else rows)
-
-        def features(of: Features | None) -> Features | None:
-            return None if of is None else tuple(of[n] for n in (prompts if len(of) == len(self) else rows))
-
-        return Rollouts(
-            prompts=self.prompts.select(prompts),
-            responses=responses,
-            texts=tuple(self.texts[row] for row in rows),
-            rewards=tuple(self.rewards[row] for row in rows),
-            features=features(self.features),
-            advantages=None if self.advantages is None else self.advantages[rows],
-            loss_mask=None if self.loss_mask is None else self.loss_mask[rows][:, :width],
-            corrupted_images=images(self.corrupted_images),
-            corrupted_features=features(self.corrupted_features),
-            noised_images=images(self.noised_images),
-            noised_features=features(self.noised_features),
-            reference=scores(self.reference),
-            corrupted=scores(self.corrupted),
-        )
-
-    @staticmethod
-    def concat(parts: Sequence[Rollouts], pad_token_id: int) -> Rollouts:
-        """Fresh roll-outs, of which nothing but responses, rewards and features is known yet, behind one another."""
-        return Rollouts(
-            prompts=PromptBatch.concat([part.prompts for part in parts], pad_token_id),
-            responses=Responses.concat([part.responses for part in parts], pad_token_id),
-            texts=tuple(text for part in parts for text in part.texts),
-            rewards=tuple(reward for part in parts for reward in part.rewards),
-            features=None
-            if parts[0].features is None
-            else tuple(features for part in parts for features in part.features),
-        )
+    def indices(self, of: str, prompts: list[int]) -> list[int]:
+        return self.rows(prompts) if of == "response" else prompts

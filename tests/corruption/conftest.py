@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from papo.corruption import Corruption, GaussianBlur, GaussianNoise, PatchShuffle, RandomPatchMask, SaliencyMask
-from papo.corruption.attention import VisionAttention
 from papo.policy.loading import save_policy
+from papo.policy.saliency import VisionAttention, vision_attention
 from papo.types import Images, PixelLayout
 
 MAKE = {
@@ -18,7 +18,7 @@ MAKE = {
     "gaussian_noise": lambda ratio, **settings: GaussianNoise(ratio, std=0.3, **settings),
     "gaussian_blur": lambda ratio, **settings: GaussianBlur(ratio, sigma=3.0, **settings),
     "patch_shuffle": PatchShuffle,
-    "saliency": SaliencyMask,
+    "saliency": lambda ratio, **settings: SaliencyMask(ratio, vision_attention, **settings),
 }
 
 
@@ -52,7 +52,7 @@ def make(policy, processor) -> Callable[..., Corruption]:
     def make(name: str, ratio: float, **settings) -> Corruption:
         corruption = MAKE[name](ratio, **settings)
         if name == "saliency":
-            corruption.attention = VisionAttention(policy, layout=processor.layout)
+            corruption.look = VisionAttention(policy, layout=processor.layout)
         return corruption
 
     return make

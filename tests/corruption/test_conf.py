@@ -48,4 +48,4 @@ def test_the_whole_image_is_black(policy, prompts):
 def test_layers_from_the_command_line(policy, prompts):
     corruption = instantiate(settings("saliency", "corruption.layers=[1]"))
     corruption.attach(policy)
-    assert corruption.attention.layers == [1]
+    assert corruption.look.layers == [1]

@@ -41,18 +41,18 @@ def test_patches_and_back(merge_size):
 def test_flattened_patches_are_the_processors(flattened, pixel_grid):
     """What the processor flattened, unfolded, is what is cut out of the picture."""
     for a, b, picture in zip(flattened.parts(), pixel_grid.parts(), pixel_grid.pixel_values, strict=True):
-        unfolded = flattened.layout.unfold(a, 6, 8)
+        unfolded = flattened.layout.unfold(a, (1, 6, 8))
         torch.testing.assert_close(unfolded, to_patches(picture, 14, 2), rtol=0, atol=1e-5)
-        torch.testing.assert_close(pixel_grid.layout.unfold(b, 6, 8), unfolded, rtol=0, atol=1e-5)
+        torch.testing.assert_close(pixel_grid.layout.unfold(b, (1, 6, 8)), unfolded, rtol=0, atol=1e-5)
 
 
 def test_folding_takes_the_chosen_patches_and_no_other(images):
     part = images.parts()[1]
     chosen = torch.arange(48) % 5 == 0
     new = torch.rand(48, 3, 14, 14)
-    folded = images.layout.fold(part, 6, 8, new, chosen)
+    folded = images.layout.fold(part, (1, 6, 8), new, chosen)
     assert folded.shape == part.shape
-    unfolded, before = (images.layout.unfold(values, 6, 8) for values in (folded, part))
+    unfolded, before = (images.layout.unfold(values, (1, 6, 8)) for values in (folded, part))
     assert torch.equal(unfolded[chosen], new[chosen])
     assert torch.equal(unfolded[~chosen], before[~chosen])
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 from functools import partial
 
 import pytest
@@ -234,14 +235,29 @@ def add_many(skips: Skips, who: int) -> None:
         skips.add("data.train", BadRow(f"{who}-{n}", "x" * (n % 50)))
 
 
-def test_processes_write_whole_lines(tmp_path):
-    skips = Skips()
-    skips.log_to(tmp_path / "skipped.jsonl")
+def in_processes(function, *arguments: tuple) -> None:
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=add_many, args=(skips, who)) for who in range(3)]
+    workers = [context.Process(target=function, args=given) for given in arguments]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * len(workers)
+
+
+def test_processes_write_whole_lines(tmp_path):
+    skips = Skips()
+    skips.log_to(tmp_path / "skipped.jsonl")
+    in_processes(add_many, *((skips, who) for who in range(3)))
     assert skips.count() == 600
     assert len(listed(tmp_path / "skipped.jsonl")) == 600
+
+
+def test_processes_list_a_row_once(tmp_path, monkeypatch):
+    """Those that find the same rows at the same time; between looking and writing there is time for another to come."""
+    read = Skips._read
+    monkeypatch.setattr(Skips, "_read", lambda skips, file: (read(skips, file), time.sleep(0.002))[0])
+    skips = Skips()
+    skips.log_to(tmp_path / "skipped.jsonl")
+    in_processes(add_many, *((skips, 0) for _ in range(3)))
+    assert len(listed(tmp_path / "skipped.jsonl")) == 200

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from papo.evaluation.answering import accuracy, answer, blinded, graded
+from papo.evaluation.answering import answer, blinded, graded
 from papo.policy.sampling import Sampling
 
 K = 3
@@ -65,12 +65,8 @@ def test_responses_are_graded_against_their_item(item):
 
 def test_an_item_that_cannot_be_graded_does_not_count(item):
     broken = graded(dataclasses.replace(item("id", "red?"), answer="many"), ["so \\boxed{11}"])
-    right = graded(item("id", "red?"), ["\\boxed{11}", "\\boxed{12}"])
     assert not broken.scorable
     assert broken.accuracy == 0
-    assert (accuracy([broken, right, right]).mean, accuracy([broken, right, right]).n) == (0.5, 2)
-    with pytest.raises(ValueError, match="no items"):
-        accuracy([broken])
 
 
 def test_blinded_prompts_are_the_same_with_black_images(processor, items):

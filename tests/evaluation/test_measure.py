@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from papo.corruption import RandomPatchMask
-from papo.data.lab import lab_item
 from papo.errors import SettingError
 from papo.evaluation.measure import Examination, views_of
 from papo.evaluation.records import RecordFile
+from papo.lab import lab_item
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.rollout import NativeEngine
 
 K = 3
 MASK = RandomPatchMask(mask_ratio=0.6)
-NO_TOKENS = {"token_items": 0, "token_responses": 0}
+PLAIN = {"engine": NativeEngine(), "token_items": 0, "token_responses": 0}
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def examine(policy, processor, items, tmp_path):
             "batch_size": 2,
             "sampling": Sampling(6),
             "seed": 7,
-            **NO_TOKENS,
+            **PLAIN,
         } | settings
         file = file or RecordFile(tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl", settings["batch_size"], len(of))
         return Examination(**settings)(policy, processor, of, file, "name")
@@ -111,7 +112,7 @@ def test_the_kl_is_that_of_the_whole_vocabulary(examine, policy, processor, item
     (record,) = examine(of=[item], token_items=1, token_responses=1)
     response = record.views["image"][0]
     prompts = processor.prompts([item])
-    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7, 0, 0).view_seeds([item])
+    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7, NativeEngine(), 0, 0).view_seeds([item])
     ids = processor.tokenizer(response.text, add_special_tokens=False)["input_ids"]
     logps = []
     for images in (prompts.images, MASK(prompts.images, seeds)):
@@ -120,7 +121,7 @@ def test_the_kl_is_that_of_the_whole_vocabulary(examine, policy, processor, item
                 input_ids=torch.cat([prompts.prompt_ids, torch.tensor([ids[:1]])], dim=1)[:, :-1],
                 pixel_values=images.pixel_values,
                 image_grid_thw=images.grid,
-                mm_token_type_ids=(prompts.prompt_ids == policy.image_token_id).int(),
+                mm_token_type_ids=(prompts.prompt_ids == policy.family.image_token_id).int(),
             ).logits[0, -1]
         logps.append(logits.log_softmax(-1))
     expected = (logps[0].exp() * (logps[0] - logps[1])).sum().item()
@@ -150,6 +151,4 @@ def test_unknown_views_are_refused(names):
 @pytest.mark.parametrize("name", ["k", "batch_size"])
 def test_nothing_to_do_is_refused(examine, name):
     with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
-        Examination(
-            **{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | NO_TOKENS | {name: 0}
-        )
+        Examination(**{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | PLAIN | {name: 0})

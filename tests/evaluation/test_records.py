@@ -2,13 +2,14 @@
 
 import pytest
 
-from papo.evaluation.records import Record, RecordFile, Response
+from papo.evaluation.records import Record, RecordFile
+from papo.report import GradedResponse
 
-RIGHT = Response("\\boxed{1}", "correct", "1", "'1' against '1'")
-WRONG = Response("a \ud800 b </script>\n", "wrong", None, "no box", ("a", " b"), (0.5, 0.25), error="format")
+RIGHT = GradedResponse("\\boxed{1}", "correct", "1", "'1' against '1'")
+WRONG = GradedResponse("a \ud800 b </script>\n", "wrong", None, "no box", ("a", " b"), (0.5, 0.25), error="format")
 
 
-def record(id: str, *responses: Response) -> Record:
+def record(id: str, *responses: GradedResponse) -> Record:
     return Record(id, "one?", "1", {"family": "charts"}, {"image": responses, "blind": responses[:1]})
 
 
@@ -22,7 +23,7 @@ def test_accuracy_and_scorability():
     assert record("a", RIGHT, WRONG).accuracy("image") == 0.5
     assert record("a", RIGHT, WRONG).accuracy("blind") == 1.0
     assert record("a", RIGHT, WRONG).scorable
-    assert not record("a", RIGHT, Response("", "unscorable", None, "no gold")).scorable
+    assert not record("a", RIGHT, GradedResponse("", "unscorable", None, "no gold")).scorable
 
 
 def test_a_file_grows_and_is_read_again(tmp_path):

@@ -2,14 +2,17 @@
 
 import pytest
 
-from papo.evaluation.records import Record, Response
+from papo.evaluation.records import Record
 from papo.evaluation.summary import differences, item_values, summarize
+from papo.report import GradedResponse
 
 
 def record(id: str, right: int, blind: int, *, k: int = 4, error: str | None = None, **tags: str) -> Record:
-    def responses(right: int) -> tuple[Response, ...]:
+    def responses(right: int) -> tuple[GradedResponse, ...]:
         return tuple(
-            Response("", "correct" if g < right else "wrong", str(g < right), "", error=None if g < right else error)
+            GradedResponse(
+                "", "correct" if g < right else "wrong", str(g < right), "", error=None if g < right else error
+            )
             for g in range(k)
         )
 
@@ -21,7 +24,7 @@ UNSCORABLE = Record(
     "?",
     "",
     {},
-    {view: (Response("", "unscorable", None, "no gold"),) * 4 for view in ("image", "masked", "blind")},
+    {view: (GradedResponse("", "unscorable", None, "no gold"),) * 4 for view in ("image", "masked", "blind")},
 )
 RECORDS = [
     record("a", 4, 0, family="charts", task="sum"),

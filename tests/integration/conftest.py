@@ -54,7 +54,8 @@ def command(script: str, *overrides: str) -> Finished:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about tiny runs
         patch.setattr(sys, "argv", [str(ROOT / script), *overrides])
-        for name in ("HYDRA_FULL_ERROR", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY"):
+        quiet = ("HYDRA_FULL_ERROR", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+        for name in (*quiet, "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             patch.setenv(name, os.environ.get(name, ""))  # cli.run sets them: here they are taken back
             patch.delenv(name)
         patch.setattr("papo.rewards.reward.grade", grade_by_chance)

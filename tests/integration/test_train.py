@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from papo.data.lab import LabDataset
+from papo.lab import LabDataset
 from papo.objective import group_advantages
 from papo.policy.loading import load_policy
 
@@ -123,7 +123,7 @@ def test_provenance_says_how_to_repeat_the_run(four_steps):
     assert provenance["command"][0].endswith("train.py")
     assert "experiment=papo_qwen" in provenance["command"]
     assert provenance["packages"]["torch"] == torch.__version__
-    assert {"git_commit", "git_dirty", "python", "platform", "device", "threads"} <= provenance.keys()
+    assert {"git_commit", "git_dirty", "python", "platform", "device", "threads", "fast_layers"} <= provenance.keys()
 
 
 def test_every_response_is_recorded_once(four_steps, grader):
@@ -204,7 +204,7 @@ def test_the_model_is_an_ordinary_one(four_steps):
 
 
 def test_the_run_directory_is_a_model_path(four_steps, tiny_model):
-    settings = {"train_vision": True, "dtype": "float32", "chunk_tokens": 64}
+    settings = {"dtype": "float32", "chunk_tokens": 64}
     trained, untrained = (load_policy(path, **settings) for path in (four_steps.path, tiny_model))
     assert Path(trained.source) == four_steps.path / "model"
     assert any(

@@ -6,6 +6,7 @@ Settings are read by their names; tensors come in and lists go on. What is not i
 import math
 import statistics
 from fractions import Fraction
+from types import SimpleNamespace
 
 
 def advantages(rewards, group_size, normalize_std=True):
@@ -102,78 +103,99 @@ def surrogate(settings, logprobs, old, advantage, mask):
     )
 
 
-def kl_table(term, logprobs, scores, mask, reverse=False):
-    """Of a term with estimator and cap, against other scores."""
+def kl_table(term, logprobs, told, mask, reverse=False):
+    """Of a term with estimator and cap, against another branch."""
     if term.estimator == "full":
-        full = scores.full_kl.tolist()
+        full = (told.full_kl_back if reverse else told.full_kl).tolist()
         return each(mask, lambda i, t: limited(full[i][t], term.cap))
-    other = scores.logprobs.tolist()
+    other = told.logprobs.tolist()
     return each(mask, lambda i, t: estimate(logprobs[i][t], other[i][t], term.estimator, reverse, term.cap))
 
 
 def objective(settings, evidence, horizon, scale=1.0):
-    """Every part of the loss, their sum, and every metric of a whole update."""
+    """Every part of the loss, their sum, and every metric of a whole update.
+
+    The loss is averaged as the settings say. A metric is an average proper, its weights add up to 1: where the loss
+    divides by the horizon, it is that of all tokens alike. What compares with another view of the picture is averaged
+    over the prompts that have one.
+    """
+    terms = settings.terms
     mask = evidence.response_mask.tolist()
     logprobs = evidence.current.logprobs.tolist()
+    for_metrics = settings.loss_aggregation.replace("seq-mean-token-sum-norm", "token-mean")
+    pictured = [float(yes) for yes in evidence.pictured.tolist()]
+
+    def in_loss(table, kept=mask, weights=None):
+        return average(table, kept, settings.loss_aggregation, horizon, weights)
 
     def mean(table, kept=mask, weights=None):
-        return average(table, kept, settings.loss_aggregation, horizon, weights)
+        return average(table, kept, for_metrics, horizon, weights)
 
     def keep(table, share):
         return [kept_tokens(row, inside, share) for row, inside in zip(table, mask, strict=True)]
 
-    perception = settings.perception
-    reverse = perception.direction == "corrupted_to_clean"
     parts, metrics = {}, {}
 
-    kept = mask
-    if settings.surrogate.visual_token_share is not None:
-        table = kl_table(perception, logprobs, evidence.corrupted, mask, reverse)
-        kept = keep(table, settings.surrogate.visual_token_share)
+    kept, policy = mask, terms["surrogate"]
+    if policy.visual_token_share is not None:
+        by_image = SimpleNamespace(estimator=policy.visual_estimator, cap=None)
+        table = kl_table(by_image, logprobs, evidence.corrupted, mask)
+        kept = keep(table, policy.visual_token_share)
     old, advantage = evidence.old_logprobs.tolist(), evidence.advantages.tolist()
-    tables = surrogate(settings.surrogate, logprobs, old, advantage, mask)
-    parts["policy"] = mean(tables.pop("loss"), kept)
+    tables = surrogate(policy, logprobs, old, advantage, mask)
+    parts["policy"] = in_loss(tables.pop("loss"), kept)
     metrics |= {f"policy/{name}": mean(table, kept) for name, table in tables.items()}
 
-    if settings.reference.coef:
-        metrics["policy/ref_kl"] = mean(kl_table(settings.reference, logprobs, evidence.reference, mask))
-        if settings.reference.place == "loss":
-            parts["kl"] = settings.reference.coef * metrics["policy/ref_kl"]
+    reference = terms["reference"]
+    if reference.coef:
+        back = reference.direction == "reference_to_policy"
+        table = kl_table(reference, logprobs, evidence.reference, mask, back)
+        metrics["policy/ref_kl"] = mean(table)
+        if reference.place == "loss":
+            parts["kl"] = reference.coef * in_loss(table)
 
+    perception = terms["perception"]
     if perception.coef:
-        scores = evidence.corrupted if perception.recompute == "update" else evidence.rollout_corrupted
-        table = kl_table(perception, logprobs, scores, mask, reverse)
+        told = evidence.corrupted if perception.recompute == "update" else evidence.rollout_corrupted
+        table = kl_table(perception, logprobs, told, mask, perception.direction == "corrupted_to_clean")
         weights = {
-            "all": None,
+            "all": [1.0] * len(mask),
             "correct": [float(yes) for yes in evidence.correct.tolist()],
             "weighted": [max(0.0, reward) for reward in evidence.rewards.tolist()],
         }[perception.responses]
-        metrics["perception/kl"] = mean(table, keep(table, perception.token_share), weights)
-        parts["perception"] = -perception.coef * scale * metrics["perception/kl"]
+        weights = [weight * has for weight, has in zip(weights, pictured, strict=True)]
+        kept = keep(table, perception.token_share)
+        metrics["perception/kl"] = mean(table, kept, weights)
+        parts["perception"] = -perception.coef * scale * in_loss(table, kept, weights)
 
     branches = {"entropy": evidence.current, "corrupted_entropy": evidence.corrupted or evidence.rollout_corrupted}
-    for name, scores in branches.items():
-        if scores is not None:
-            metrics[f"policy/{name}"] = mean(scores.entropy.tolist())
-    for name, coef in (("entropy", settings.entropy.coef), ("corrupted_entropy", settings.entropy.corrupted_coef)):
+    over = {"entropy": None, "corrupted_entropy": pictured}
+    double = terms["entropy"]
+    for name, told in branches.items():
+        if told is not None:
+            metrics[f"policy/{name}"] = mean(told.entropy.tolist(), mask, over[name])
+    for name, coef in (("entropy", double.coef), ("corrupted_entropy", double.corrupted_coef)):
         if coef:
-            drawn = branches[name].logprobs.tolist()
-            sampled = mean(each(mask, lambda i, t, drawn=drawn: -drawn[i][t]))
-            parts[name] = coef * (sampled if settings.entropy.estimator == "sampled" else metrics[f"policy/{name}"])
+            drawn, full = branches[name].logprobs.tolist(), branches[name].entropy.tolist()
+            sampled = each(mask, lambda i, t, drawn=drawn: -drawn[i][t])
+            parts[name] = coef * in_loss(sampled if double.estimator == "sampled" else full, mask, over[name])
 
-    hinge = settings.entropy_hinge
+    hinge = terms["entropy_hinge"]
     if hinge.coef:
 
-        def outside(scores):
-            nats = scores.entropy.tolist()
+        def outside(told):
+            nats = told.entropy.tolist()
             return each(mask, lambda i, t: max(0.0, hinge.low - nats[i][t]) + max(0.0, nats[i][t] - hinge.high))
 
-        parts["entropy_hinge"] = hinge.coef * (mean(outside(evidence.current)) + mean(outside(evidence.corrupted)))
+        of_corrupted = in_loss(outside(evidence.corrupted), mask, pictured)
+        parts["entropy_hinge"] = hinge.coef * (in_loss(outside(evidence.current)) + of_corrupted)
 
-    if settings.robustness.coef:
-        table = kl_table(settings.robustness, logprobs, evidence.noised, mask)
-        metrics["perception/robustness_kl"] = mean(table)
-        parts["robustness"] = settings.robustness.coef * metrics["perception/robustness_kl"]
+    robustness = terms["robustness"]
+    if robustness.coef:
+        back = robustness.direction == "noised_to_clean"
+        table = kl_table(robustness, logprobs, evidence.noised, mask, back)
+        metrics["perception/robustness_kl"] = mean(table, mask, pictured)
+        parts["robustness"] = robustness.coef * in_loss(table, mask, pictured)
 
     metrics |= {f"loss/{name}": value for name, value in parts.items()}
     return metrics | {"loss/total": sum(parts.values())}

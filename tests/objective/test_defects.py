@@ -4,14 +4,28 @@ from dataclasses import replace
 
 import pytest
 import torch
+from objectives import having
 
 from papo.objective import DoubleEntropy, Objective, PerceptionKL, ReferenceKL, RobustnessKL, Surrogate
-from papo.types import Scores
 
 from . import slow
-from .cases import AGGREGATIONS, EVERYTHING, HORIZON, OFF, counts, gradients, make_evidence, run, take, with_leaves
+from .cases import (
+    AGGREGATIONS,
+    BRANCHES,
+    EVERYTHING,
+    HORIZON,
+    OFF,
+    Told,
+    counts,
+    gradients,
+    make_evidence,
+    run,
+    run_part,
+    take,
+    with_leaves,
+)
 
-PAPO = replace(OFF, perception=PerceptionKL(0.02), entropy=DoubleEntropy(0.05, 0.05))
+PAPO = having(OFF, perception=PerceptionKL(0.02), entropy=DoubleEntropy(0.05, 0.05))
 
 
 def stale_and_fresh():
@@ -32,9 +46,8 @@ def test_released_code_eta2_has_no_gradient(estimator):
         PerceptionKL(0.02, corrupted_gradient=False),
         PerceptionKL(0.02, recompute="rollout"),
     ):
-        objective = replace(OFF, entropy=DoubleEntropy(0.0, 0.05, estimator), perception=perception)
-        assert objective.needs_corrupted
-        assert objective.needs_corrupted_gradient
+        objective = having(OFF, entropy=DoubleEntropy(0.0, 0.05, estimator), perception=perception)
+        assert objective.passes()[BRANCHES["corrupted"]].gradient
         evidence = make_evidence()
         leaf = "corrupted.entropy" if estimator == "full" else "corrupted.logprobs"
         _, _, gradient = gradients(objective, evidence)
@@ -45,8 +58,8 @@ def test_released_code_corrupted_logprobs_are_stale():
     """Scored once per step, they lag behind from the second update on; here they are scored in every update."""
     evidence = stale_and_fresh()
     _, metrics = run(PAPO, evidence)
-    assert PAPO.needs_corrupted
-    assert not PAPO.needs_rollout_corrupted
+    assert BRANCHES["corrupted"] in PAPO.passes()
+    assert BRANCHES["rollout_corrupted"] not in PAPO.passes()
     for name in ("perception/kl", "policy/corrupted_entropy"):
         assert metrics[name].item() == pytest.approx(slow.objective(PAPO, evidence, HORIZON)[name], abs=1e-12)
     fresh_only = run(PAPO, replace(evidence, rollout_corrupted=None))[0]
@@ -54,8 +67,9 @@ def test_released_code_corrupted_logprobs_are_stale():
 
 
 def test_released_code_corrupted_logprobs_are_an_option():
-    objective = replace(OFF, perception=PerceptionKL(0.02, recompute="rollout"))
-    assert (objective.needs_rollout_corrupted, objective.needs_corrupted) == (True, False)
+    objective = having(OFF, perception=PerceptionKL(0.02, recompute="rollout"))
+    assert BRANCHES["corrupted"] not in objective.passes()
+    assert BRANCHES["rollout_corrupted"] in objective.passes()
     evidence = stale_and_fresh()
     _, metrics = run(objective, replace(evidence, corrupted=None))
     expected = slow.objective(objective, evidence, HORIZON)
@@ -65,10 +79,10 @@ def test_released_code_corrupted_logprobs_are_an_option():
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_released_code_loss_depends_on_the_micro_batch_split(aggregation):
     """A token mean inside each micro-batch, then all micro-batches alike, is another number for every split."""
-    objective, evidence = replace(PAPO, loss_aggregation=aggregation), make_evidence()
+    objective, evidence = having(PAPO, loss_aggregation=aggregation), make_evidence()
     denominators = counts(objective, evidence)
     losses = [
-        sum(objective(take(evidence, rows), denominators)[0].item() for rows in split)
+        sum(run_part(objective, take(evidence, rows), denominators)[0].item() for rows in split)
         for split in ([[0, 1, 2, 3], [4, 5, 6, 7]], [[0], [1, 2, 3, 4, 5, 6, 7]], [[7, 1], [0, 6, 2], [3, 4, 5]])
     ]
     assert losses == pytest.approx([run(objective, evidence)[0].item()] * 3, abs=1e-12)
@@ -77,8 +91,8 @@ def test_released_code_loss_depends_on_the_micro_batch_split(aggregation):
 def constant_kl(evidence, nats, aggregation, **settings):
     """PerceptionKL's mean where every token has the same value."""
     full = torch.full_like(evidence.current.logprobs, nats)
-    corrupted = Scores(evidence.current.logprobs, evidence.current.entropy, full_kl=full)
-    objective = replace(OFF, perception=PerceptionKL(1.0, "full", **settings), loss_aggregation=aggregation)
+    corrupted = Told(evidence.current.logprobs, evidence.current.entropy, full_kl=full)
+    objective = having(OFF, perception=PerceptionKL(1.0, "full", **settings), loss_aggregation=aggregation)
     return run(objective, replace(evidence, corrupted=corrupted))[1]["perception/kl"].item()
 
 
@@ -97,7 +111,7 @@ def test_released_code_top_p_mask_divides_by_all_tokens_in_the_policy_term_too(s
         evidence, old_logprobs=evidence.current.logprobs, advantages=torch.ones_like(evidence.advantages)
     )
     for aggregation in ("token-mean", "seq-mean-token-mean"):
-        objective = replace(OFF, surrogate=Surrogate(visual_token_share=share), loss_aggregation=aggregation)
+        objective = having(OFF, surrogate=Surrogate(visual_token_share=share), loss_aggregation=aggregation)
         assert run(objective, evidence)[1]["loss/policy"].item() == pytest.approx(-1.0, abs=1e-12)
 
 
@@ -105,7 +119,7 @@ def test_released_code_kl_metric_is_overwritten_per_micro_batch():
     """Every metric of the micro-batches adds up: none is that of the last one alone."""
     evidence = make_evidence()
     denominators = counts(PAPO, evidence)
-    parts = [PAPO(take(evidence, rows), denominators)[1] for rows in ([0, 1, 2], [3, 4, 5], [6, 7])]
+    parts = [run_part(PAPO, take(evidence, rows), denominators)[1] for rows in ([0, 1, 2], [3, 4, 5], [6, 7])]
     _, whole = run(PAPO, evidence)
     assert len({part["perception/kl"].item() for part in parts}) == 3
     for name, value in whole.items():
@@ -142,13 +156,13 @@ def test_released_code_qwen3_branch_trains_plain_grpo_and_logs_papo():
 @pytest.mark.parametrize("name", ["perception", "entropy", "corrupted_entropy"])
 def test_trl_terms_averaged_over_padding(aggregation, name):
     """Twice the columns, all of them padding, would halve the term there."""
-    objective, evidence = replace(PAPO, loss_aggregation=aggregation), make_evidence()
+    objective, evidence = having(PAPO, loss_aggregation=aggregation), make_evidence()
     _, metrics = run(objective, evidence)
     B, T = evidence.response_mask.shape
 
     def widen(scores):
         zeros = torch.zeros(B, T, dtype=torch.float64)
-        return Scores(torch.cat([scores.logprobs, zeros], 1), torch.cat([scores.entropy, zeros], 1))
+        return Told(torch.cat([scores.logprobs, zeros], 1), torch.cat([scores.entropy, zeros], 1))
 
     padded = replace(
         evidence,
@@ -179,7 +193,7 @@ def test_trl_kl_clamped_to_0_2_has_no_gradient(estimator):
 @pytest.mark.parametrize("estimator", ["full", "sampled"])
 def test_trl_entropies_without_gradient(estimator):
     """Both entropies move the policy, and down: the loss adds them."""
-    objective = replace(OFF, entropy=DoubleEntropy(0.05, 0.05, estimator))
+    objective = having(OFF, entropy=DoubleEntropy(0.05, 0.05, estimator))
     evidence = make_evidence()
     evidence = replace(evidence, advantages=torch.zeros_like(evidence.advantages))
     _, _, gradient = gradients(objective, evidence)
@@ -197,17 +211,17 @@ def test_trl_entropies_without_gradient(estimator):
         ("perception", {"perception": PerceptionKL(0.1, responses="correct", token_share=0.5)}),
         ("entropy", {"entropy": DoubleEntropy(0.1, 0.0)}),
         ("corrupted_entropy", {"entropy": DoubleEntropy(0.0, 0.1)}),
-        ("entropy_hinge", {"entropy_hinge": EVERYTHING.entropy_hinge}),
+        ("entropy_hinge", {"entropy_hinge": EVERYTHING.terms["entropy_hinge"]}),
         ("robustness", {"robustness": RobustnessKL(0.1)}),
     ],
 )
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_trl_only_the_policy_term_is_scaled_for_accumulation(part, settings, aggregation):
     """Four micro-batches do not weigh any term four times."""
-    objective: Objective = replace(OFF, **settings, loss_aggregation=aggregation)
+    objective: Objective = having(OFF, **settings, loss_aggregation=aggregation)
     evidence, _ = with_leaves(make_evidence())
     denominators = counts(objective, evidence)
-    parts = [objective(take(evidence, rows), denominators)[1] for rows in ([0, 5], [1, 2], [3, 4], [6, 7])]
+    parts = [run_part(objective, take(evidence, rows), denominators)[1] for rows in ([0, 5], [1, 2], [3, 4], [6, 7])]
     whole = run(objective, evidence)[1][f"loss/{part}"].item()
     assert whole != 0
     assert sum(micro[f"loss/{part}"].item() for micro in parts) == pytest.approx(whole, abs=1e-12)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from papo.errors import SettingError
 from papo.objective import DoubleEntropy, EntropyHinge
 
 
@@ -27,32 +28,37 @@ def test_hinge_by_hand(entropy, value, slope):
 
 def test_the_bounds_are_the_seeds():
     assert (EntropyHinge().low, EntropyHinge().high, EntropyHinge().coef) == (0.1, 2.0, 0.0)
-    assert DoubleEntropy() == DoubleEntropy(0.0, 0.0, "full")
+    assert DoubleEntropy() == DoubleEntropy(0.0, 0.0, "full", "corrupted")
 
 
 @pytest.mark.parametrize(
     ("term", "settings", "message"),
     [
-        (DoubleEntropy, {"coef": -0.1}, "entropy_coef must be 0 (off) or positive, got -0.1"),
-        (DoubleEntropy, {"corrupted_coef": -0.1}, "corrupted_entropy_coef must be 0 (off) or positive, got -0.1"),
+        (DoubleEntropy, {"coef": -0.1}, "coef must be 0 (off) or positive, got -0.1"),
+        (DoubleEntropy, {"corrupted_coef": -0.1}, "corrupted_coef must be 0 (off) or positive, got -0.1"),
+        *(
+            (term, {name: value}, f"{name} must be 0 (off) or positive, got {value}")
+            for term, name in ((DoubleEntropy, "coef"), (DoubleEntropy, "corrupted_coef"), (EntropyHinge, "coef"))
+            for value in (float("nan"), float("inf"))
+        ),
         (
             DoubleEntropy,
             {"estimator": "k1"},
-            "algorithm.objective.entropy.estimator must be full or sampled, got 'k1'",
+            "estimator must be full or sampled, got 'k1'",
         ),
-        (EntropyHinge, {"coef": -0.1}, "algorithm.objective.entropy_hinge.coef must be 0 (off) or positive, got -0.1"),
+        (EntropyHinge, {"coef": -0.1}, "coef must be 0 (off) or positive, got -0.1"),
         *(
             (
                 EntropyHinge,
                 {"low": low, "high": high},
-                f"algorithm.objective.entropy_hinge.low and .high must satisfy 0 <= low < high, got {low} and {high}",
+                f"low and high must satisfy 0 <= low < high, got {low} and {high}",
             )
             for low, high in ((-0.1, 2.0), (1.0, 1.0), (2.0, 1.0))
         ),
     ],
 )
-def test_an_impossible_setting_names_its_override(term, settings, message):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+def test_an_impossible_setting_names_itself(term, settings, message):
+    with pytest.raises(SettingError) as error:
         term(**settings)
     assert str(error.value) == message
 

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from papo.objective import DoubleEntropy, PerceptionKL, ReferenceKL, RobustnessKL
+from papo.errors import SettingError
+from papo.objective import Branch, DoubleEntropy, Evidence, PerceptionKL, ReferenceKL, RobustnessKL
+from papo.objective.branch import CURRENT
 from papo.objective.kl import LOG_RATIO_LIMIT, sampled_kl
 from papo.policy.vlm import Policy
-from papo.training.papo import PapoModule
+from papo.training.scoring import Scoring
 from papo.types import Scores
 
 from . import slow
@@ -203,16 +205,16 @@ def test_the_sampled_entropy_has_no_gradient_in_the_policy_that_drew():
 def full_kl(clean, corrupted, direction, corrupted_gradient=True):
     """As a step computes it, with logits in place of states: [1, 1, V] each."""
     term = PerceptionKL(1.0, "full", direction, corrupted_gradient=corrupted_gradient, cap=None)
-    head = SimpleNamespace(model=SimpleNamespace(lm_head=lambda states: states), chunk_tokens=8)
+    head = SimpleNamespace(head=lambda states: states, chunk_tokens=8)
     policy = SimpleNamespace(
         full_kl=lambda *states, **options: Policy.full_kl(head, *states, **{**options, "other": None})
     )
-    step = SimpleNamespace(policy=policy, sampling=SimpleNamespace(score_temperature=1.0))
-    micro = SimpleNamespace(responses=SimpleNamespace(response_mask=torch.ones(1, 1, dtype=torch.bool)))
-    none = torch.zeros(1, 1)
-    current, other = (Scores(none, none, states=logits[None, None]) for logits in (clean, corrupted))
-    other = PapoModule.with_full_kl(step, other, current, micro, term)
-    return term.values(current.logprobs, other.logprobs, other.full_kl).sum()
+    none, mask = torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool)
+    both = {CURRENT: clean, Branch("current", "corrupted"): corrupted}
+    scores = {branch: Scores(none, none, states=logits[None, None]) for branch, logits in both.items()}
+    scoring = Scoring(policy, None, temperature=1.0, micro_batch_prompts=1)
+    full = scoring.full_kl(scores, mask)
+    return term.kl(Evidence(scores, none, mask, none, none, none, full_kl=full)).sum()
 
 
 @directions
@@ -308,31 +310,47 @@ def test_only_three_estimators_can_be_sampled(estimator):
 @pytest.mark.parametrize(
     ("term", "settings", "message"),
     [
-        (ReferenceKL, {"coef": -0.01}, "kl_coef must be 0 (off) or positive, got -0.01"),
+        (ReferenceKL, {"coef": -0.01}, "coef must be 0 (off) or positive, got -0.01"),
         (
             ReferenceKL,
             {"estimator": "k4"},
-            "algorithm.objective.reference.estimator must be one of k1, k2, k3, full, got 'k4'",
+            "estimator must be one of k1, k2, k3, full, got 'k4'",
         ),
-        (ReferenceKL, {"cap": 0.0}, "algorithm.objective.reference.cap must be positive, or null for none, got 0.0"),
-        (ReferenceKL, {"cap": -1.0}, "algorithm.objective.reference.cap must be positive, or null for none, got -1.0"),
-        (ReferenceKL, {"place": "both"}, "algorithm.objective.reference.place must be loss or reward, got 'both'"),
+        (ReferenceKL, {"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),
+        (ReferenceKL, {"cap": -1.0}, "cap must be positive, or null for none, got -1.0"),
+        (ReferenceKL, {"place": "both"}, "place must be one of loss, reward, got 'both'"),
         (
             ReferenceKL,
             {"place": "reward", "estimator": "full"},
-            "algorithm.objective.reference.estimator=full needs algorithm.objective.reference.place=loss",
+            "place must be loss for estimator=full, got 'reward'",
         ),
-        (RobustnessKL, {"coef": -0.01}, "algorithm.objective.robustness.coef must be 0 (off) or positive, got -0.01"),
+        (RobustnessKL, {"coef": -0.01}, "coef must be 0 (off) or positive, got -0.01"),
         (
             RobustnessKL,
             {"estimator": "k4"},
-            "algorithm.objective.robustness.estimator must be one of k1, k2, k3, full, got 'k4'",
+            "estimator must be one of k1, k2, k3, full, got 'k4'",
         ),
-        (RobustnessKL, {"cap": 0.0}, "algorithm.objective.robustness.cap must be positive, or null for none, got 0.0"),
+        *(
+            (term, {"coef": value}, f"coef must be 0 (off) or positive, got {value}")
+            for term in (ReferenceKL, RobustnessKL)
+            for value in (math.nan, math.inf)
+        ),
+        (
+            ReferenceKL,
+            {"direction": "back"},
+            "direction must be one of policy_to_reference, reference_to_policy, got 'back'",
+        ),
+        (
+            RobustnessKL,
+            {"direction": "back"},
+            "direction must be one of clean_to_noised, noised_to_clean, got 'back'",
+        ),
+        (RobustnessKL, {"view": "clean"}, "view must be another view than clean, whose divergence is 0"),
+        (RobustnessKL, {"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),
     ],
 )
-def test_an_impossible_setting_names_its_override(term, settings, message):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+def test_an_impossible_setting_names_itself(term, settings, message):
+    with pytest.raises(SettingError) as error:
         term(**{"coef": 0.1} | settings)
     assert str(error.value) == message
 

@@ -1,37 +1,43 @@
 """The whole loss: against the slow one, in any split, with any padding, and with each term taken out."""
 
-import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from objectives import having
 
+from papo.errors import SettingError
 from papo.objective import (
+    Branch,
     DoubleEntropy,
     EntropyHinge,
-    Evidence,
+    Need,
     Objective,
     PerceptionKL,
     ReferenceKL,
     RobustnessKL,
     Surrogate,
 )
-from papo.types import Scores
+from papo.objective.branch import CURRENT, OLD, REFERENCE
 
 from . import slow
 from .cases import (
     AGGREGATIONS,
+    BRANCHES,
     EVERYTHING,
     HORIZON,
     LENGTHS,
     OFF,
+    PICTURED,
     VARIANTS,
+    Told,
     counts,
     gradients,
     make_evidence,
     over_tensors,
     run,
+    run_part,
     take,
     with_leaves,
 )
@@ -49,8 +55,10 @@ def numbers(metrics):
 
 @variants
 @aggregations
-def test_loss_and_metrics_against_the_slow_ones(objective, aggregation):
-    objective, evidence = replace(objective, loss_aggregation=aggregation), make_evidence(padding=float("nan"))
+@pytest.mark.parametrize("pictured", [None, PICTURED], ids=["every prompt has a picture", "two have none"])
+def test_loss_and_metrics_against_the_slow_ones(objective, aggregation, pictured):
+    objective = having(objective, loss_aggregation=aggregation)
+    evidence = make_evidence(padding=float("nan"), pictured=pictured)
     loss, metrics = run(objective, evidence)
     expected = slow.objective(objective, evidence, HORIZON)
     assert numbers(metrics) == pytest.approx(expected, abs=1e-12)
@@ -74,9 +82,9 @@ def test_perception_against_the_slow_one_in_every_combination(aggregation, estim
             token_share=share,
             responses=responses,
         )
-        objective = replace(OFF, perception=term, loss_aggregation=aggregation)
+        objective = having(OFF, perception=term, loss_aggregation=aggregation)
         expected = slow.objective(objective, evidence, HORIZON, scale=0.7)
-        got = numbers(run(objective, evidence, perception_scale=0.7)[1])
+        got = numbers(run(objective, evidence, scales={"perception": 0.7})[1])
         assert got == pytest.approx(expected, abs=1e-12), (cap, share, responses, constant)
 
 
@@ -84,7 +92,7 @@ def test_the_update_reaches_every_bound():
     """Otherwise the tests around this one would not see them."""
     metrics = numbers(run(EVERYTHING, make_evidence())[1])
     assert min(metrics[f"policy/clip_frac_{name}"] for name in ("low", "high", "dual")) > 0.03
-    for scores, term in (("reference", EVERYTHING.reference), ("noised", EVERYTHING.robustness)):
+    for scores, term in (("reference", EVERYTHING.terms["reference"]), ("noised", EVERYTHING.terms["robustness"])):
         uncapped = replace(term, cap=None)
         evidence = make_evidence()
         values = uncapped.values(evidence.current.logprobs, getattr(evidence, scores).logprobs)
@@ -96,7 +104,7 @@ def test_gradient_is_the_derivative(objective):
     """Of everything that a policy in training may have made; the constant branches of the variants are left out."""
     evidence, leaves = with_leaves(make_evidence(3, lengths=(3, 0, 1, 4)))
     names = list(leaves)
-    if not objective.perception.corrupted_gradient:
+    if not objective.terms["perception"].corrupted_gradient:
         names.remove("corrupted.logprobs")
 
     def loss(*tensors):
@@ -108,7 +116,44 @@ def test_gradient_is_the_derivative(objective):
 
 @aggregations
 def test_gradient_of_everything_in_every_aggregation(aggregation):
-    test_gradient_is_the_derivative(replace(EVERYTHING, loss_aggregation=aggregation))
+    test_gradient_is_the_derivative(having(EVERYTHING, loss_aggregation=aggregation))
+
+
+@aggregations
+def test_metrics_have_weights_that_sum_to_one(aggregation):
+    """A metric that is 1 at every token is 1, also where the loss divides by the horizon."""
+    evidence = make_evidence(pictured=PICTURED)
+    ones = torch.ones_like(evidence.old_logprobs)
+    every = dict.fromkeys(BRANCHES, Told(evidence.old_logprobs, ones, full_kl=ones))
+    objective = having(
+        EVERYTHING,
+        aggregation,
+        surrogate={"visual_token_share": 0.5},
+        reference={"estimator": "full", "cap": None},
+        perception={"estimator": "full", "cap": None},
+        robustness={"estimator": "full", "cap": None},
+    )
+    metrics = numbers(run(objective, replace(evidence, **every))[1])
+    names = (
+        "policy/ratio_mean",
+        "policy/entropy",
+        "policy/corrupted_entropy",
+        "policy/ref_kl",
+        "perception/kl",
+        "perception/robustness_kl",
+    )
+    assert {name: metrics[name] for name in names} == pytest.approx(dict.fromkeys(names, 1.0), abs=1e-12)
+
+
+def test_the_loss_of_dr_grpo_keeps_its_weights():
+    """Ratio 1 and advantage 1 at 29 tokens of 7 responses with any, horizon 9."""
+    evidence = make_evidence()
+    evidence = replace(
+        evidence, old_logprobs=evidence.current.logprobs, advantages=torch.ones_like(evidence.advantages)
+    )
+    _, metrics = run(having(OFF, "seq-mean-token-sum-norm"), evidence)
+    assert metrics["loss/policy"].item() == pytest.approx(-29 / (7 * 9), abs=1e-12)
+    assert metrics["policy/ratio_mean"].item() == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -137,12 +182,12 @@ SPLITS = dict(splits())
 
 def check_split(objective, split):
     """Loss, metrics and gradient, in any order, each piece cut to its own longest response."""
-    expected, expected_metrics, expected_gradient = gradients(objective, make_evidence())
-    whole, leaves = with_leaves(make_evidence())
+    expected, expected_metrics, expected_gradient = gradients(objective, make_evidence(pictured=PICTURED))
+    whole, leaves = with_leaves(make_evidence(pictured=PICTURED))
     denominators = counts(objective, whole)
     total, metrics = 0.0, dict.fromkeys(expected_metrics, 0.0)
     for rows in split:
-        loss, parts = objective(take(whole, rows), denominators)
+        loss, parts = run_part(objective, take(whole, rows), denominators)
         loss.backward()
         total += loss.item()
         assert parts.keys() == metrics.keys()
@@ -158,19 +203,19 @@ def check_split(objective, split):
 @variants
 @aggregations
 def test_micro_batches_add_up_to_the_batch(objective, aggregation):
-    check_split(replace(objective, loss_aggregation=aggregation), SPLITS["an odd piece without a token"])
+    check_split(having(objective, loss_aggregation=aggregation), SPLITS["an odd piece without a token"])
 
 
 @pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
 @aggregations
 def test_any_split_adds_up_to_the_batch(split, aggregation):
-    check_split(replace(EVERYTHING, loss_aggregation=aggregation), split)
+    check_split(having(EVERYTHING, loss_aggregation=aggregation), split)
 
 
 @aggregations
 def test_a_filtered_response_is_as_good_as_absent(aggregation):
     """Row 3 has no token: without it the update is the same."""
-    objective, evidence = replace(EVERYTHING, loss_aggregation=aggregation), make_evidence()
+    objective, evidence = having(EVERYTHING, loss_aggregation=aggregation), make_evidence()
     rest = take(evidence, [row for row in range(len(LENGTHS)) if row != 3])
     assert numbers(run(objective, rest)[1]) == pytest.approx(numbers(run(objective, evidence)[1]), abs=1e-15)
 
@@ -201,35 +246,33 @@ def test_padding_cannot_move_any_term(objective, junk):
 # ------------------------------------------------------------------------------------------------------ terms taken out
 
 TERMS = {  # part of the loss: the objective without it, and the branch that only it looked at
-    "kl": ({"reference": replace(EVERYTHING.reference, coef=0.0)}, "reference"),
-    "perception": ({"perception": replace(EVERYTHING.perception, coef=0.0)}, "rollout_corrupted"),
-    "entropy": ({"entropy": replace(EVERYTHING.entropy, coef=0.0)}, None),
-    "corrupted_entropy": ({"entropy": replace(EVERYTHING.entropy, corrupted_coef=0.0)}, None),
-    "entropy_hinge": ({"entropy_hinge": replace(EVERYTHING.entropy_hinge, coef=0.0)}, None),
-    "robustness": ({"robustness": replace(EVERYTHING.robustness, coef=0.0)}, "noised"),
+    "kl": ({"reference": {"coef": 0.0}}, "reference"),
+    "perception": ({"perception": {"coef": 0.0}}, "rollout_corrupted"),
+    "entropy": ({"entropy": {"coef": 0.0}}, None),
+    "corrupted_entropy": ({"entropy": {"corrupted_coef": 0.0}}, None),
+    "entropy_hinge": ({"entropy_hinge": {"coef": 0.0}}, None),
+    "robustness": ({"robustness": {"coef": 0.0}}, "noised"),
 }
 LOSSES = {f"loss/{name}" for name in ("policy", *TERMS)}
 terms = pytest.mark.parametrize("name", TERMS)
 
 
-def only(name):
-    """Nothing but the surrogate and one term."""
-    others = {field: value for other in TERMS if other != name for field, value in TERMS[other][0].items()}
-    if name in ("entropy", "corrupted_entropy"):
-        others["entropy"] = replace(EVERYTHING.entropy, **{"corrupted_coef" if name == "entropy" else "coef": 0.0})
-    else:
-        others["entropy"] = DoubleEntropy()
-    return replace(EVERYTHING, surrogate=replace(EVERYTHING.surrogate, visual_token_share=None), **others)
+def only(*names):
+    """Nothing but the surrogate and some terms."""
+    objective = having(EVERYTHING, surrogate={"visual_token_share": None})
+    for other, (without, _) in TERMS.items():
+        objective = objective if other in names else having(objective, **without)
+    return objective
 
 
-NOTHING = replace(only("entropy"), entropy=replace(EVERYTHING.entropy, coef=0.0, corrupted_coef=0.0))
+NOTHING = only()
 
 
 @terms
 def test_a_coefficient_of_zero_removes_its_term_bit_for_bit(name):
     """The other parts stay what they are to the last bit, and so does their sum."""
     settings, branch = TERMS[name]
-    objective = replace(EVERYTHING, **settings)
+    objective = having(EVERYTHING, **settings)
     _, expected = run(EVERYTHING, make_evidence())
     loss, metrics = run(objective, replace(make_evidence(), **({branch: None} if branch else {})))
     assert {key for key in metrics if key.startswith("loss/")} == LOSSES - {f"loss/{name}"} | {"loss/total"}
@@ -254,8 +297,13 @@ def test_without_any_term_the_loss_is_the_surrogate_bit_for_bit():
     loss, metrics = run(NOTHING, alone)
     mask = evidence.response_mask
     lengths = mask.sum(-1, keepdim=True).clamp(min=1)
-    surrogate, _ = NOTHING.surrogate(
-        evidence.current.logprobs, evidence.old_logprobs, evidence.advantages, mask, mask.double() / lengths / 7
+    surrogate, _ = NOTHING.terms["surrogate"].loss(
+        evidence.current.logprobs,
+        evidence.old_logprobs,
+        evidence.advantages,
+        mask,
+        mask.double() / lengths / 7,
+        torch.mean,
     )
     assert torch.equal(loss, surrogate)
     (got,) = torch.autograd.grad(loss, leaves["current.logprobs"])
@@ -272,83 +320,92 @@ def test_without_any_term_the_loss_is_the_surrogate_bit_for_bit():
     }
 
 
-NEEDS = ("reference", "corrupted", "corrupted_gradient", "rollout_corrupted", "states", "noised")
+CORRUPTED, NOISED, OLD_CORRUPTED = BRANCHES["corrupted"], BRANCHES["noised"], BRANCHES["rollout_corrupted"]
+LOOKED_AT, TRAINED = Need(), Need(gradient=True)
+WITH_STATES, TRAINED_WITH_STATES = Need(states=True), Need(gradient=True, states=True)
+POLICY = {CURRENT: TRAINED, OLD: LOOKED_AT}  # of the surrogate
+VPPO = Surrogate(visual_token_share=0.4)
 
 
 @pytest.mark.parametrize(
     ("settings", "needed"),
     [
-        ({}, ""),
-        ({"reference": ReferenceKL(0.0, "full")}, ""),
-        ({"perception": PerceptionKL(0.0)}, ""),
-        ({"perception": PerceptionKL(0.0, "full")}, ""),
-        ({"perception": PerceptionKL(0.0, recompute="rollout")}, ""),
-        ({"entropy": DoubleEntropy(0.0, 0.0)}, ""),
-        ({"entropy_hinge": EntropyHinge(0.0)}, ""),
-        ({"robustness": RobustnessKL(0.0, "full")}, ""),
-        ({"reference": ReferenceKL(0.1)}, "reference"),
-        ({"reference": ReferenceKL(0.1, place="reward")}, "reference"),
-        ({"reference": ReferenceKL(0.1, "full")}, "reference states"),
-        ({"perception": PerceptionKL(0.1)}, "corrupted corrupted_gradient"),
-        ({"perception": PerceptionKL(0.1, "full")}, "corrupted corrupted_gradient states"),
-        ({"perception": PerceptionKL(0.1, corrupted_gradient=False)}, "corrupted"),
-        ({"perception": PerceptionKL(0.1, recompute="rollout")}, "rollout_corrupted"),
-        ({"perception": PerceptionKL(0.1, recompute="rollout", corrupted_gradient=False)}, "rollout_corrupted"),
-        ({"entropy": DoubleEntropy(0.1, 0.0)}, ""),
-        ({"entropy": DoubleEntropy(0.0, 0.1)}, "corrupted corrupted_gradient"),
-        ({"entropy_hinge": EntropyHinge(0.1)}, "corrupted corrupted_gradient"),
-        ({"surrogate": Surrogate(visual_token_share=0.4)}, "corrupted"),
+        ({}, {}),
+        ({"reference": ReferenceKL(0.0, "full")}, {}),
+        ({"perception": PerceptionKL(0.0)}, {}),
+        ({"perception": PerceptionKL(0.0, "full")}, {}),
+        ({"perception": PerceptionKL(0.0, recompute="rollout")}, {}),
+        ({"entropy": DoubleEntropy(0.0, 0.0)}, {}),
+        ({"entropy_hinge": EntropyHinge(0.0)}, {}),
+        ({"robustness": RobustnessKL(0.0, "full")}, {}),
+        ({"surrogate": Surrogate(visual_estimator="full")}, {}),
+        ({"reference": ReferenceKL(0.1)}, {REFERENCE: LOOKED_AT}),
+        ({"reference": ReferenceKL(0.1, place="reward")}, {REFERENCE: LOOKED_AT}),
+        ({"reference": ReferenceKL(0.1, "full")}, {CURRENT: TRAINED_WITH_STATES, REFERENCE: WITH_STATES}),
+        ({"perception": PerceptionKL(0.1)}, {CORRUPTED: TRAINED}),
         (
-            {"surrogate": Surrogate(visual_token_share=0.4), "perception": PerceptionKL(0.0, "full")},
-            "corrupted states",
+            {"perception": PerceptionKL(0.1, "full")},
+            {CURRENT: TRAINED_WITH_STATES, CORRUPTED: TRAINED_WITH_STATES},
         ),
-        ({"robustness": RobustnessKL(0.1)}, "noised"),
-        ({"robustness": RobustnessKL(0.1, "full")}, "states noised"),
+        ({"perception": PerceptionKL(0.1, corrupted_gradient=False)}, {CORRUPTED: LOOKED_AT}),
+        ({"perception": PerceptionKL(0.1, recompute="rollout")}, {OLD_CORRUPTED: LOOKED_AT}),
+        (
+            {"perception": PerceptionKL(0.1, recompute="rollout", corrupted_gradient=False)},
+            {OLD_CORRUPTED: LOOKED_AT},
+        ),
+        (
+            {"perception": PerceptionKL(0.1, "full", recompute="rollout")},
+            {CURRENT: TRAINED_WITH_STATES, OLD_CORRUPTED: WITH_STATES},
+        ),
+        ({"perception": PerceptionKL(0.1, view="tiles")}, {Branch("current", "tiles"): TRAINED}),
+        ({"entropy": DoubleEntropy(0.1, 0.0)}, {}),
+        ({"entropy": DoubleEntropy(0.0, 0.1)}, {CORRUPTED: TRAINED}),
+        ({"entropy": DoubleEntropy(0.0, 0.1, view="noised")}, {NOISED: TRAINED}),
+        ({"entropy_hinge": EntropyHinge(0.1)}, {CORRUPTED: TRAINED}),
+        ({"entropy_hinge": EntropyHinge(0.1, view="noised")}, {NOISED: TRAINED}),
+        ({"surrogate": VPPO}, {CORRUPTED: LOOKED_AT}),
+        ({"surrogate": replace(VPPO, view="noised")}, {NOISED: LOOKED_AT}),
+        ({"surrogate": VPPO, "perception": PerceptionKL(0.0, "full")}, {CORRUPTED: LOOKED_AT}),
+        (
+            {"surrogate": replace(VPPO, visual_estimator="full")},
+            {CURRENT: TRAINED_WITH_STATES, CORRUPTED: WITH_STATES},
+        ),
+        (
+            {"surrogate": replace(VPPO, visual_estimator="full"), "perception": PerceptionKL(0.1)},
+            {CURRENT: TRAINED_WITH_STATES, CORRUPTED: TRAINED_WITH_STATES},
+        ),
+        ({"robustness": RobustnessKL(0.1)}, {NOISED: TRAINED}),
+        ({"robustness": RobustnessKL(0.1, "full")}, {CURRENT: TRAINED_WITH_STATES, NOISED: TRAINED_WITH_STATES}),
+        ({"robustness": RobustnessKL(0.1, view="corrupted")}, {CORRUPTED: TRAINED}),
         (
             {"perception": PerceptionKL(0.1, recompute="rollout"), "entropy": DoubleEntropy(0.0, 0.1)},
-            "corrupted corrupted_gradient rollout_corrupted",
+            {CORRUPTED: TRAINED, OLD_CORRUPTED: LOOKED_AT},
         ),
     ],
 )
 def test_what_a_step_must_compute(settings, needed):
-    objective = replace(OFF, **settings)
-    assert " ".join(name for name in NEEDS if getattr(objective, f"needs_{name}")) == needed
+    assert having(OFF, **settings).passes() == POLICY | needed
 
 
 @variants
 def test_what_is_not_needed_is_not_looked_at(objective):
-    """And what is needed suffices."""
-    evidence = make_evidence()
-    unneeded = {
-        name: None
-        for name in ("reference", "corrupted", "rollout_corrupted", "noised")
-        if not getattr(objective, f"needs_{name}")
-    }
-    needed = replace(evidence, **unneeded)
-    if not objective.needs_states:
-        needed = over_tensors(needed, lambda name, x: None if name.endswith("full_kl") else x)
-    assert torch.equal(run(objective, needed)[0], run(objective, evidence)[0])
-
-
-def test_branches_that_are_not_given_are_absent():
-    whole = make_evidence()
-    given = Evidence(
-        whole.current, whole.old_logprobs, whole.advantages, whole.response_mask, whole.rewards, whole.correct
-    )
-    assert (given.reference, given.corrupted, given.rollout_corrupted, given.noised) == (None,) * 4
+    """And what is needed suffices; `seen` gives a KL over the vocabulary only where states are asked for."""
+    evidence, needed = make_evidence(), objective.passes()
+    unneeded = {name: None for name, branch in BRANCHES.items() if branch not in needed}
+    assert torch.equal(run(objective, replace(evidence, **unneeded))[0], run(objective, evidence)[0])
 
 
 @pytest.mark.parametrize(
     "objective",
     [
-        replace(OFF, entropy=DoubleEntropy(0.0, 0.1)),
-        replace(OFF, entropy_hinge=EntropyHinge(0.1)),
-        replace(OFF, perception=PerceptionKL(0.1)),
-        replace(OFF, surrogate=Surrogate(visual_token_share=0.4)),
+        having(OFF, entropy=DoubleEntropy(0.0, 0.1)),
+        having(OFF, entropy_hinge=EntropyHinge(0.1)),
+        having(OFF, perception=PerceptionKL(0.1)),
+        having(OFF, surrogate=Surrogate(visual_token_share=0.4)),
     ],
 )
 def test_a_term_never_drops_out_for_want_of_scores(objective):
-    with pytest.raises(AssertionError, match="drop out"):
+    with pytest.raises(AssertionError, match="look at nothing: current policy on the corrupted view"):
         run(objective, replace(make_evidence(), corrupted=None))
 
 
@@ -360,8 +417,8 @@ def test_a_term_never_drops_out_for_want_of_scores(objective):
 @pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
 def test_perception_reaches_the_corrupted_branch_exactly_when_configured(corrupted_gradient, estimator, direction):
     term = PerceptionKL(0.1, estimator, direction, corrupted_gradient=corrupted_gradient, cap=None)
-    objective = replace(OFF, perception=term)
-    assert objective.needs_corrupted_gradient == corrupted_gradient
+    objective = having(OFF, perception=term)
+    assert objective.passes()[CORRUPTED].gradient == corrupted_gradient
     evidence, leaves = with_leaves(make_evidence())
     run(objective, evidence)[0].backward()
     inside = evidence.response_mask.clone()
@@ -375,20 +432,20 @@ def test_perception_reaches_the_corrupted_branch_exactly_when_configured(corrupt
 def test_the_choice_of_visual_tokens_is_not_trained():
     """The corrupted branch decides where the policy gradient goes and gets none itself."""
     for estimator in ("k3", "full"):
-        objective = replace(OFF, surrogate=Surrogate(visual_token_share=0.4), perception=PerceptionKL(0.0, estimator))
+        objective = having(OFF, surrogate=replace(VPPO, visual_estimator=estimator))
         evidence, leaves = with_leaves(make_evidence())
         run(objective, evidence)[0].backward()
         assert [name for name, leaf in leaves.items() if leaf.grad is not None] == ["current.logprobs"]
 
 
-def test_visual_tokens_are_those_that_the_perception_term_calls_so():
-    """By its estimator: here the full KL says the last token, the sampled one the first."""
+def test_visual_tokens_are_those_that_its_own_estimator_calls_so():
+    """Whatever the perception term's is: here the full KL says the last token, the sampled one the first."""
     evidence = make_evidence(lengths=(3, 3))
     logprobs, full = evidence.current.logprobs, torch.tensor([[0.0, 1.0, 2.0]] * 2, dtype=torch.float64)
-    corrupted = Scores(logprobs - torch.tensor([2.0, 1.0, 0.0]), torch.zeros_like(logprobs), full_kl=full)
+    corrupted = Told(logprobs - torch.tensor([2.0, 1.0, 0.0]), torch.zeros_like(logprobs), full_kl=full)
     evidence = replace(evidence, old_logprobs=logprobs, corrupted=corrupted)
     for estimator, place in (("full", 2), ("k3", 0)):
-        objective = replace(OFF, surrogate=Surrogate(visual_token_share=0.1), perception=PerceptionKL(0.0, estimator))
+        objective = having(OFF, surrogate=Surrogate(visual_token_share=0.1, visual_estimator=estimator))
         _, _, gradient = gradients(objective, evidence)
         assert gradient["current.logprobs"].nonzero().tolist() == [[0, place], [1, place]]
 
@@ -398,7 +455,7 @@ def test_constants_get_no_gradient():
     denominators = counts(EVERYTHING, evidence)
     for constant in (evidence.old_logprobs, evidence.reference.logprobs, evidence.advantages):
         constant.requires_grad_()
-    EVERYTHING(evidence, denominators)[0].backward()
+    run_part(EVERYTHING, evidence, denominators)[0].backward()
     assert evidence.old_logprobs.grad is None
     assert evidence.reference.logprobs.grad is None
     assert evidence.advantages.grad is None
@@ -415,17 +472,17 @@ def test_metrics_carry_no_gradient():
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 @pytest.mark.parametrize("direction", ["clean_to_corrupted", "corrupted_to_clean"])
 def test_identical_branches_have_no_perception_kl(estimator, direction):
-    objective = replace(OFF, perception=PerceptionKL(0.1, estimator, direction))
+    objective = having(OFF, perception=PerceptionKL(0.1, estimator, direction))
     evidence = make_evidence()
-    evidence = replace(evidence, corrupted=Scores(evidence.current.logprobs.clone(), evidence.current.entropy))
+    evidence = replace(evidence, corrupted=Told(evidence.current.logprobs.clone(), evidence.current.entropy))
     _, metrics = run(objective, evidence)
     assert metrics["perception/kl"].item() == 0.0
     assert metrics["loss/perception"].item() == 0.0
 
 
-def test_perception_scale_multiplies_gamma_and_nothing_else():
+def test_a_scale_multiplies_its_term_and_nothing_else():
     _, whole = run(EVERYTHING, make_evidence())
-    _, damped = run(EVERYTHING, make_evidence(), perception_scale=0.25)
+    _, damped = run(EVERYTHING, make_evidence(), scales={"perception": 0.25})
     changed = {name for name in whole if not torch.equal(whole[name], damped[name])}
     assert changed == {"loss/perception", "loss/total"}
     assert damped["loss/perception"].item() == pytest.approx(0.25 * whole["loss/perception"].item(), abs=1e-15)
@@ -447,7 +504,7 @@ def test_the_corrupted_entropy_is_reported_from_the_current_parameters_where_the
 
 @aggregations
 def test_without_a_correct_response_the_perception_term_is_zero(aggregation):
-    objective = replace(OFF, perception=PerceptionKL(0.1, responses="correct"), loss_aggregation=aggregation)
+    objective = having(OFF, perception=PerceptionKL(0.1, responses="correct"), loss_aggregation=aggregation)
     evidence = make_evidence()
     _, metrics, gradient = gradients(objective, replace(evidence, correct=torch.zeros_like(evidence.correct)))
     assert metrics["perception/kl"].item() == 0.0
@@ -458,7 +515,7 @@ def test_without_a_correct_response_the_perception_term_is_zero(aggregation):
 @aggregations
 @pytest.mark.parametrize("rewards", [0.0, -0.5])
 def test_rewards_that_are_not_positive_weigh_nothing(aggregation, rewards):
-    objective = replace(OFF, perception=PerceptionKL(0.1, responses="weighted"), loss_aggregation=aggregation)
+    objective = having(OFF, perception=PerceptionKL(0.1, responses="weighted"), loss_aggregation=aggregation)
     evidence = make_evidence()
     _, metrics = run(objective, replace(evidence, rewards=torch.full_like(evidence.rewards, rewards)))
     assert metrics["perception/kl"].item() == 0.0
@@ -469,27 +526,39 @@ def test_rewards_that_are_not_positive_weigh_nothing(aggregation, rewards):
 def test_an_update_without_a_token_is_zero(objective, aggregation):
     evidence = make_evidence(padding=float("nan"))
     evidence = replace(evidence, response_mask=torch.zeros_like(evidence.response_mask))
-    loss, metrics, gradient = gradients(replace(objective, loss_aggregation=aggregation), evidence)
+    loss, metrics, gradient = gradients(having(objective, loss_aggregation=aggregation), evidence)
     assert loss.item() == 0.0
     assert set(numbers(metrics).values()) == {0.0}
     assert not any(value.count_nonzero() for value in gradient.values())
 
 
-# ----------------------------------------------------------------------------------------------------------- validation
+# ---------------------------------------------------------------------------------------------------------- composition
 
 
-def test_an_unknown_aggregation_names_its_override():
-    key = re.escape("algorithm.objective.loss_aggregation must be one of seq-mean-token-mean, token-mean, ")
-    with pytest.raises(ValueError, match=rf"^{key}.*got 'mean'"):
-        replace(OFF, loss_aggregation="mean")
+def test_an_unknown_aggregation_names_itself():
+    with pytest.raises(
+        SettingError, match=r"^loss_aggregation must be one of seq-mean-token-mean, token-mean, .*'mean'"
+    ):
+        having(OFF, loss_aggregation="mean")
 
 
-def test_terms_that_are_not_named_are_off():
-    objective = Objective(Surrogate(), ReferenceKL(0.0), PerceptionKL(0.0), "token-mean")
-    assert (objective.entropy, objective.entropy_hinge, objective.robustness) == (
-        DoubleEntropy(0.0, 0.0),
-        EntropyHinge(0.0),
-        RobustnessKL(0.0),
-    )
-    assert not any(getattr(objective, f"needs_{name}") for name in NEEDS)
-    assert {field.name for field in fields(Objective)} == set(vars(objective))
+def test_terms_that_are_not_named_are_not_there():
+    """Any term alone is an objective: here the surrogate, of GRPO."""
+    objective = Objective("token-mean", surrogate=Surrogate())
+    assert objective.passes() == POLICY
+    evidence = make_evidence()
+    bare = replace(evidence, reference=None, corrupted=None, rollout_corrupted=None, noised=None)
+    loss, metrics = run(objective, bare)
+    assert metrics.keys() == {f"policy/{name}" for name in ("ratio_mean", "clip_frac_low", "clip_frac_high")} | {
+        "loss/policy",
+        "loss/total",
+    }
+    assert torch.equal(loss, run(having(OFF, "token-mean", surrogate=Surrogate()), evidence)[0])
+
+
+def test_the_terms_say_what_is_paid_shown_and_scaled():
+    assert [part.name for part in having(OFF, reference=ReferenceKL(0.1, place="reward")).reward_parts()] == ["ref_kl"]
+    assert EVERYTHING.reward_parts() == []
+    assert EVERYTHING.headlines() == {"perception/kl": "kl_prcp"}
+    scales = having(EVERYTHING, perception={"schedule": "linear"}).scales(0.25)
+    assert scales == {name: 0.75 if name == "perception" else 1.0 for name in EVERYTHING.terms}

@@ -5,8 +5,12 @@ import math
 import pytest
 import torch
 
-from papo.objective import PerceptionKL
+from papo.errors import SettingError
+from papo.objective import Branch, Evidence, PerceptionKL
+from papo.objective.branch import CURRENT
+from papo.types import Scores
 
+CORRUPTED = Branch("current", "corrupted")
 P, Q = math.log(0.5), math.log(0.1)
 
 
@@ -23,7 +27,7 @@ def test_defaults():
         responses="all",
         schedule="constant",
         warmup_share=0.1,
-        masks="prompt",
+        view="corrupted",
     )
 
 
@@ -57,39 +61,72 @@ def test_a_warm_up_over_the_whole_run_and_over_a_tenth():
     assert PerceptionKL(0.1, schedule="warmup").scale(0.05) == 0.5
 
 
-KEY = "algorithm.objective.perception"
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"coef": -1.0}, "perception_coef must be 0 (off) or positive, got -1.0"),
-        ({"estimator": "k4"}, f"{KEY}.estimator must be one of k1, k2, k3, full, got 'k4'"),
+        ({"coef": -1.0}, "coef must be 0 (off) or positive, got -1.0"),
+        ({"coef": math.nan}, "coef must be 0 (off) or positive, got nan"),
+        ({"coef": math.inf}, "coef must be 0 (off) or positive, got inf"),
+        ({"estimator": "k4"}, "estimator must be one of k1, k2, k3, full, got 'k4'"),
         (
             {"direction": "forward"},
-            f"{KEY}.direction must be one of clean_to_corrupted, corrupted_to_clean, got 'forward'",
+            "direction must be one of clean_to_corrupted, corrupted_to_clean, got 'forward'",
         ),
-        ({"recompute": "never"}, f"{KEY}.recompute must be one of update, rollout, got 'never'"),
-        ({"responses": "wrong"}, f"{KEY}.responses must be one of all, correct, weighted, got 'wrong'"),
-        ({"schedule": "step"}, f"{KEY}.schedule must be one of constant, linear, cosine, warmup, got 'step'"),
-        ({"masks": "image"}, f"{KEY}.masks must be one of prompt, response, got 'image'"),
-        ({"cap": 0.0}, f"{KEY}.cap must be positive, or null for none, got 0.0"),
-        ({"cap": -1.0}, f"{KEY}.cap must be positive, or null for none, got -1.0"),
-        ({"token_share": 0.0}, f"{KEY}.token_share must lie in (0, 1], got 0.0"),
-        ({"token_share": 1.01}, f"{KEY}.token_share must lie in (0, 1], got 1.01"),
-        ({"warmup_share": 0.0}, f"{KEY}.warmup_share must lie in (0, 1], got 0.0"),
-        ({"warmup_share": 1.01}, f"{KEY}.warmup_share must lie in (0, 1], got 1.01"),
-        (
-            {"recompute": "rollout", "estimator": "full"},
-            f"{KEY}.estimator=full needs {KEY}.recompute=update: the other branch's logits are not kept",
-        ),
+        ({"recompute": "never"}, "recompute must be one of update, rollout, got 'never'"),
+        ({"responses": "wrong"}, "responses must be one of all, correct, weighted, got 'wrong'"),
+        ({"schedule": "step"}, "schedule must be one of constant, linear, cosine, warmup, got 'step'"),
+        ({"view": "clean"}, "view must be another view than clean, whose divergence is 0"),
+        ({"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),
+        ({"cap": -1.0}, "cap must be positive, or null for none, got -1.0"),
+        ({"token_share": 0.0}, "token_share must lie in (0, 1], got 0.0"),
+        ({"token_share": 1.01}, "token_share must lie in (0, 1], got 1.01"),
+        ({"warmup_share": 0.0}, "warmup_share must lie in (0, 1], got 0.0"),
+        ({"warmup_share": 1.01}, "warmup_share must lie in (0, 1], got 1.01"),
     ],
 )
-def test_an_impossible_setting_names_its_override(settings, message):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+def test_an_impossible_setting_names_itself(settings, message):
+    with pytest.raises(SettingError) as error:
         PerceptionKL(**{"coef": 0.1} | settings)
     assert str(error.value) == message
 
 
-def test_the_outermost_settings_are_possible():
-    PerceptionKL(0.0, cap=0.001, token_share=1.0, warmup_share=1.0, recompute="rollout", masks="response")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"coef": 0.0},
+        {"cap": 0.001},
+        {"cap": None},
+        {"token_share": 1.0},
+        {"token_share": 0.001},
+        {"warmup_share": 1.0},
+        {"warmup_share": 0.001},
+        {"recompute": "rollout"},
+        {"view": "noised"},
+    ],
+)
+def test_the_outermost_settings_are_possible(settings):
+    term = PerceptionKL(**{"coef": 0.1} | settings)
+    assert {name: getattr(term, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, (CURRENT, CORRUPTED, None)),
+        ({"direction": "corrupted_to_clean"}, (CORRUPTED, CURRENT, None)),
+        ({"corrupted_gradient": False}, (CURRENT, CORRUPTED, CORRUPTED)),
+        ({"recompute": "rollout"}, (CURRENT, Branch("rollout", "corrupted"), Branch("rollout", "corrupted"))),
+        ({"view": "noised", "corrupted_gradient": False}, (CURRENT, *[Branch("current", "noised")] * 2)),
+    ],
+)
+def test_the_full_kl_is_asked_for_in_its_direction_and_with_what_is_constant(settings, asked):
+    term, found = PerceptionKL(0.1, "full", **settings), []
+
+    def full_kl(p, q, *, constant=None):
+        found.append((p, q, constant))
+        return torch.zeros(1, 1)
+
+    nothing = torch.zeros(1, 1)
+    scores = {branch: Scores(nothing, nothing) for branch in term.passes()}
+    term.kl(Evidence(scores, *[nothing] * 5, full_kl=full_kl))
+    assert found == [asked]

@@ -5,9 +5,18 @@ import math
 import pytest
 import torch
 
+from papo.errors import SettingError
 from papo.objective import Surrogate
+from papo.objective.aggregation import weighted_sum
 
 ONES = torch.ones(1, 1, dtype=torch.float64)
+
+
+def loss_of(surrogate, logprobs, old_logprobs, advantages, mask, weights):
+    """Loss and metrics; the metrics are weighed like the loss."""
+    return surrogate.loss(
+        logprobs, old_logprobs, advantages, mask, weights, lambda values: weighted_sum(values.detach(), weights)
+    )
 
 
 def one_token(ratio, advantage, **settings):
@@ -15,7 +24,7 @@ def one_token(ratio, advantage, **settings):
     logprobs = torch.tensor([[math.log(ratio) - 2.0]], dtype=torch.float64, requires_grad=True)
     surrogate = Surrogate(**{"clip_low": 0.2, "clip_high": 0.3} | settings)
     advantages = torch.tensor([advantage], dtype=torch.float64)
-    loss, metrics = surrogate(logprobs, torch.full((1, 1), -2.0).double(), advantages, ONES > 0, ONES)
+    loss, metrics = loss_of(surrogate, logprobs, torch.full((1, 1), -2.0).double(), advantages, ONES > 0, ONES)
     loss.backward()
     return loss.item(), logprobs.grad.item(), {name: value.item() for name, value in metrics.items()}
 
@@ -87,7 +96,9 @@ def test_sequence_ratio_is_the_geometric_mean():
     mask = torch.tensor([[True, True, False]])
     weights = torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64)
     surrogate = Surrogate(clip_low=0.2, clip_high=0.3, ratio="sequence")
-    loss, metrics = surrogate(logprobs, torch.zeros(1, 3).double(), torch.tensor([3.0]).double(), mask, weights)
+    loss, metrics = loss_of(
+        surrogate, logprobs, torch.zeros(1, 3).double(), torch.tensor([3.0]).double(), mask, weights
+    )
     loss.backward()
     assert loss.item() == pytest.approx(-1.5, abs=1e-12)
     assert metrics["ratio_mean"].item() == pytest.approx(0.5, abs=1e-12)
@@ -99,7 +110,9 @@ def test_sequence_ratio_is_clipped_as_one():
     logprobs = torch.tensor([[math.log(4), 0.0]], dtype=torch.float64, requires_grad=True)
     surrogate = Surrogate(clip_low=0.2, clip_high=0.3, ratio="sequence")
     weights = torch.full((1, 2), 0.5).double()
-    loss, metrics = surrogate(logprobs, torch.zeros(1, 2).double(), torch.ones(1).double(), weights > 0, weights)
+    loss, metrics = loss_of(
+        surrogate, logprobs, torch.zeros(1, 2).double(), torch.ones(1).double(), weights > 0, weights
+    )
     loss.backward()
     assert loss.item() == pytest.approx(-1.3, abs=1e-12)
     assert metrics["clip_frac_high"].item() == 1.0
@@ -110,7 +123,7 @@ def test_only_the_updated_policy_gets_gradient():
     tensors = [torch.full((2, 3), -1.0, requires_grad=True) for _ in range(2)]
     advantages = torch.tensor([1.0, -1.0], requires_grad=True)
     mask = torch.ones(2, 3, dtype=torch.bool)
-    loss, metrics = Surrogate(dual_clip=2.0)(*tensors, advantages, mask, torch.ones(2, 3))
+    loss, metrics = loss_of(Surrogate(dual_clip=2.0), *tensors, advantages, mask, torch.ones(2, 3))
     loss.backward()
     assert tensors[0].grad is not None
     assert tensors[1].grad is None
@@ -122,7 +135,7 @@ def test_only_the_updated_policy_gets_gradient():
 def test_a_huge_ratio_stays_finite(gap):
     new = torch.tensor([[gap - 1, -gap - 1]], requires_grad=True)
     mask = torch.ones(1, 2, dtype=torch.bool)
-    loss, _ = Surrogate()(new, torch.full((1, 2), -1.0), torch.tensor([-1.0]), mask, torch.ones(1, 2))
+    loss, _ = loss_of(Surrogate(), new, torch.full((1, 2), -1.0), torch.tensor([-1.0]), mask, torch.ones(1, 2))
     loss.backward()
     # exp(+20) for the first token, the lower bound for the second.
     assert loss.item() == pytest.approx(math.exp(20) + 0.8, rel=1e-6)
@@ -131,7 +144,7 @@ def test_a_huge_ratio_stays_finite(gap):
 
 @pytest.mark.parametrize("gap", [25.0, 1000.0])
 def test_a_tiny_ratio_is_held_above_zero(gap):
-    _, metrics = Surrogate()(torch.full((1, 1), -gap - 1), -ONES, torch.ones(1), ONES > 0, ONES)
+    _, metrics = loss_of(Surrogate(), torch.full((1, 1), -gap - 1), -ONES, torch.ones(1), ONES > 0, ONES)
     assert metrics["ratio_mean"].item() == pytest.approx(math.exp(-20), rel=1e-6)
 
 
@@ -150,37 +163,49 @@ def test_a_ratio_at_its_bound_still_has_a_gradient(name, step, advantage, settin
         ratio = torch.full((1, 1), step).double().exp().item()
         logprobs = torch.full((1, 1), step * (1 + beyond), dtype=torch.float64, requires_grad=True)
         advantages = torch.full((1,), advantage).double()
-        loss, metrics = Surrogate(**settings(ratio))(logprobs, 0 * ONES, advantages, ONES > 0, ONES)
+        loss, metrics = loss_of(Surrogate(**settings(ratio)), logprobs, 0 * ONES, advantages, ONES > 0, ONES)
         loss.backward()
         assert metrics[name].item() == float(beyond > 0)
         assert (logprobs.grad == 0).item() == (beyond > 0)
 
 
 def test_defaults_are_those_of_grpo():
-    assert Surrogate() == Surrogate(0.2, 0.2, None, "token", None)
-
-
-KEY = "algorithm.objective.surrogate"
+    assert Surrogate() == Surrogate(0.2, 0.2, None, "token", None, "k3", "corrupted")
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clip_low": 0.0}, f"{KEY}.clip_low must lie in (0, 1], got 0.0"),
-        ({"clip_low": 1.01}, f"{KEY}.clip_low must lie in (0, 1], got 1.01"),
-        ({"clip_high": 0.0}, f"{KEY}.clip_high must be positive, or null for no upper bound, got 0.0"),
-        ({"clip_high": -0.3}, f"{KEY}.clip_high must be positive, or null for no upper bound, got -0.3"),
-        ({"dual_clip": 1.0}, f"{KEY}.dual_clip must exceed 1, or be null for none, got 1.0"),
-        ({"ratio": "word"}, f"{KEY}.ratio must be one of token, sequence, got 'word'"),
-        ({"visual_token_share": 0.0}, f"{KEY}.visual_token_share must lie in (0, 1], or be null, got 0.0"),
-        ({"visual_token_share": 1.01}, f"{KEY}.visual_token_share must lie in (0, 1], or be null, got 1.01"),
+        ({"clip_low": 0.0}, "clip_low must lie in (0, 1], got 0.0"),
+        ({"clip_low": 1.01}, "clip_low must lie in (0, 1], got 1.01"),
+        ({"clip_high": 0.0}, "clip_high must be positive, or null for no upper bound, got 0.0"),
+        ({"clip_high": -0.3}, "clip_high must be positive, or null for no upper bound, got -0.3"),
+        ({"dual_clip": 1.0}, "dual_clip must exceed 1, or be null for none, got 1.0"),
+        ({"ratio": "word"}, "ratio must be one of token, sequence, got 'word'"),
+        ({"visual_estimator": "k4"}, "visual_estimator must be one of k1, k2, k3, full, got 'k4'"),
+        ({"visual_token_share": 0.0}, "visual_token_share must lie in (0, 1], or be null, got 0.0"),
+        ({"visual_token_share": 1.01}, "visual_token_share must lie in (0, 1], or be null, got 1.01"),
     ],
 )
-def test_an_impossible_setting_names_its_override(settings, message):
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+def test_an_impossible_setting_names_itself(settings, message):
+    with pytest.raises(SettingError) as error:
         Surrogate(**settings)
     assert str(error.value) == message
 
 
-def test_the_outermost_settings_are_possible():
-    Surrogate(clip_low=1.0, clip_high=0.001, dual_clip=1.001, visual_token_share=1.0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"clip_low": 1.0},
+        {"clip_low": 0.001},
+        {"clip_high": 0.001},
+        {"clip_high": None},
+        {"dual_clip": 1.001},
+        {"dual_clip": None},
+        {"visual_token_share": 1.0},
+        {"visual_token_share": 0.001},
+    ],
+)
+def test_the_outermost_settings_are_possible(settings):
+    surrogate = Surrogate(**settings)
+    assert {name: getattr(surrogate, name) for name in settings} == settings

@@ -9,27 +9,33 @@ import pytest
 import torch
 from torch import nn
 
-from papo.policy import fast_layers
+from papo.errors import SettingError
+from papo.policy import fast_layers as fast_layers_module
 from papo.policy.fast_layers import OneDnnLinear, PatchLinear, accelerate
 
-pytestmark = pytest.mark.skipif(not fast_layers.AVAILABLE, reason="oneDNN is not used on this machine")
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
 
 def pair(bias=True, dtype=torch.float32):
     torch.manual_seed(0)
     plain = nn.Linear(24, 10, bias=bias, dtype=dtype)
-    fast = copy.deepcopy(plain)
-    accelerate(fast)
-    assert type(fast) is OneDnnLinear
-    return plain, fast
+    return plain, fast_twin(plain, OneDnnLinear)
+
+
+def fast_twin(layer, expected):
+    """A copy, as `accelerate` makes it of a layer inside a model."""
+    model = nn.Sequential(copy.deepcopy(layer))
+    assert accelerate(model, "on") == "on"
+    assert type(model[0]) is expected
+    return model[0]
 
 
 @pytest.fixture
 def products(monkeypatch):
     """Counts the products that oneDNN is asked for."""
     calls = []
-    product = fast_layers._product
-    monkeypatch.setattr(fast_layers, "_product", lambda *args: calls.append(args) or product(*args))
+    product = fast_layers_module._product
+    monkeypatch.setattr(fast_layers_module, "_product", lambda *args: calls.append(args) or product(*args))
     return calls
 
 
@@ -93,11 +99,23 @@ def test_autocast_and_torchs_own_switch_are_respected(products):
     assert not products
 
 
-def test_names_and_weights_stay(make_policy):
-    model = make_policy().model
-    assert type(model.lm_head) is OneDnnLinear
-    assert not any(type(module) is nn.Linear for module in model.modules())
-    assert model.lm_head.weight is model.get_input_embeddings().weight  # still tied
+def test_names_and_weights_stay(model):
+    fast = copy.deepcopy(model)
+    accelerate(fast, "on")
+    assert type(fast.lm_head) is OneDnnLinear
+    assert not any(type(module) is nn.Linear for module in fast.modules())
+    assert fast.lm_head.weight is fast.get_input_embeddings().weight  # still tied
+    assert [name for name, _ in fast.named_modules()] == [name for name, _ in model.named_modules()]
+    before, after = model.state_dict(), fast.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_mode_and_frozen_weights_stay():
+    plain = nn.Linear(2, 2).eval().requires_grad_(False)
+    fast = fast_twin(plain, OneDnnLinear)
+    assert not fast.training
+    assert not fast.weight.requires_grad
 
 
 def test_subclasses_of_linear_are_left_alone():
@@ -105,8 +123,57 @@ def test_subclasses_of_linear_are_left_alone():
         pass
 
     adapter = nn.Sequential(Adapter(2, 2))
-    accelerate(adapter)
+    accelerate(adapter, "on")
     assert type(adapter[0]) is Adapter
+
+
+@pytest.mark.parametrize(
+    ("fast_layers", "speedup", "linear", "convolution"),
+    [
+        ("on", 0.5, OneDnnLinear, PatchLinear),
+        ("auto", 2.0, OneDnnLinear, PatchLinear),
+        ("auto", 0.9, OneDnnLinear, PatchLinear),  # level: not left to noise
+        ("auto", 0.75, nn.Linear, PatchLinear),
+        ("off", 2.0, nn.Linear, nn.Conv3d),
+        (True, 0.5, OneDnnLinear, PatchLinear),  # a bare `on` in YAML
+        (False, 2.0, nn.Linear, nn.Conv3d),
+    ],
+)
+def test_the_faster_library_is_chosen(monkeypatch, fast_layers, speedup, linear, convolution):
+    monkeypatch.setattr(fast_layers_module, "speedup", lambda: speedup)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Conv3d(1, 1, 1))
+    said = accelerate(model, fast_layers)
+    assert [type(layer) for layer in model] == [linear, convolution]
+    assert said.startswith(
+        "on" if linear is OneDnnLinear else "off" if fast_layers in ("off", False) else "patch embedding only"
+    )
+    assert (f"{speedup:.2f} times" in said) == (fast_layers == "auto")
+
+
+def test_torch_without_onednn(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Conv3d(1, 1, 1))
+    assert accelerate(model, "auto") == "patch embedding only: torch was built without oneDNN"
+    assert [type(layer) for layer in model] == [nn.Linear, PatchLinear]
+    with pytest.raises(SettingError, match=r"fast_layers must be auto or off .* got 'on'"):
+        accelerate(model, "on")
+
+
+def test_unknown_choice():
+    with pytest.raises(SettingError, match="fast_layers must be one of auto, on, off, got 'fast'"):
+        accelerate(nn.Sequential(), "fast")
+
+
+def test_measuring_happens_once_and_leaves_the_seeds_alone(products):
+    fast_layers_module.speedup.cache_clear()
+    state = torch.get_rng_state()
+    first = fast_layers_module.speedup()
+    assert first > 0
+    assert torch.equal(torch.get_rng_state(), state)
+    count = len(products)
+    assert count > 0
+    assert fast_layers_module.speedup() == first
+    assert len(products) == count
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -114,9 +181,7 @@ def test_subclasses_of_linear_are_left_alone():
 def test_patch_embedding_is_the_convolution(bias, dtype):
     torch.manual_seed(0)
     plain = nn.Conv3d(3, 8, (2, 4, 4), stride=(2, 4, 4), bias=bias, dtype=dtype)
-    fast = copy.deepcopy(plain)
-    accelerate(fast)
-    assert type(fast) is PatchLinear
+    fast = fast_twin(plain, PatchLinear)
     x, results = torch.randn(5, 3, 2, 4, 4, dtype=dtype), []
     for layer in (plain, fast):
         own = x.clone().requires_grad_()
@@ -131,15 +196,16 @@ def test_patch_embedding_is_the_convolution(bias, dtype):
 @pytest.mark.parametrize("settings", [{}, {"padding": 1}, {"groups": 3}])
 def test_any_other_convolution_stays_one(settings):
     plain = nn.Conv3d(3, 6, (2, 4, 4), stride=(2, 4, 4), **settings)
-    fast = copy.deepcopy(plain)
-    accelerate(fast)
+    fast = fast_twin(plain, PatchLinear)
     x = torch.randn(2, 3, 2, 4, 4) if settings else torch.randn(2, 3, 4, 8, 8)
     assert torch.equal(fast(x), plain(x))
 
 
 MANY_SHAPES = """
 import ctypes, torch
+from papo.cli import bound_caches
 from papo.policy.fast_layers import multiply
+bound_caches()
 
 class Heap(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_size_t) for name in (*"abcdefg", "uordblks", "fordblks", "keepcost"))

@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, GPT2Config, GPT2LMHeadModel
 
 from papo.errors import SettingError
+from papo.policy.fast_layers import OneDnnLinear
 from papo.policy.loading import load_policy, resolve, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.types import Item
 
-SETTINGS = {"train_vision": True, "dtype": "float32", "chunk_tokens": 100}
+# The layers of the shared policy, for equality to the last digit.
+SETTINGS = {"dtype": "float32", "chunk_tokens": 100, "fast_layers": "off"}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,13 @@ def copy_of(folder, tmp_path):
 def scores(policy, prompts, responses):
     with torch.no_grad():
         return policy.score(policy.prefill(prompts, policy.encode(prompts.images)), responses).logprobs
+
+
+@pytest.mark.parametrize(("fast_layers", "fast"), [("on", True), ("off", False)])
+def test_fast_layers_are_put_in_and_recorded(folder, fast_layers, fast):
+    loaded = load_policy(folder, **SETTINGS | {"fast_layers": fast_layers})
+    assert loaded.fast_layers == fast_layers
+    assert isinstance(loaded.policy.model.lm_head, OneDnnLinear) is fast
 
 
 def test_round_trip(folder, policy, processor, items, prompts, make_responses):
@@ -62,7 +71,8 @@ def test_transformers_loads_the_folder(folder, policy):
 
 @pytest.mark.parametrize("train_vision", [True, False])
 def test_settings_reach_the_policy(folder, train_vision):
-    policy = load_policy(folder, train_vision=train_vision, dtype="bfloat16", chunk_tokens=7).policy
+    train = ["vision", "projector", "language"] if train_vision else ["language"]
+    policy = load_policy(folder, train=train, dtype="bfloat16", chunk_tokens=7).policy
     assert policy.train_vision is train_vision
     assert all(p.requires_grad == train_vision for p in policy.model.model.visual.parameters())
     assert {parameter.dtype for parameter in policy.parameters()} == {torch.bfloat16}

@@ -1,9 +1,12 @@
-"""token_scores against log_softmax, in values and gradients."""
+"""token_scores and token_kl against log_softmax, in values and gradients."""
+
+import copy
 
 import pytest
 import torch
+from torch import nn
 
-from papo.policy.logprobs import token_scores
+from papo.policy.logprobs import token_kl, token_scores
 
 
 @pytest.fixture
@@ -58,3 +61,86 @@ def test_entropy_of_even_and_of_certain(logits, entropy):
         chunk_tokens=1,
     )
     assert got.item() == pytest.approx(entropy, abs=1e-6)
+
+
+def plain_kl(hidden, other_hidden, head, other_head, temperature):
+    log_p = (head(hidden) / temperature).log_softmax(-1)
+    log_q = (other_head(other_hidden) / temperature).log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def two_sides(shared_head):
+    """States of p and q [9, 6], and their heads onto 20 tokens."""
+    torch.manual_seed(0)
+    hidden, other_hidden = (torch.randn(9, 6).requires_grad_() for _ in range(2))
+    head, other_head = nn.Linear(6, 20), nn.Linear(6, 20)
+    return hidden, other_hidden, head, head if shared_head else other_head
+
+
+def leaves(sides):
+    """States, weights and biases."""
+    hidden, other_hidden, head, other_head = sides
+    return [hidden, other_hidden, *head.parameters(), *other_head.parameters()]
+
+
+@pytest.mark.parametrize("shared_head", [True, False])
+@pytest.mark.parametrize("chunk_tokens", [4, 100])
+@pytest.mark.parametrize("constant", ["p", "q", None])
+def test_kl_and_the_gradient_of_every_parameter(constant, chunk_tokens, shared_head):
+    """A constant side gives none to its head, also where that is the other side's."""
+    sides, twins = two_sides(shared_head), two_sides(shared_head)
+    got = token_kl(*sides, temperature=0.7, chunk_tokens=chunk_tokens, constant=constant)
+    hidden, other_hidden, head, other_head = twins
+    if constant == "p":
+        hidden, head = hidden.detach(), copy.deepcopy(head).requires_grad_(False)
+    if constant == "q":
+        other_hidden, other_head = other_hidden.detach(), copy.deepcopy(other_head).requires_grad_(False)
+    expected = plain_kl(hidden, other_hidden, head, other_head, 0.7)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    for kl in (got, expected):
+        (kl * torch.linspace(-1, 2, 9)).sum().backward()
+    for side, twin in zip(leaves(sides), leaves(twins), strict=True):
+        assert (side.grad is None) == (twin.grad is None)
+        if side.grad is not None:
+            assert twin.grad.abs().max() > 0.01
+            torch.testing.assert_close(side.grad, twin.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_kl_without_gradient_keeps_nothing():
+    sides = two_sides(shared_head=True)
+    with torch.no_grad():
+        kl = token_kl(*sides, temperature=1.0, chunk_tokens=4)
+    assert not kl.requires_grad
+    torch.testing.assert_close(kl, plain_kl(*sides, 1.0).detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wanted", ["logprobs", "entropy", "both"])
+def test_each_score_has_its_own_gradient(inputs, wanted):
+    """Also where only one of the two is in the loss."""
+    hidden, targets, weight = inputs
+    gradients = []
+    got = token_scores(hidden, targets, lambda states: states @ weight.T, temperature=0.5, chunk_tokens=4)
+    for logprobs, entropy in (got, reference(hidden, targets, weight, 0.5)):
+        scalar = {"logprobs": logprobs, "entropy": entropy, "both": logprobs - 0.3 * entropy}[wanted]
+        gradients.append(torch.autograd.grad((scalar * torch.linspace(-1, 2, 11)).sum(), (hidden, weight)))
+    for a, b in zip(*gradients, strict=True):
+        assert b.abs().max() > 0.01
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("function", ["scores", "kl"])
+def test_no_more_than_a_chunk_of_logits_is_kept_for_the_backward_pass(inputs, function):
+    hidden, targets, weight = inputs
+    sizes = []
+
+    def keep(tensor):
+        sizes.append(tensor.numel())
+        return tensor
+
+    head = lambda states: states @ weight.T  # noqa: E731
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        if function == "scores":
+            token_scores(hidden, targets, head, temperature=0.5, chunk_tokens=4)
+        else:
+            token_kl(hidden, hidden.flip(0), head, head, temperature=0.5, chunk_tokens=4)
+    assert max(sizes, default=0) <= hidden.numel()

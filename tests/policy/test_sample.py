@@ -199,7 +199,7 @@ def test_greedy_takes_the_likeliest_token_of_a_plain_forward(policy, prompts, co
                 logits = policy.model(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    mm_token_type_ids=(ids == policy.image_token_id).int(),
+                    mm_token_type_ids=(ids == policy.family.image_token_id).int(),
                     use_cache=False,
                     **vision,
                 ).logits[0, -1]

@@ -7,6 +7,7 @@ import torch
 from papo_steps import PAPO, SAMPLING, G, marks
 
 from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.rollout import NativeEngine
 from papo.training.papo import PapoModule
 
 
@@ -43,6 +44,7 @@ def make_module(make_policy, bias_logits, processor):
             "val_sampling": SAMPLING,
             "val_samples": 1,
             "val_blind": False,
+            "engine": NativeEngine(),
             "seed": 3,
         }
         return PapoModule(**defaults | settings)

@@ -13,7 +13,9 @@ from papo.errors import SettingError
 from papo.evaluation.answering import Answered
 from papo.policy.sampling import Sampling
 from papo.rewards.grading import Grade, Verdict
+from papo.rollout import NativeEngine
 from papo.training.base import PolicyModule
+from papo.training.precision import ScaledHalf
 from papo.types import Item
 
 
@@ -23,7 +25,10 @@ class Slope(PolicyModule):
     def training_step(self, batch, batch_idx):
         loss = (self.policy.weight * batch).sum()
         self.manual_backward(loss)
-        self.applied.append(self.apply_gradient(loss))
+        norm = self.clip_gradient()
+        finite = bool(torch.isfinite(norm))
+        self.apply_gradient(finite)
+        self.applied.append((norm.item(), finite))
         self.step += 1
         self.lr.append(self.optimizers().param_groups[0]["lr"])
         self.weight.append(self.policy.weight.item())
@@ -43,6 +48,7 @@ def slope(**settings) -> Slope:
         "val_sampling": Sampling(1),
         "val_samples": 1,
         "val_blind": False,
+        "engine": NativeEngine(),
         "seed": 0,
     }
     module = Slope(**defaults | settings)
@@ -50,7 +56,7 @@ def slope(**settings) -> Slope:
     return module
 
 
-def fit(module: Slope, *gradients: float) -> Slope:
+def fit(module: Slope, *gradients: float, **settings) -> Slope:
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
@@ -58,6 +64,7 @@ def fit(module: Slope, *gradients: float) -> Slope:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **settings,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
@@ -92,23 +99,41 @@ def test_a_gradient_that_is_no_number_changes_nothing(value):
     assert [applied for _, applied in module.applied] == [True, False, True]
 
 
+def test_a_scaled_gradient_is_clipped_as_it_is():
+    """Under 16-mixed the loss is scaled by 65,536; neither the norm nor the clipping may see that."""
+    plugin = ScaledHalf("cpu")
+    module = fit(slope(grad_clip=1.0), 4.0, 0.5, float("inf"), 0.5, plugins=plugin)
+    assert module.weight == pytest.approx([-0.5, -0.75, -0.75, -1.0], abs=1e-5)
+    assert [norm for norm, _ in module.applied] == pytest.approx([4.0, 0.5, float("inf"), 0.5])
+    assert [applied for _, applied in module.applied] == [True, True, False, True]
+    assert plugin.scaler.get_scale() == 2**15  # halved by the gradient that was none
+
+
 def test_frozen_parameters_are_left_out():
     policy = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False))
     optimizer = slope(policy=policy).configure_optimizers()
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in policy[0].parameters()]
 
 
-def test_accuracy_is_of_the_items_that_can_be_graded():
+def test_accuracy_is_of_the_items_that_can_be_graded(monkeypatch):
+    """Of all batches since the validation began."""
     module = slope()
     item = Item("id", "red?", (), answer="11", answer_type="integer")
-    for right, scorable in ((True, True), (False, True), (True, True), (False, False)):
-        verdict = Verdict.UNSCORABLE if not scorable else Verdict.CORRECT if right else Verdict.WRONG
-        module.val_answers.append(Answered(item, ("",), (Grade(verdict, None, ""),)))
+
+    def answers(verdicts):
+        answered = [Answered(item, ("",), (Grade(verdict, None, ""),)) for verdict in verdicts]
+        monkeypatch.setattr("papo.training.base.answer", lambda *args, **settings: (answered, None, None))
+        module.validation_step(None, 0)
+
+    module.on_validation_epoch_start()
+    answers([Verdict.CORRECT, Verdict.WRONG])
+    answers([Verdict.CORRECT, Verdict.UNSCORABLE])
     estimate = module.val_accuracy()
     assert (estimate.mean, estimate.n) == (pytest.approx(2 / 3), 3)
     assert module.val_blind_accuracy() is None
     module.on_validation_epoch_start()
-    assert module.val_answers == []
+    with pytest.raises(ValueError, match="no items"):
+        module.val_accuracy()
 
 
 def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkpoints():
@@ -148,11 +173,10 @@ def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
     module, other = slope(), slope()
     module.step = 3
     if measured:
-        item = Item("id", "red?", (), answer="11", answer_type="integer")
-        grades = [Grade(verdict, None, "") for verdict in (Verdict.CORRECT, Verdict.WRONG, Verdict.WRONG)]
-        module.val_answers = [Answered(item, ("",), (grade,)) for grade in grades]
+        module.val_means.update([1.0, 0.0, 0.0])
         module.accuracy_before = module.val_accuracy()
-        module.val_answers = module.val_answers[1:]
+        module.val_means.reset()
+        module.val_means.update([0.0, 0.0])
         module.blind_before = module.val_accuracy()
         assert module.blind_before != module.accuracy_before
     checkpoint = {"loops": "Lightning's own clock, which would disagree", "optimizer_states": []}

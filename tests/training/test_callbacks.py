@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
-from papo_steps import G, fit
+from papo_steps import PAPO, G, fit
 
 from papo.errors import SettingError
 from papo.training import callbacks
@@ -143,7 +143,13 @@ def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, mo
     trainer = SimpleNamespace(logger=Board(tmp_path))
     for step in range(1, 8):
         metrics = {"reward/mean": 0.0, "time/step": 1.0}
-        module = SimpleNamespace(step=step, metrics=metrics, rollouts=object(), log_dict=lambda *args, **kwargs: None)
+        module = SimpleNamespace(
+            step=step,
+            metrics=metrics,
+            rollouts=object(),
+            objective=PAPO,
+            log_dict=lambda *args, **kwargs: None,
+        )
         log.on_train_batch_end(trainer, module, None, None, 0)
     assert shown == expected
     assert [json.loads(line)["step"] for line in (tmp_path / "rollouts.jsonl").open()] == list(range(1, 8))
@@ -175,7 +181,11 @@ def test_a_step_without_a_group_alive_is_logged_without_responses(tmp_path):
     logged, bar = [], {}
     trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.append((step, metrics))))
     module = SimpleNamespace(
-        step=3, metrics={"time/step": 1.0}, rollouts=None, log_dict=lambda values, **kwargs: bar.update(values)
+        step=3,
+        metrics={"time/step": 1.0},
+        rollouts=None,
+        objective=PAPO,
+        log_dict=lambda values, **kwargs: bar.update(values),
     )
     StepLog(tmp_path, 1).on_train_batch_end(trainer, module, None, None, 0)
     assert logged == [(3, {"time/step": 1.0})]
@@ -191,7 +201,7 @@ def test_the_tokens_of_the_first_group_are_coloured_by_their_perception_kl(
     monkeypatch.setattr(callbacks, "token_heat", lambda *cells, **labels: drawn.update(labels, cells=cells))
     module = fit(make_module(train_vision=train_vision), prompts)
     group = module.rollouts.select([0])
-    callbacks.perception_figure(module, group)
+    callbacks.divergence_figure(module, group, "corrupted")
     tokens, kl = drawn["cells"]
     for g in range(G):
         assert "".join(tokens[g]).startswith(group.texts[g][:3])
@@ -201,7 +211,7 @@ def test_the_tokens_of_the_first_group_are_coloured_by_their_perception_kl(
     assert max(max(row) for row in kl) > 0
     monkeypatch.setattr(callbacks, "FIGURE_ROWS", 2)
     monkeypatch.setattr(callbacks, "FIGURE_TOKENS", 1)
-    callbacks.perception_figure(module, group)
+    callbacks.divergence_figure(module, group, "corrupted")
     short, values = drawn["cells"]
     assert short == [row[:1] for row in tokens[:2]]
     assert values == [row[:1] for row in kl[:2]]

@@ -19,7 +19,9 @@ HEALTHY = {
 
 def monitor(on_collapse="warn", **settings) -> CollapseMonitor:
     return CollapseMonitor(
-        **{"on_collapse": on_collapse, "threshold": 2.0, "window": 2, "lower_factor": 0.5} | settings
+        **{"on_collapse": on_collapse, "threshold": 2.0, "window": 2, "lower_factor": 0.5} | settings,
+        term="perception",
+        divergence="perception/kl",
     )
 
 
@@ -30,7 +32,7 @@ class Run:
         self.callback, self.logged = callback, []
         logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
         self.trainer = SimpleNamespace(logger=logger, should_stop=False)
-        self.module = SimpleNamespace(step=0, metrics={}, perception_damping=1.0)
+        self.module = SimpleNamespace(step=0, metrics={}, damping={})
 
     def steps(self, count=1, **changes) -> dict[str, float] | None:
         for _ in range(count):
@@ -109,9 +111,9 @@ def test_it_warns_once_and_names_it(capsys):
     assert "step 4" in out
     assert "kl 1.0" in out
     assert "reward 1.2" in out
-    assert "perception_coef" in out
+    assert "its coefficient" in out
     assert not run.trainer.should_stop
-    assert run.module.perception_damping == 1
+    assert run.module.damping == {}
 
 
 def test_below_the_threshold_nothing_happens(capsys):
@@ -134,14 +136,14 @@ def test_it_lowers_and_lowers_again_only_when_things_get_worse_from_there(capsys
     run = Run(monitor("lower", window=3))
     run.steps(3)
     collapsing(run, 3)
-    assert run.module.perception_damping == 0.5
+    assert run.module.damping["perception"] == 0.5
     collapsing(run, 9)
-    assert run.module.perception_damping == 0.5  # as bad as before, but no worse
+    assert run.module.damping["perception"] == 0.5  # as bad as before, but no worse
     run.steps(3, perception__kl=30.0, reward__mean=0.26)
-    assert run.module.perception_damping == 0.25
-    assert "0.25 of perception_coef" in capsys.readouterr().out
+    assert run.module.damping["perception"] == 0.25
+    assert "0.25 of its coefficient" in capsys.readouterr().out
     run.steps(6)
-    assert run.module.perception_damping == 0.25
+    assert run.module.damping["perception"] == 0.25
 
 
 def test_it_survives_a_restart(capsys):
@@ -155,7 +157,7 @@ def test_it_survives_a_restart(capsys):
     for run in (second, whole):
         collapsing(run, 1)
     assert second.logged[-1] == whole.logged[-1]
-    assert second.module.perception_damping == whole.module.perception_damping == 0.5
+    assert second.module.damping == whole.module.damping == {"perception": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -171,3 +173,12 @@ def test_it_survives_a_restart(capsys):
 def test_settings_out_of_range_are_named(settings, message):
     with pytest.raises(SettingError, match=message):
         monitor(**settings)
+
+
+def test_a_step_that_is_no_number_does_not_silence_it():
+    """In the first steps, of which the baseline is made, and later."""
+    run = Run(monitor())
+    run.steps(perception__kl=math.nan)
+    run.steps(2)
+    run.steps(reward__mean=math.inf)
+    assert run.steps(2, perception__kl=30.0, policy__entropy=4.0)["collapse/score"] == pytest.approx(4.0, abs=0.1)

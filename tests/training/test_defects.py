@@ -11,6 +11,7 @@ from papo_steps import GRPO, PAPO, close, fit, having, marks, weights
 from PIL import Image
 
 from papo.corruption import RandomPatchMask
+from papo.objective import Branch
 from papo.policy.sampling import Sampling
 from papo.types import Item
 
@@ -22,15 +23,15 @@ def test_released_code_scores_the_corrupted_branch_with_the_parameters_before_th
     """Here the second update sees the policy that the first one left."""
     module = make_module(having(GRPO, perception={"coef": 0.2}), updates_per_rollout=5, **QUICK)
     start = [parameter.detach().clone() for parameter in module.policy.parameters()]
-    scores, score = [], module.score_corrupted
-    module.score_corrupted = lambda *args, **kwargs: scores.append(score(*args, **kwargs)) or scores[-1]
+    scores, now, corrupted = [], module.scoring.now, Branch("current", "corrupted")
+    module.scoring.now = lambda *args: scores.append(now(*args)) or scores[-1]
     fit(module, prompts)
     assert len(scores) == 5  # once in each update
-    last = scores[-1].logprobs
+    last = scores[-1][corrupted].logprobs
     for parameter, value in zip(module.policy.parameters(), start, strict=True):
         parameter.data = value
     with torch.no_grad():
-        stale = score(module.rollouts.select([4])).logprobs
+        stale = now(module.rollouts.select([4]), module.every)[corrupted].logprobs
     assert (last - stale).abs().max() > 1e-4
 
 
@@ -38,7 +39,7 @@ def test_released_code_draws_masks_from_the_global_generator(make_module, prompt
     masks = []
     for state in (1, 2):
         torch.manual_seed(state)
-        masks.append(fit(make_module(), prompts).rollouts.corrupted_images.pixel_values)
+        masks.append(fit(make_module(), prompts).rollouts.views["corrupted"].images.pixel_values)
     assert torch.equal(*masks)
 
 
@@ -78,7 +79,7 @@ def test_released_code_loses_the_annealing_step_when_it_resumes(make_module, pro
     resumed = make_module(annealed)
     resumed.on_load_checkpoint(checkpoint)
     fit(resumed, prompts)
-    expected = 0.2 * annealed.perception.scale(0.7)
+    expected = 0.2 * annealed.terms["perception"].scale(0.7)
     assert resumed.metrics["loss/perception"] == pytest.approx(-expected * resumed.metrics["perception/kl"], rel=1e-5)
 
 
@@ -113,15 +114,15 @@ def test_trl_overwrites_pixel_values(make_module, prompts, train_vision):
     module = fit(make_module(train_vision=train_vision), prompts)
     assert torch.equal(prompts.images.pixel_values, before)
     assert torch.equal(module.rollouts.prompts.images.pixel_values, before)
-    assert not torch.equal(module.rollouts.corrupted_images.pixel_values, before)
+    assert not torch.equal(module.rollouts.views["corrupted"].images.pixel_values, before)
 
 
 def test_trl_crashes_when_an_image_token_is_sampled(make_policy, bias_logits, prompts):
     """The likeliest token by far is the image placeholder: it is never drawn, and the next pass runs."""
     policy = make_policy()
-    bias_logits(policy, {policy.image_token_id: 1e4})
+    bias_logits(policy, {policy.family.image_token_id: 1e4})
     with torch.no_grad():
         context = policy.prefill(prompts, policy.encode(prompts.images))
         responses = policy.sample(context, 2, Sampling(6), range(len(prompts)))
         policy.score(context, responses)
-    assert policy.image_token_id not in responses.response_ids
+    assert policy.family.image_token_id not in responses.response_ids

@@ -16,19 +16,22 @@ from papo_steps import (
     having,
     marks,
     record_scores,
+    record_updates,
     same,
     weights,
 )
 
 from papo.corruption import RandomPatchMask
-from papo.errors import ConfigError
-from papo.objective import group_advantages
+from papo.errors import SettingError
+from papo.objective import Branch, Need, group_advantages
+from papo.objective.branch import OLD, REFERENCE
 from papo.objective.kl import sampled_kl
 from papo.rewards.length import overlong_penalty
 from papo.rewards.perception import PerceptionReward
 from papo.rewards.reward import Reward
 
 QUICK = {"optimizer": partial(torch.optim.SGD, lr=0.05)}  # far enough for a second update to see another policy
+STALE = Branch("rollout", "corrupted")
 PERCEPTION_ONLY = having(GRPO, perception={"coef": 0.2})
 
 
@@ -110,6 +113,41 @@ def test_a_group_that_cannot_be_graded_is_dead(make_module, prompts, further):
     assert [item.id for item in module.rollouts.prompts.items] == ["wide"]
 
 
+@pytest.mark.parametrize("max_refills", [0, 1])
+def test_groups_are_counted_alive_after_the_whole_reward(make_module, prompts, max_refills):
+    """The text earns every response the same; that one is longer than another makes their group alive."""
+    module = make_module(max_refills=max_refills, reward=dead_but(set()), overlong_buffer=7)
+    module.refill_items = lambda refill: []
+    before = weights(module)
+    fit(module, prompts)
+    lengths = module.rollouts.responses.response_mask.sum(-1).view(-1, G)
+    spread = lengths.amax(-1) > lengths.amin(-1)
+    assert spread.any()
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(1 - spread.sum().item() / len(prompts))
+    assert not same(weights(module), before)
+    if max_refills:
+        assert spread.all()
+        assert module.metrics["group/alive"] == len(spread)
+
+
+def test_groups_are_counted_alive_after_what_terms_pay(make_module, prompts, perception_reward, monkeypatch):
+    """Rewards that depend on scores, of which the text knows nothing."""
+    monkeypatch.setattr(perception_reward, "graded", dead_but(set()))
+    pictured = [item.id for item in prompts.items if item.images]
+    module = make_module(GRPO, max_refills=1, reward=perception_reward)
+    module.refill_items = lambda refill: []
+    fit(module, prompts)
+    assert [item.id for item in module.rollouts.prompts.items] == pictured
+    assert module.metrics["group/frac_zero_std"] == pytest.approx(1 / 5)
+    objective = having(GRPO, reference={"coef": 0.3, "estimator": "k1", "place": "reward", "cap": None})
+    module = make_module(objective, max_refills=1, reward=dead_but(set()), **QUICK)
+    module.refill_items = lambda refill: []
+    with torch.no_grad():
+        module.policy.model.lm_head.bias[100] += 1.0  # it has left the reference
+    fit(module, prompts)
+    assert module.metrics["group/alive"] >= 4
+
+
 def test_without_refills_dead_groups_stay_without_a_gradient(make_module, prompts):
     module = fit(make_module(reward=dead_but({"wide"})), prompts)
     assert len(module.rollouts) == 5
@@ -165,18 +203,18 @@ def test_scored_once_per_step_it_is_constant_and_stale(make_module, prompts):
     objective = having(PERCEPTION_ONLY, perception={"recompute": "rollout"})
     module = make_module(objective, updates_per_rollout=5, **QUICK)
     start = [parameter.clone() for parameter in module.policy.parameters()]
-    scores = record_scores(module.policy)
+    scores, updates = record_scores(module.policy), record_updates(module)
     fit(module, prompts)
-    corrupted, *current = scores
-    assert not corrupted.logprobs.requires_grad
-    assert len(current) == 5  # no further corrupted pass
-    assert all(score.logprobs.requires_grad for score in current)
-    after = module.rollouts
+    *once, _, _, _, _, _ = scores
+    assert len(once) == 2  # the policy that wrote the responses, on the picture and on the corrupted one
+    assert not any(score.logprobs.requires_grad for score in once)
+    assert all(score.logprobs.requires_grad for score in scores[2:])  # no further corrupted pass
+    (after,) = updates
     for parameter, value in zip(module.policy.parameters(), start, strict=True):
         parameter.data = value.data
     with torch.no_grad():
-        again = module.score_all(after, module.score_corrupted)
-    torch.testing.assert_close(after.corrupted.logprobs, again.logprobs, rtol=0, atol=1e-5)
+        again = module.scoring.once(replace(after, scores={OLD: after.scores[OLD]}), {STALE: Need()}).scores[STALE]
+    torch.testing.assert_close(after.scores[STALE].logprobs, again.logprobs, rtol=0, atol=1e-5)
 
 
 def test_recomputing_changes_the_second_update_only(make_module, prompts):
@@ -190,12 +228,11 @@ def test_recomputing_changes_the_second_update_only(make_module, prompts):
 
 @pytest.mark.parametrize("train_vision", [True, False])
 def test_each_response_may_have_its_own_corrupted_image(make_module, prompts, train_vision):
-    module = make_module(
-        having(PAPO, perception={"masks": "response"}), train_vision=train_vision, micro_batch_prompts=2
-    )
+    own = RandomPatchMask(0.6, per="response")
+    module = make_module(corruption=own, train_vision=train_vision, micro_batch_prompts=2)
     passes = count_tower_passes(module.policy)
     fit(module, prompts)
-    images, patches = module.rollouts.corrupted_images, sum(prompts.images.patches())
+    images, patches = module.rollouts.views["corrupted"].images, sum(prompts.images.patches())
     assert images.counts == tuple(count for count in prompts.images.counts for _ in range(G))
     assert sum(passes) == (1 + G + train_vision) * patches  # roll-out, one corrupted image per response, current
     parts = images.pixel_values.split(images.patches())
@@ -205,9 +242,10 @@ def test_each_response_may_have_its_own_corrupted_image(make_module, prompts, tr
 
 
 def test_own_images_that_are_all_alike_are_the_shared_one(make_module, prompts):
-    settings = {"corruption": RandomPatchMask(1.0), "micro_batch_prompts": 2}
-    own = fit(make_module(having(PAPO, perception={"masks": "response"}), **settings), prompts)
-    shared = fit(make_module(PAPO, **settings), prompts)
+    own, shared = (
+        fit(make_module(corruption=RandomPatchMask(1.0, per=per), micro_batch_prompts=2), prompts)
+        for per in ("response", "prompt")
+    )
     assert own.metrics["perception/kl"] == pytest.approx(shared.metrics["perception/kl"], rel=1e-4)
     assert close(weights(own), weights(shared), 1e-6)
 
@@ -225,14 +263,26 @@ def test_full_perception_kl_is_the_sum_over_the_vocabulary(make_module, prompts,
     mask = rollouts.responses.response_mask
     with torch.no_grad():
         log_probs = []
-        for images in (prompts.images, rollouts.corrupted_images):
+        for images in (prompts.images, rollouts.views["corrupted"].images):
             context = policy.prefill(prompts, policy.encode(images))
             states = policy.score(context, rollouts.responses, temperature=0.8, keep_states=True).states
             log_probs.append((policy.model.lm_head(states) / 0.8).log_softmax(-1))
         p, q = log_probs if direction == "clean_to_corrupted" else reversed(log_probs)
         per_token = (p.exp() * (p - q)).sum(-1)
-        kl = ((per_token * mask).sum(-1) / mask.sum(-1)).mean()
+        per_response = (per_token * mask).sum(-1) / mask.sum(-1)
+        kl = per_response[rollouts.rows(prompts.pictured)].mean()
     assert module.metrics["perception/kl"] == pytest.approx(kl.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("updates_per_rollout", [1, 2])
+def test_full_perception_kl_against_the_roll_out(make_module, prompts, updates_per_rollout):
+    """In the first update, and where no policy moves, it is the one against the current parameters."""
+    full = having(PERCEPTION_ONLY, perception={"estimator": "full", "corrupted_gradient": False})
+    stale = having(full, perception={"recompute": "rollout"})
+    still = {"optimizer": partial(torch.optim.SGD, lr=0.0), "updates_per_rollout": updates_per_rollout}
+    one, other = (fit(make_module(objective, **still), prompts) for objective in (full, stale))
+    assert other.metrics["perception/kl"] == pytest.approx(one.metrics["perception/kl"], rel=1e-5)
+    assert other.metrics["policy/grad_norm"] == pytest.approx(one.metrics["policy/grad_norm"], rel=1e-4)
 
 
 @pytest.mark.parametrize("corrupted_gradient", [True, False])
@@ -279,7 +329,7 @@ def test_perception_reward_is_the_divergence_of_each_response(make_module, promp
     fit(module, prompts)
     rollouts = module.rollouts
     lengths = rollouts.responses.response_mask.sum(-1)
-    kl = sampled_kl(rollouts.responses.logprobs, rollouts.corrupted.logprobs, "k3", cap=10.0)
+    kl = sampled_kl(rollouts.responses.logprobs, rollouts.scores[STALE].logprobs, "k3", cap=10.0)
     mean = (kl * rollouts.responses.response_mask).sum(-1) / lengths
     parts = torch.tensor([result.parts["perception"] for result in rollouts.rewards])
     torch.testing.assert_close(parts, 1 - (-mean / 2).exp())
@@ -318,7 +368,7 @@ def test_reference_kl_can_be_taken_from_the_reward(make_module, prompts):
     objective = having(GRPO, reference={"coef": 0.3, "estimator": "k1", "place": "reward", "cap": None})
     module = fit(make_module(objective, **QUICK), prompts, prompts)
     rollouts = module.rollouts
-    gap = (rollouts.responses.logprobs - rollouts.reference.logprobs) * rollouts.responses.response_mask
+    gap = (rollouts.responses.logprobs - rollouts.scores[REFERENCE].logprobs) * rollouts.responses.response_mask
     parts = torch.tensor([result.parts["ref_kl"] for result in rollouts.rewards])
     torch.testing.assert_close(parts, gap.sum(-1))
     assert parts.abs().max() > 1e-3
@@ -351,7 +401,7 @@ def test_answers_to_the_noised_image_start_at_a_ratio_of_one(make_module, prompt
     """They are trained as answers to the clean image, so log pi_old is of the clean image too."""
     module = fit(make_module(GRPO, noisy_rollout_share=0.5), prompts)
     assert module.metrics["policy/ratio_mean"] == pytest.approx(1, abs=1e-5)
-    assert module.noisy_responses == 2
+    assert module.collector.noisy_responses == 2
 
 
 def test_no_noisy_share_is_no_noise_bit_for_bit(make_module, prompts):
@@ -369,7 +419,7 @@ def test_robustness_looks_at_the_noised_image(make_module, prompts):
     assert module.metrics["loss/robustness"] == pytest.approx(
         0.1 * module.metrics["perception/robustness_kl"], rel=1e-5
     )
-    noised, clean = module.rollouts.noised_images.pixel_values, prompts.images.pixel_values
+    noised, clean = module.rollouts.views["noised"].images.pixel_values, prompts.images.pixel_values
     assert 0 < (noised - clean).abs().mean() < 1
 
 
@@ -389,7 +439,7 @@ def test_visual_tokens_cost_one_pass_without_gradient(make_module, prompts):
 def test_damping_and_schedule_scale_the_perception_loss(make_module, prompts):
     plain = fit(make_module(PERCEPTION_ONLY), prompts)
     module = make_module(PERCEPTION_ONLY)
-    module.perception_damping = 0.25
+    module.damping["perception"] = 0.25
     fit(module, prompts)
     assert module.metrics["loss/perception"] == pytest.approx(0.25 * plain.metrics["loss/perception"], rel=1e-5)
     module = make_module(having(PERCEPTION_ONLY, perception={"schedule": "linear"}))
@@ -400,12 +450,12 @@ def test_damping_and_schedule_scale_the_perception_loss(make_module, prompts):
 
 def test_damping_is_in_the_checkpoint(make_module):
     module = make_module(PAPO)
-    module.perception_damping = 0.25
+    module.damping["perception"] = 0.25
     checkpoint = {"loops": None}
     module.on_save_checkpoint(checkpoint)
     other = make_module(PAPO)
     other.on_load_checkpoint(checkpoint)
-    assert other.perception_damping == 0.25
+    assert other.damping == {"perception": 0.25}
 
 
 # ------------------------------------------------------------------------------------------------------------ errors
@@ -414,13 +464,13 @@ def test_damping_is_in_the_checkpoint(make_module):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_refills": -1}, "algorithm.max_refills"),
-        ({"overlong_buffer": 8}, "algorithm.overlong_buffer must lie in 0..7"),
-        ({"overlong_buffer": -1}, "algorithm.overlong_buffer"),
-        ({"noisy_rollout_share": 1.0}, "algorithm.noisy_rollout_share"),
-        ({"noisy_rollout_share": -0.1}, "algorithm.noisy_rollout_share"),
+        ({"max_refills": -1}, "max_refills"),
+        ({"overlong_buffer": 8}, "overlong_buffer must lie in 0..7"),
+        ({"overlong_buffer": -1}, "overlong_buffer"),
+        ({"noisy_rollout_share": 1.0}, "noisy_rollout_share"),
+        ({"noisy_rollout_share": -0.1}, "noisy_rollout_share"),
     ],
 )
 def test_settings_out_of_range_name_their_override(make_module, settings, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SettingError, match=message):
         make_module(**settings)

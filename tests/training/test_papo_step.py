@@ -17,21 +17,23 @@ from papo_steps import (
     having,
     marks,
     record_scores,
+    record_updates,
+    reference_of,
     same,
     weights,
 )
 
 from papo.corruption import RandomPatchMask
-from papo.errors import ConfigError, TrainingDiverged
-from papo.objective import (
-    Evidence,
-    group_advantages,
-)
+from papo.errors import SettingError, TrainingDiverged
+from papo.objective import Branch, Evidence, group_advantages
+from papo.objective.branch import CURRENT, OLD, REFERENCE
 from papo.policy.sampling import Sampling
 from papo.rewards.reward import Reward
-from papo.seeding import derive_seed
+from papo.seeding import derive_seed, item_seeds
 from papo.training.papo import split_evenly
-from papo.types import RewardResult, Rollouts, Scores
+from papo.types import RewardResult, Rollouts
+
+CORRUPTED = Branch("current", "corrupted")
 
 # ------------------------------------------------------------------------------------------------------------ update
 
@@ -47,23 +49,26 @@ def update_by_hand(module, objective, prompts):
     rewards = tuple(marks(None, text) for text in texts)
     advantages = group_advantages(torch.tensor([reward.total for reward in rewards]), G)
     # In the module's order: sums in another one would differ in their last bit.
-    ((order, _),) = module.micro_batches(Rollouts(prompts, responses, tuple(texts), rewards))
+    ((order, _),) = module.scoring.micro_batches(Rollouts(prompts, responses, tuple(texts), rewards))
     rows = [n * G + g for n in order for g in range(G)]
     prompts, responses, advantages = prompts.select(order), responses.select(rows), advantages[rows]
 
     def score(images):
         return policy.score(policy.prefill(prompts, policy.encode(images)), responses, temperature=0.8)
 
-    current = score(prompts.images)
-    extra = {}
-    if objective.reference.coef:
-        extra["reference"] = Scores(current.logprobs.detach(), current.entropy.detach())  # not moved yet
-    if objective.perception.coef or objective.entropy.corrupted_coef:
-        seeds = [derive_seed("corruption", 3, 0, item.id) for item in prompts.items]
-        extra["corrupted"] = score(RandomPatchMask(0.6)(prompts.images, seeds))
+    scores = {CURRENT: score(prompts.images)}
+    scores[OLD] = scores[CURRENT].detach()  # the same policy, in the only update of the step
+    terms = objective.terms
+    if terms["reference"].coef:
+        scores[REFERENCE] = scores[CURRENT].detach()  # not moved yet
+    if terms["perception"].coef or terms["entropy"].corrupted_coef:
+        seeds = [derive_seed("corrupted", 3, 0, item.id) for item in prompts.items]
+        scores[CORRUPTED] = score(RandomPatchMask(0.6)(prompts.images, seeds))
     mask, totals = responses.response_mask, torch.tensor([rewards[row].total for row in rows])
-    evidence = Evidence(current, responses.logprobs, advantages, mask, totals, totals == 1, **extra)
-    loss, _ = objective(evidence, objective.denominators(mask, totals, totals == 1, horizon=7))
+    pictured = torch.tensor([bool(item.images) for item in prompts.items for _ in range(G)])
+    outcome = (totals, totals == 1, pictured)
+    evidence = Evidence(scores, advantages, mask, *outcome)
+    loss, _ = objective(evidence, objective.denominators(mask, *outcome, horizon=7))
     loss.backward()
     torch.optim.SGD(policy.parameters(), lr=1e-3).step()
     return {f"policy.{name}": parameter.detach() for name, parameter in policy.named_parameters()}
@@ -85,7 +90,7 @@ def test_the_update_is_the_one_by_hand(make_module, prompts, train_vision):
 @pytest.mark.parametrize("aggregation", ["seq-mean-token-mean", "token-mean"])
 def test_micro_batches_change_memory_only(make_module, prompts, train_vision, aggregation):
     """Two updates of a step, so that the second one sees ratios, a reference and clipping away from 1."""
-    objective = replace(PAPO, loss_aggregation=aggregation)
+    objective = having(PAPO, aggregation)
     results = [
         fit(make_module(objective, train_vision=train_vision, micro_batch_prompts=size, updates_per_rollout=2), prompts)
         for size in (5, 3, 2, 1)
@@ -103,14 +108,14 @@ def test_coefficients_of_zero_are_grpo_bit_for_bit(make_module, prompts):
     """And cost what GRPO costs: no corrupted image, no second pass, no reference."""
     module = make_module(GRPO, corruption=None)
     expected = update_by_hand(module, GRPO, prompts)
-    passes, scores = count_tower_passes(module.policy), record_scores(module.policy)
+    passes, scores, updates = count_tower_passes(module.policy), record_scores(module.policy), record_updates(module)
     fit(module, prompts)
     assert same(weights(module), expected)
     assert passes == [sum(prompts.images.patches())] * 2  # roll-out and update
     assert len(scores) == 1
-    assert module.reference == ()
-    assert module.rollouts.corrupted_images is None
-    assert module.rollouts.reference is None
+    assert module.reference is None
+    assert module.rollouts.views.keys() == {"clean"}
+    assert updates[0].scores == {}
     assert not any(name.startswith("perception/") for name in module.metrics)
 
 
@@ -172,7 +177,9 @@ def test_gradient_reaches_the_corrupted_branch_exactly_when_configured(make_modu
     current, corrupted = scores
     assert current.logprobs.requires_grad
     assert corrupted.logprobs.requires_grad is expected
-    assert (current.logprobs - corrupted.logprobs).abs().max() > 0.1
+    ((_, micro),) = module.scoring.micro_batches(module.rollouts)
+    pictured = current.logprobs[micro.rows(micro.prompts.pictured)]  # the others are not scored again
+    assert (pictured - corrupted.logprobs).abs().max() > 0.1
 
 
 def test_corrupted_gradient_moves_the_parameters(make_module, prompts):
@@ -199,7 +206,7 @@ def test_a_frozen_tower_encodes_each_image_once_a_step(make_module, prompts):
     """Original and corrupted, whatever the number of updates, micro-batches and policies that look."""
     module = make_module(train_vision=False, micro_batch_prompts=2, updates_per_rollout=2)
     passes = count_tower_passes(module.policy)
-    reference_passes = count_tower_passes(module.reference[0])
+    reference_passes = count_tower_passes(reference_of(module))
     fit(module, prompts)
     assert passes == [sum(prompts.images.patches())] * 2
     assert reference_passes == []
@@ -210,8 +217,8 @@ def test_a_trained_tower_is_run_for_each_gradient(make_module, prompts):
     passes = count_tower_passes(module.policy)
     fit(module, prompts)
     assert sum(passes) == 3 * sum(prompts.images.patches())  # roll-out, current, corrupted
-    assert module.rollouts.features is None
-    assert module.rollouts.corrupted_features is None
+    assert module.rollouts.views.keys() == {"clean", "corrupted"}
+    assert all(view.features is None for view in module.rollouts.views.values())
 
 
 # --------------------------------------------------------------------------------------------------------- reference
@@ -221,7 +228,7 @@ def test_the_reference_stays_and_is_neither_trained_nor_saved(make_module, promp
     module = make_module(updates_per_rollout=2)
     before = weights(module.policy)
     fit(module, prompts, prompts)
-    (reference,) = module.reference
+    reference = reference_of(module)
     assert same(weights(reference), before)
     assert not close(weights(module.policy), before, 1e-5)
     assert not any(parameter.requires_grad for parameter in reference.parameters())
@@ -232,23 +239,25 @@ def test_the_reference_stays_and_is_neither_trained_nor_saved(make_module, promp
 @pytest.mark.parametrize("micro_batch_prompts", [1, 2, 5])
 def test_reference_logprobs_lie_at_their_rows(make_module, prompts, micro_batch_prompts):
     """Before the first update the reference is the policy itself."""
-    module = fit(make_module(micro_batch_prompts=micro_batch_prompts), prompts)
-    rollouts = module.rollouts
+    module = make_module(micro_batch_prompts=micro_batch_prompts)
+    updates = record_updates(module)
+    fit(module, prompts)
+    (rollouts,) = updates
     assert rollouts.responses.logprobs.std() > 0.5
-    torch.testing.assert_close(rollouts.reference.logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
+    torch.testing.assert_close(rollouts.scores[REFERENCE].logprobs, rollouts.responses.logprobs, rtol=0, atol=1e-5)
 
 
 def test_reference_logprobs_are_those_of_the_reference(make_module, prompts):
     """In the second step the policy has moved away from it."""
     module = make_module(optimizer=partial(torch.optim.SGD, lr=0.05))
-    start = copy.deepcopy(module.policy)
+    start, updates = copy.deepcopy(module.policy), record_updates(module)
     fit(module, prompts, prompts)
-    rollouts = module.rollouts
+    _, rollouts = updates
     with torch.no_grad():
         context = start.prefill(prompts, start.encode(prompts.images))
         expected = start.score(context, rollouts.responses, temperature=0.8).logprobs
-    torch.testing.assert_close(rollouts.reference.logprobs, expected, rtol=0, atol=1e-5)
-    assert (rollouts.reference.logprobs - rollouts.responses.logprobs).abs().max() > 1e-2
+    torch.testing.assert_close(rollouts.scores[REFERENCE].logprobs, expected, rtol=0, atol=1e-5)
+    assert (rollouts.scores[REFERENCE].logprobs - rollouts.responses.logprobs).abs().max() > 1e-2
     assert module.metrics["policy/ref_kl"] > 1e-5
 
 
@@ -280,7 +289,7 @@ def test_nothing_but_the_loss_keeps_a_graph(make_module, prompts, monkeypatch):
         return result
 
     monkeypatch.setattr(module, "loss", loss)
-    for policy in (module.policy, *module.reference):
+    for policy in (module.policy, reference_of(module)):
         for part in (policy.model.model.visual, policy.model.model.language_model):
             part.register_forward_pre_hook(lambda module, inputs: modes[in_loss].append(torch.is_grad_enabled()))
     fit(module, prompts)
@@ -309,11 +318,10 @@ def test_an_unscorable_item_teaches_nothing(make_module, prompts):
     assert module.metrics["reward/frac_unscorable"] == pytest.approx(0.2)
 
 
-def test_seeds_follow_purpose_step_and_item(make_module, prompts):
-    module = make_module()
-    assert module.seeds("rollout", prompts) == [derive_seed("rollout", 3, 0, item.id) for item in prompts.items]
-    module.step = 4
-    assert module.seeds("corruption", prompts.select([1])) == [derive_seed("corruption", 3, 4, "wide")]
+def test_seeds_follow_purpose_step_and_item(prompts):
+    seeds = item_seeds("rollout", 3, 0, prompts.items)
+    assert seeds == [derive_seed("rollout", 3, 0, item.id) for item in prompts.items]
+    assert item_seeds("corruption", 3, 4, prompts.select([1]).items) == [derive_seed("corruption", 3, 4, "wide")]
 
 
 def test_steps_differ_and_runs_repeat(make_module, prompts):
@@ -323,9 +331,9 @@ def test_steps_differ_and_runs_repeat(make_module, prompts):
     second, again = module.rollouts, fit(make_module(optimizer=optimizer), prompts, prompts).rollouts
     assert module.step == 2
     assert first.texts != second.texts
-    assert not torch.equal(first.corrupted_images.pixel_values, second.corrupted_images.pixel_values)
+    assert not torch.equal(first.views["corrupted"].images.pixel_values, second.views["corrupted"].images.pixel_values)
     assert second.texts == again.texts
-    assert torch.equal(second.corrupted_images.pixel_values, again.corrupted_images.pixel_values)
+    assert torch.equal(second.views["corrupted"].images.pixel_values, again.views["corrupted"].images.pixel_values)
     assert fit(make_module(optimizer=optimizer, seed=4), prompts).rollouts.texts != first.texts
 
 
@@ -368,7 +376,7 @@ def test_prompts_of_similar_length_share_a_micro_batch(make_module, prompts):
     module = fit(make_module(micro_batch_prompts=2), prompts)
     lengths = prompts.prompt_mask.sum(-1).tolist()
     longest = module.rollouts.responses.response_mask.sum(-1).reshape(-1, G).amax(-1).tolist()
-    pieces = list(module.micro_batches(module.rollouts))
+    pieces = list(module.scoring.micro_batches(module.rollouts))
     order = [n for chosen, _ in pieces for n in chosen]
     assert sorted(order) == [0, 1, 2, 3, 4]
     assert [len(chosen) for chosen, _ in pieces] == [2, 2, 1]
@@ -394,7 +402,7 @@ def test_split_evenly(n, parts, sizes):
 
 def poison_reward(module):
     """Advantages, thus loss and gradient, are not a number."""
-    module.reward = lambda item, text: RewardResult(float("nan"), {}, None, scorable=True)
+    module.collector.reward = lambda item, text: RewardResult(float("nan"), {}, None, scorable=True)
 
 
 def poison_gradient(module):
@@ -436,7 +444,9 @@ def test_a_non_finite_update_is_skipped_and_counted(make_module, prompts, poison
 def test_a_good_update_resets_the_count(make_module, prompts):
     module = make_module(max_skipped_updates=1)
     rewards = iter([float("nan")] * 15)  # the first step's
-    module.reward = lambda item, text: replace(marks(item, text), total=next(rewards, marks(item, text).total))
+    module.collector.reward = lambda item, text: replace(
+        marks(item, text), total=next(rewards, marks(item, text).total)
+    )
     before = weights(module)
     fit(module, prompts, prompts)
     assert module.skipped_in_a_row == 0
@@ -450,7 +460,9 @@ def test_too_many_skipped_updates_stop_the_run(make_module, prompts, poison):
     module = make_module(max_skipped_updates=2)
     before = weights(module)
     poison(module)
-    with pytest.raises(TrainingDiverged, match=r"3 updates in a row.*optimizer\.lr or perception_coef"):
+    with pytest.raises(
+        TrainingDiverged, match=r"3 updates in a row.*optimizer\.lr or the weights of the objective's terms"
+    ):
         fit(module, prompts, prompts, prompts, prompts)
     assert module.step == 2  # the third step did not finish
     assert same(weights(module), before)
@@ -473,9 +485,9 @@ def test_as_many_skipped_updates_as_allowed_do_not(make_module, prompts):
         ({"group_size": 1}, "group_size must be at least 2.*got 1"),
         ({"updates_per_rollout": 0}, r"updates_per_rollout must be at least 1, got 0"),
         ({"micro_batch_prompts": 0}, r"micro_batch_prompts must be at least 1, got 0"),
-        ({"sampling": Sampling(4, temperature=0)}, r"rollout\.temperature must be positive"),
+        ({"sampling": Sampling(4, temperature=0)}, r"sampling\.temperature must be positive"),
     ],
 )
 def test_an_impossible_setting_names_its_override(make_module, settings, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(SettingError, match=words):
         make_module(**settings)

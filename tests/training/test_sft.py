@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from papo.errors import SettingError
 from papo.policy.sampling import Sampling
+from papo.rollout import NativeEngine
 from papo.training.sft import SupervisedModule, soften, supervised_texts, target_text
 
 LR = 0.1
@@ -55,6 +56,7 @@ def make_module(make_policy, processor):
             "val_sampling": Sampling(4),
             "val_samples": 1,
             "val_blind": False,
+            "engine": NativeEngine(),
             "seed": 0,
             "final_temperature": 1.4,
             "micro_batch_prompts": 5,

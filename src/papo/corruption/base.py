@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
+from papo import seeding
 from papo.errors import SettingError
 from papo.layouts import Layout
-from papo.policy.vlm import Policy
 from papo.seeding import derive_seed
 from papo.types import Images
 
@@ -36,24 +39,32 @@ class Corruption:
     Units lie on the model's own grid, so that a visual token is replaced whole or not at all (unit="token") or patch
     by patch. Which units a seed chooses does not depend on what they are replaced by.
 
+    Attributes:
+        per: "prompt": the G responses of a prompt share one corrupted image; "response": each has its own, at G times
+            the vision tower and prompt passes of the branch that looks at it.
+
     Args:
         mask_ratio: p in [0, 1].
         count: "exact" replaces floor(p * units) of an image's units; "bernoulli" each unit with probability p.
         unit: "patch", or "token" for the merge_size x merge_size patches that the vision merger joins.
+        per: see above.
 
     Raises:
         SettingError: an argument out of range.
     """
 
-    def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch") -> None:
+    def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch", per: str = "prompt") -> None:
         if not 0 <= mask_ratio <= 1:
             raise SettingError("mask_ratio", f"must lie in [0, 1], got {mask_ratio}")
         self.mask_ratio = mask_ratio
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
+        self.per = one_of("per", per, ("prompt", "response"))
 
-    def attach(self, policy: Policy) -> None:
+    def attach(self, policy: Any) -> None:
         """Shows the corruption the policy that it is for, before its first call; most have no use for it.
+
+        Nothing here knows what a policy is: a corruption that wants to look with one is handed what can.
 
         Raises:
             ConfigError: the corruption cannot work with this policy.
@@ -73,14 +84,13 @@ class Corruption:
             generator
             for count, seed in zip(images.counts, seeds, strict=True)
             # One for a prompt's images, and not the one that chose units: how much is drawn there is another matter.
-            for generator in [Generator().manual_seed(derive_seed("replacement", seed))] * count
+            for generator in [seeding.generator(derive_seed("replacement", seed))] * count
         ]
         parts = []
         for part, grid, mask, generator in zip(images.parts(), images.grid.tolist(), masks, generators, strict=True):
-            _, rows, columns = grid
-            picture = Picture(images.layout.unfold(part, rows, columns).float(), rows, columns, images.layout)
+            picture = Picture(images.layout.unfold(part, grid).float(), *grid[1:3], images.layout)
             new = self.replacement(picture, mask, generator).expand_as(picture.patches)
-            parts.append(images.layout.fold(part, rows, columns, new, mask))
+            parts.append(images.layout.fold(part, grid, new, mask))
         return replace(images, pixel_values=torch.cat(parts))
 
     def patch_mask(self, images: Images, seeds: Sequence[int]) -> Tensor:
@@ -97,12 +107,12 @@ class Corruption:
         units = iter([patches // self.unit_patches(images.layout) for patches in images.patches()])
         chosen = []
         for count, seed in zip(images.counts, seeds, strict=True):
-            generator = Generator().manual_seed(seed)
+            generator = seeding.generator(seed)
             chosen += [self._draw(next(units), generator) for _ in range(count)]
         return chosen
 
     def _draw(self, units: int, generator: Generator) -> Tensor:
-        noise = torch.rand(units, generator=generator)
+        noise = torch.from_numpy(generator.random(units, dtype=np.float32))
         return noise < self.mask_ratio if self.count == "bernoulli" else first(noise.argsort(), self.mask_ratio)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, positive
 from papo.layouts import to_patches, to_pixels
@@ -15,12 +16,14 @@ class GaussianBlur(Corruption):
     """Shows the chosen units as they look in the blurred image; beyond its edges the image goes on as at the edge.
 
     Args:
-        mask_ratio, count, unit: see Corruption; mask_ratio 1 is a blurred image.
+        mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a blurred image.
         sigma: of the Gaussian, in pixels of the image as the model sees it.
     """
 
-    def __init__(self, mask_ratio: float, sigma: float, count: str = "exact", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, sigma: float, count: str = "exact", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.sigma = positive("sigma", sigma)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

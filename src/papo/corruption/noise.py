@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, positive
 
@@ -12,16 +14,20 @@ class GaussianNoise(Corruption):
     """Adds independent Gaussian noise to every pixel value of the chosen units; the result is clipped to [0, 1].
 
     Args:
-        mask_ratio, count, unit: see Corruption; mask_ratio 1 is a noisy image.
+        mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a noisy image.
         std: standard deviation of the noise, of pixel values in [0, 1].
     """
 
-    def __init__(self, mask_ratio: float, std: float, count: str = "exact", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, std: float, count: str = "exact", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.std = positive("std", std)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
-        noise = torch.randn(picture.patches.shape, generator=generator).to(picture.patches.device)
+        noise = torch.from_numpy(generator.standard_normal(picture.patches.shape, dtype=np.float32)).to(
+            picture.patches.device
+        )
         black, white = picture.normalised(0), picture.normalised(1)
         # Normalisation divides by its std, so (white - black) is 1 in pixel values.
         return (picture.patches + self.std * (white - black) * noise).clamp(black, white)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
 from papo.corruption.base import Corruption, Picture, one_of
 
@@ -17,12 +19,14 @@ class RandomPatchMask(Corruption):
     the patches are the model's own.
 
     Args:
-        mask_ratio, count, unit: see Corruption; the released code's count is "bernoulli".
+        mask_ratio, count, unit, per: see Corruption; the released code's count is "bernoulli".
         fill: see `filled`; the released code's is "black".
     """
 
-    def __init__(self, mask_ratio: float, count: str = "exact", fill: str = "black", unit: str = "patch") -> None:
-        super().__init__(mask_ratio, count, unit)
+    def __init__(
+        self, mask_ratio: float, count: str = "exact", fill: str = "black", unit: str = "patch", per: str = "prompt"
+    ) -> None:
+        super().__init__(mask_ratio, count, unit, per)
         self.fill = one_of("fill", fill, FILLS)
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:
@@ -39,5 +43,5 @@ def filled(fill: str, picture: Picture, generator: Generator) -> Tensor:
         return picture.normalised(0)
     if fill == "mean":
         return picture.patches.mean((0, 2, 3))[:, None, None]
-    noise = torch.rand(picture.patches.shape, generator=generator).to(picture.patches.device)
+    noise = torch.from_numpy(generator.random(picture.patches.shape, dtype=np.float32)).to(picture.patches.device)
     return torch.lerp(picture.normalised(0), picture.normalised(1), noise)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from torch import Generator, Tensor
+from numpy.random import Generator
+from torch import Tensor
 
-from papo.corruption.attention import VisionAttention
 from papo.corruption.base import Corruption, Picture, first, one_of
 from papo.corruption.patches import FILLS, filled
-from papo.errors import ConfigError, SettingError
-from papo.policy.loading import load_policy
-from papo.policy.processing import PromptProcessor
-from papo.policy.vlm import Policy
+from papo.errors import SettingError
 from papo.types import Images
+
+# For each image, [L] on the CPU: the attention that each of its patches receives.
+Look = Callable[[Images], list[Tensor]]
 
 
 class SaliencyMask(Corruption):
@@ -26,6 +27,7 @@ class SaliencyMask(Corruption):
 
     Args:
         mask_ratio, unit: see Corruption; a token receives what its patches receive.
+        looking: makes what looks, from the policy that is attached, `layers` and `path`; see papo.policy.saliency.
         fill: see `filled`.
         layers: of the tower, counted from 0; None for the layers of full attention in the middle half of its depth.
         path: another model that looks instead, as in model.path, its weights fixed; None for the policy.
@@ -34,6 +36,7 @@ class SaliencyMask(Corruption):
     def __init__(
         self,
         mask_ratio: float,
+        looking: Callable[[Any, Sequence[int] | None, str | None], Look],
         fill: str = "black",
         unit: str = "patch",
         layers: Sequence[int] | None = None,
@@ -42,33 +45,25 @@ class SaliencyMask(Corruption):
         super().__init__(mask_ratio, "exact", unit)
         if layers is not None and len(layers) == 0:
             raise SettingError("layers", "must name at least one layer, or be null, got []")
+        self.looking = looking
         self.fill = one_of("fill", fill, FILLS)
         self.layers = layers
         self.path = path
-        self.attention: VisionAttention | None = None  # set by `attach`
+        self.look: Look | None = None  # set by `attach`
 
-    def attach(self, policy: Policy) -> None:
-        """Looks with this policy from now on, or loads the model of `path`.
+    def attach(self, policy: Any) -> None:
+        """Looks with this policy from now on, or with the model of `path`.
 
         Raises:
             ConfigError: nothing loadable at `path`, or a tower without the layers that are asked for.
         """
-        if self.path is None:
-            self.attention = VisionAttention(policy, self.layers)
-            return
-        dtype = str(policy.model.dtype).removeprefix("torch.")
-        try:
-            loaded = load_policy(self.path, train_vision=False, dtype=dtype, chunk_tokens=1)
-        except SettingError as error:
-            raise ConfigError(f"corruption.{error}") from error
-        del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
-        self.attention = VisionAttention(loaded.policy, self.layers, PromptProcessor(loaded.processor, "").layout)
+        self.look = self.looking(policy, self.layers, self.path)
 
     def choose(self, images: Images, seeds: Sequence[int]) -> list[Tensor]:
-        if self.attention is None:
+        if self.look is None:
             raise RuntimeError("SaliencyMask looks with a policy's vision tower: call attach(policy) first")
         unit = self.unit_patches(images.layout)
-        received = [patches.view(-1, unit).sum(-1) for patches in self.attention.received(images)]
+        received = [patches.view(-1, unit).sum(-1) for patches in self.look(images)]
         return [first(units.argsort(descending=True, stable=True), self.mask_ratio) for units in received]
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock
 
 from papo.data.order import Endless, Mixture, endless
 from papo.errors import BadRow, ConfigError, SettingError
@@ -47,8 +48,7 @@ class Skips:
         """Appends the rows that no other process has listed."""
         if self.path is None or not keys:
             return
-        with self.path.open("a+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")), self.path.open("a+b", buffering=0) as file:
             listed = self._read(file)
             rows = [
                 {"source": source, "id": id, "reason": self.reasons[source, id]}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from papo.corruption import RandomPatchMask
-from papo.evaluation.metrics import Estimate, mean_over_items
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import Context, Policy
+from papo.policy.vlm import Policy
 from papo.rewards.grading import Grade, Verdict, grade
+from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Item, PromptBatch, Responses
+from papo.types import Features, Item, PromptBatch, Responses
 
 # A blind policy keeps its prompt and placeholders; every patch of every image is black.
 BLIND = RandomPatchMask(mask_ratio=1.0)
@@ -40,31 +40,29 @@ class Answered:
 
 @torch.no_grad()
 def answer(
-    policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, k: int, sampling: Sampling, seed: int
-) -> tuple[list[Answered], Context, Responses]:
-    """k responses to each prompt, graded; with what they were drawn from, and as tokens.
+    policy: Policy,
+    engine: Engine,
+    processor: PromptProcessor,
+    prompts: PromptBatch,
+    *,
+    k: int,
+    sampling: Sampling,
+    seed: int,
+) -> tuple[list[Answered], Features, Responses]:
+    """k responses to each prompt, graded; with the visual tokens that they were drawn from, and as tokens.
 
     An item's responses depend on (seed, item id) alone.
     """
-    context = policy.prefill(prompts, policy.encode(prompts.images))
+    features = policy.encode(prompts.images)
     seeds = [derive_seed("evaluation", seed, item.id) for item in prompts.items]
-    responses = policy.sample(context, k, sampling, seeds)
+    responses = engine.sample(prompts, features, k, sampling, seeds)
     texts = processor.decode(responses)
     answered = [graded(item, texts[n * k : (n + 1) * k]) for n, item in enumerate(prompts.items)]
-    return answered, context, responses
+    return answered, features, responses
 
 
 def graded(item: Item, responses: Sequence[str]) -> Answered:
     return Answered(item, tuple(responses), tuple(grade(item, response) for response in responses))
-
-
-def accuracy(answers: Sequence[Answered]) -> Estimate:
-    """avg@k over the items that can be graded.
-
-    Raises:
-        ValueError: there are none.
-    """
-    return mean_over_items([answered.accuracy for answered in answers if answered.scorable])
 
 
 def blinded(prompts: PromptBatch) -> PromptBatch:

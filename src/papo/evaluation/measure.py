@@ -9,16 +9,18 @@ import torch
 from tqdm import tqdm
 
 from papo.corruption import Corruption
-from papo.data.lab.errors import error_kind
 from papo.data.module import Source
 from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
-from papo.evaluation.records import Record, RecordFile, Response
+from papo.evaluation.records import Record, RecordFile
+from papo.lab.mistakes import error_kind
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import Context, Policy
+from papo.policy.vlm import Policy
+from papo.report import GradedResponse
+from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Images, Item, PromptBatch, Responses
+from papo.types import Features, Images, Item, PromptBatch, Responses
 
 View = Callable[[Images, Sequence[int]], Images]
 
@@ -45,6 +47,7 @@ class Examination:
         batch_size: items answered at one time.
         sampling: how responses are drawn.
         seed: of responses and corruption.
+        engine: draws them.
         token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
             whose tokens get their perception KL. Needs the view "masked".
 
@@ -57,6 +60,7 @@ class Examination:
     batch_size: int
     sampling: Sampling
     seed: int
+    engine: Engine
     token_items: int
     token_responses: int
 
@@ -75,6 +79,7 @@ class Examination:
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str
     ) -> list[Record]:
         """The records of all items; those that `file` holds already are not answered again."""
+        self.engine.sync(policy, step=0)
         starts = range(len(file.records), len(source), self.batch_size)
         with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
             for start in starts:
@@ -96,15 +101,13 @@ class Examination:
         seeds = self.view_seeds(prompts.items)
         with_tokens = with_tokens and "masked" in self.views and self.token_responses > 0
         answers: dict[str, list[Answered]] = {}
-        contexts: dict[str, Context] = {}
+        features: dict[str, Features] = {}
         responses: Responses | None = None  # with the images
         for name, view in self.views.items():
             shown = replace(prompts, images=view(prompts.images, seeds))
-            answers[name], context, drawn = answer(
-                policy, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
+            answers[name], features[name], drawn = answer(
+                policy, self.engine, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
             )
-            if with_tokens and name != "blind":  # a context holds keys and values of every prompt
-                contexts[name] = context
             responses = responses or drawn
         records = [
             Record(
@@ -116,14 +119,15 @@ class Examination:
             )
             for n, item in enumerate(prompts.items)
         ]
-        return self._with_tokens(policy, processor, records, contexts, responses) if with_tokens else records
+        return self._with_tokens(policy, processor, prompts, records, features, responses) if with_tokens else records
 
     def _with_tokens(
         self,
         policy: Policy,
         processor: PromptProcessor,
+        prompts: PromptBatch,
         records: list[Record],
-        contexts: Mapping[str, Context],
+        features: Mapping[str, Features],
         responses: Responses,
     ) -> list[Record]:
         """The records with the perception KL of each token of their first responses."""
@@ -131,7 +135,9 @@ class Examination:
         chosen = responses.select([n * self.k + g for n in range(len(records)) for g in range(first)])
         temperature, mask = self.sampling.score_temperature, chosen.response_mask
         clean, masked = (
-            policy.score(contexts[view], chosen, temperature=temperature, keep_states=True).states
+            policy.score(
+                policy.prefill(prompts, features[view]), chosen, temperature=temperature, keep_states=True
+            ).states
             for view in ("image", "masked")
         )
         kl = policy.full_kl(clean, masked, mask, temperature=temperature)
@@ -156,9 +162,9 @@ class Examination:
         ]
 
 
-def _responses(item: Item, answered: Answered) -> tuple[Response, ...]:
+def _responses(item: Item, answered: Answered) -> tuple[GradedResponse, ...]:
     return tuple(
-        Response(
+        GradedResponse(
             text=text,
             verdict=grade.verdict.value,
             answer=grade.answer,

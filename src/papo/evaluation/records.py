@@ -7,34 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-VERDICTS = ("correct", "wrong", "unscorable")
-
-
-@dataclass(frozen=True)
-class Response:
-    """One sampled response with its grade, token by token where the perception KL was computed.
-
-    Raises:
-        ValueError: an unknown verdict, or a `kl` that is neither empty nor one value per token.
-    """
-
-    text: str
-    verdict: str  # one of VERDICTS
-    answer: str | None  # what was read out of the response
-    reason: str  # why it got its verdict
-    tokens: tuple[str, ...] = ()  # each as text
-    kl: tuple[float, ...] = ()  # KL(pi || pi_mask) at each token over the vocabulary, nats; not finite = unknown
-    error: str | None = None  # of a wrong answer to a lab item, see papo.data.lab.errors
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise ValueError(f"verdict must be one of {', '.join(VERDICTS)}, got {self.verdict!r}")
-        if self.kl and len(self.kl) != len(self.tokens):
-            raise ValueError(f"kl must have one value per token, got {len(self.kl)} for {len(self.tokens)} tokens")
-
-    @property
-    def correct(self) -> bool:
-        return self.verdict == "correct"
+from papo.files import write_text
+from papo.report import GradedResponse
 
 
 @dataclass(frozen=True)
@@ -45,7 +19,7 @@ class Record:
     question: str
     answer: str
     tags: Mapping[str, str]
-    views: Mapping[str, tuple[Response, ...]] = field(default_factory=dict)
+    views: Mapping[str, tuple[GradedResponse, ...]] = field(default_factory=dict)
 
     @property
     def scorable(self) -> bool:
@@ -62,7 +36,7 @@ class Record:
     def from_json(line: str) -> Record:
         fields = json.loads(line)
         fields["views"] = {
-            view: tuple(Response(**r | {"tokens": tuple(r["tokens"]), "kl": tuple(r["kl"])}) for r in responses)
+            view: tuple(GradedResponse(**r | {"tokens": tuple(r["tokens"]), "kl": tuple(r["kl"])}) for r in responses)
             for view, responses in fields["views"].items()
         }
         return Record(**fields)
@@ -84,7 +58,7 @@ class RecordFile:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         lines = [line for line in lines if line.endswith("\n")]
         kept = lines if len(lines) == total else lines[: len(lines) // batch_size * batch_size]
-        path.write_text("".join(kept))
+        write_text(path, "".join(kept))
         self.records = [Record.from_json(line) for line in kept]
 
     def append(self, records: Sequence[Record]) -> None:

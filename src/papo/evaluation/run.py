@@ -15,13 +15,14 @@ from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.measure import Examination
-from papo.evaluation.pages import report_items, report_of
 from papo.evaluation.records import Record, RecordFile
-from papo.evaluation.report import ReportItem, write_report
+from papo.evaluation.reporting import report_items, report_of
+from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.summary import differences, summarize
-from papo.evaluation.tables import tables, to_markdown
+from papo.files import write_text
 from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
+from papo.report import ReportItem, write_report
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
 SCHEMA = 2  # of results.json
@@ -72,7 +73,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
-    run.write("provenance.json", provenance(cfg.seed) | pace)
+    run.write("provenance.json", provenance(cfg.seed) | {"fast_layers": loaded.fast_layers} | pace)
     print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
 
@@ -132,7 +133,7 @@ def write_results(
     found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
-    (run.path / "results.md").write_text(text + "\n")
+    write_text(run.path / "results.md", text + "\n")
     write_report(report_of(results, found, shown), run.path / "report.html")
     print(f"\n{text}")
     return results
@@ -157,7 +158,7 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
                 "continue it with its own, or choose another folder"
             )
     else:
-        file.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
+        write_text(file, OmegaConf.to_yaml(OmegaConf.create(settings)))
 
 
 def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from papo.data.lab.errors import KINDS
-from papo.evaluation.metrics import Estimate, majority, mean_difference, mean_over_items, pass_at
+from papo.evaluation.metrics import majority, pass_at
 from papo.evaluation.records import Record
+from papo.lab.mistakes import KINDS
+from papo.statistics import Estimate, mean_difference, mean_over_items
 
 Values = dict[str, list[float]]
 

@@ -29,7 +29,8 @@ class Denominators:
             response_weights: [B] >= 0, 1 throughout if None.
         """
         weights = torch.ones(len(lengths)) if response_weights is None else response_weights
-        lengths, weights = lengths.double().cpu(), weights.double().cpu()
+        # First to the CPU: not every device has float64.
+        lengths, weights = lengths.cpu().double(), weights.cpu().double()
         return Denominators(
             responses=float((weights * (lengths > 0)).sum()), tokens=float((weights * lengths).sum()), horizon=horizon
         )
@@ -86,8 +87,8 @@ def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
 
 def top_share_lengths(lengths: Tensor, share: float) -> Tensor:
     """[B] how many tokens `top_share` keeps of responses with the given lengths: ceil(share * |o_i|)."""
-    # 0.28 * 25 is 7.000000000000001: the epsilon keeps ceil from adding a token to rounding.
-    return torch.ceil(lengths.double() * share - 1e-9).clamp(min=0).long()
+    # In whole millionths: 0.28 * 25 is 7.000000000000001 in floating point, and not every device has float64.
+    return (lengths * round(share * 1_000_000) + 999_999) // 1_000_000
 
 
 def top_share(values: Tensor, mask: Tensor, share: float) -> Tensor:

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from papo.objective.kl import ESTIMATORS, clamp, sampled_kl
+from papo.errors import SettingError
+from papo.objective.averages import Means
+from papo.objective.branch import OLD, REFERENCE, Branch, Need, Passes
+from papo.objective.divergence import DivergenceTerm
+from papo.objective.term import Evidence, RewardPart, Value
+from papo.types import Scores
 
 
 @dataclass(frozen=True)
-class ReferenceKL:
+class ReferenceKL(DivergenceTerm):
     """beta KL(pi || pi_ref), minimised; Eq. 2 of arXiv 2507.06448.
 
     Attributes:
-        coef: beta.
-        estimator: "k1", "k2", "k3" on the sampled tokens, or "full": the sum over the whole vocabulary at each token.
-        cap: largest magnitude of a token's value, nats; None = none (released code: 10).
+        coef, estimator, direction, cap: see DivergenceTerm; coef is beta. The released code's cap is 10.
         place: "loss" adds it to the loss (GRPO); "reward" takes beta * sum_t k(o_t) of the policy that wrote the
             response from its reward before advantages are formed, as RLHF's PPO did; no gradient flows through it then.
     """
 
-    coef: float
-    estimator: str = "k3"
-    cap: float | None = 10.0
+    DIRECTIONS: ClassVar[tuple[str, str]] = ("policy_to_reference", "reference_to_policy")
+
+    direction: str = "policy_to_reference"
     place: str = "loss"
 
     def __post_init__(self) -> None:
-        key = "algorithm.objective.reference"
-        if self.coef < 0:
-            raise ValueError(f"kl_coef must be 0 (off) or positive, got {self.coef}")
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(f"{key}.estimator must be one of {', '.join(ESTIMATORS)}, got {self.estimator!r}")
-        if self.cap is not None and self.cap <= 0:
-            raise ValueError(f"{key}.cap must be positive, or null for none, got {self.cap}")
-        if self.place not in ("loss", "reward"):
-            raise ValueError(f"{key}.place must be loss or reward, got {self.place!r}")
+        super().__post_init__()
+        self.check("place", ("loss", "reward"))
         if self.place == "reward" and self.estimator == "full":
-            raise ValueError(f"{key}.estimator=full needs {key}.place=loss")
+            raise SettingError("place", "must be loss for estimator=full, got 'reward'")
 
-    def values(self, logprobs: Tensor, ref_logprobs: Tensor, full_kl: Tensor | None = None) -> Tensor:
-        """[B, T] nats per token; `full_kl` [B, T] where the estimator is "full"."""
-        if self.estimator == "full":
-            return clamp(full_kl, self.cap)
-        return sampled_kl(logprobs, ref_logprobs.detach(), self.estimator, cap=self.cap)
+    @property
+    def other(self) -> Branch:
+        return REFERENCE
+
+    def __call__(self, evidence: Evidence, means: Means) -> Value:
+        if self.coef == 0:
+            return Value({}, {})
+        kl = self.kl(evidence)
+        parts = {"kl": self.coef * means.loss(kl, self.over)} if self.place == "loss" else {}
+        return Value(parts, {"policy/ref_kl": means.metric(kl, self.over)})
+
+    def reward_parts(self) -> Sequence[RewardPart]:
+        return (ReferenceReward(self),) if self.coef > 0 and self.place == "reward" else ()
+
+
+class ReferenceReward(RewardPart):
+    """sum_t k(o_t) of the policy that wrote the response, weighted by -beta."""
+
+    name = "ref_kl"
+
+    def __init__(self, term: ReferenceKL) -> None:
+        self.term, self.weight = term, -term.coef
+
+    def passes(self) -> Passes:
+        return {OLD: Need(), REFERENCE: Need()}
+
+    def values(self, scores: Mapping[Branch, Scores], response_mask: Tensor, correct: Tensor) -> Tensor:
+        return (self.term.values(scores[OLD].logprobs, scores[REFERENCE].logprobs) * response_mask).sum(-1)

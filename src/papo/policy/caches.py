@@ -21,8 +21,9 @@ class PrefillCache(Cache):
         self.prefix: Layers = []
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        assert layer_idx == len(self.prefix), "layers run in order, once each"
-        self.prefix.append((keys, values))
+        if layer_idx == len(self.prefix):
+            self.prefix.append((keys, values))
+        # Else a checkpointed layer, run again in the backward pass: what others read stays what it first put here.
         return keys, values
 
 

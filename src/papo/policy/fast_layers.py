@@ -1,10 +1,9 @@
 """The same layers by faster library calls; weights, names and state dict stay as transformers has them.
 
-Linear layers go through oneDNN where that is the faster library: float32 on an x86 processor.
-
-torch hands float32 products to MKL, which on AMD leaves AVX-512 unused. oneDNN, also part of torch, does not, and runs
-them at about twice the speed there (experiments/step_cost). The numbers agree to float32 rounding. Its switch is
-torch's own: `torch.backends.mkldnn.flags(enabled=False)`.
+On a CPU torch hands float32 products to MKL. oneDNN, also part of torch, has its own, and which is faster depends on
+the processor: on some with AVX-512 oneDNN by a factor of two, on others they are level, on some with AVX2 alone MKL by
+1.2 to 1.4. So both are timed once per process. The numbers agree to float32 rounding. torch's own switch works too:
+`torch.backends.mkldnn.flags(enabled=False)`.
 
 The vision tower's patch embedding is a convolution whose kernel covers the whole patch: one product per patch, which as
 a linear layer takes a fifth of the time on a CPU.
@@ -12,20 +11,21 @@ a linear layer takes a fifth of the time on a CPU.
 
 from __future__ import annotations
 
-import os
-import platform
+import functools
+import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# oneDNN, and torch in front of it, keep what they compiled for each shape of a product: 0.4 MB each, for the last 1,024
-# shapes unless told otherwise. Where lengths differ from step to step, that grows to half a gigabyte in a fragmented
-# heap; compiling a shape again takes 0.3 ms (experiments/dynamic_sampling). Both read this at their first product.
-for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(variable, "256")
+from papo.errors import SettingError
 
-AVAILABLE = platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
+CHOICES = ("auto", "on", "off")
+
+# oneDNN is chosen unless MKL is clearly faster. Where they are level, noise would choose, and a run would not repeat to
+# the last digit on one machine; where one is faster at all, it is so by more than this.
+TIE = 0.85
 
 
 class _Product(torch.autograd.Function):
@@ -55,7 +55,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def eligible(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN's operator may compute x W^T."""
     return (
-        AVAILABLE
+        torch.backends.mkldnn.is_available()
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.dim() > 1
@@ -89,10 +89,64 @@ class PatchLinear(nn.Conv3d):
         return nn.functional.linear(x.flatten(1), weight, self.bias)[..., None, None, None]
 
 
-def accelerate(model: nn.Module) -> None:
-    """Turns every nn.Linear and nn.Conv3d of `model` into the layers above, in place."""
-    for module in model.modules():
-        if type(module) is nn.Linear and AVAILABLE:
-            module.__class__ = OneDnnLinear
-        elif type(module) is nn.Conv3d:
-            module.__class__ = PatchLinear
+def accelerate(model: nn.Module, fast_layers: str) -> str:
+    """Puts the layers above in the place of every nn.Linear and nn.Conv3d inside `model`.
+
+    Args:
+        fast_layers: "on", "off" (transformers' own layers), or "auto": the convolutions, and the linear layers where
+            oneDNN proves to be no slower.
+
+    Returns:
+        What was chosen and why, for records.
+
+    Raises:
+        SettingError: no such choice, or this torch has no oneDNN.
+    """
+    fast_layers = {True: "on", False: "off"}.get(fast_layers, fast_layers)  # what YAML makes of a bare on and off
+    if fast_layers not in CHOICES:
+        raise SettingError("fast_layers", f"must be one of {', '.join(CHOICES)}, got {fast_layers!r}")
+    available = torch.backends.mkldnn.is_available()
+    if fast_layers == "on" and not available:
+        raise SettingError("fast_layers", "must be auto or off where torch was built without oneDNN, got 'on'")
+    if fast_layers == "off":
+        return "off"
+    put_in_place(model, nn.Conv3d, PatchLinear)
+    if not available:
+        return "patch embedding only: torch was built without oneDNN"
+    if fast_layers == "auto" and speedup() < TIE:
+        return f"patch embedding only: oneDNN's products are {speedup():.2f} times as fast as torch's own"
+    put_in_place(model, nn.Linear, OneDnnLinear)
+    return "on" if fast_layers == "on" else f"on: oneDNN's products are {speedup():.2f} times as fast as torch's own"
+
+
+def put_in_place(model: nn.Module, usual: type[nn.Module], fast: type[nn.Module]) -> None:
+    """Every `usual` inside `model` becomes a `fast` with the same parameters, attributes and hooks."""
+    for parent in list(model.modules()):
+        for name, layer in parent.named_children():
+            if type(layer) is usual:  # a subclass has reasons of its own
+                twin = fast.__new__(fast)
+                twin.__dict__.update(layer.__dict__)
+                setattr(parent, name, twin)
+
+
+@functools.cache
+def speedup() -> float:
+    """How many times as fast as torch's own products oneDNN's are here: a layer forward and backward, in float32.
+
+    Measured once per process, in about 25 milliseconds on one thread: one choice for all that it loads.
+    """
+    # No random numbers: loading a model must not move the seeds that come after it.
+    x, weight, gradient = (torch.full(shape, 0.5) for shape in ((512, 192), (256, 192), (512, 256)))
+    pairs = ((x, weight), (gradient, weight.t()), (gradient.t(), x.t()))  # the three products of _Product
+
+    def seconds(product: Callable[[Tensor, Tensor], Tensor]) -> float:
+        start = time.perf_counter()
+        for pair in pairs:
+            product(*pair)
+        return time.perf_counter() - start
+
+    with torch.no_grad():
+        rounds = [(seconds(nn.functional.linear), seconds(_product)) for _ in range(6)]
+    # The fastest of each: whatever else the machine does only ever adds to a time.
+    usual, fast = (min(times) for times in zip(*rounds, strict=True))
+    return usual / fast

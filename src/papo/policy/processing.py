@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, ProcessorMixin, Qwen2_5_VLProcessor
+from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
+from transformers.utils import is_torchvision_available
 
-from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
+from papo.policy.families import Reader, reader_of
+from papo.types import Item, PromptBatch, Responses
 
 IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
-class ImageTextProcessor(Qwen2_5_VLProcessor):
-    """Qwen2.5-VL's processor without its video half.
-
-    AutoProcessor builds a video processor too, which needs torchvision; roll-outs on images do not.
-    """
-
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs) -> None:
-        self.image_token = "<|image_pad|>"
-        self.video_token = "<|video_pad|>"
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-
-
-def load_processor(path: str | Path) -> ImageTextProcessor:
-    """The image-and-text processor saved beside a Qwen2.5-VL model."""
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    image_processor = AutoImageProcessor.from_pretrained(path)
-    return ImageTextProcessor(image_processor, tokenizer, chat_template=tokenizer.chat_template)
+def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Reader]) -> ProcessorMixin:
+    """The processor saved beside a model; without its video half where torchvision, which that needs, is missing."""
+    processor = None
+    if is_torchvision_available():
+        with suppress(OSError, ValueError):  # a folder saved without its video half has none to load
+            processor = AutoProcessor.from_pretrained(path)
+    processor = processor or reader.image_only.from_pretrained(path)
+    reader.inform(processor, config)
+    return processor
 
 
 class PromptProcessor:
@@ -45,38 +37,20 @@ class PromptProcessor:
         instruction: appended to each question; asks for the format that the rewards read.
     """
 
-    def __init__(self, processor: ImageTextProcessor, instruction: str) -> None:
+    def __init__(self, processor: ProcessorMixin, instruction: str) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.instruction = instruction
-        image_processor = processor.image_processor
-        self.layout = PatchLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
-            frames=image_processor.temporal_patch_size,
-            merge_size=image_processor.merge_size,
-        )
+        self.reader = reader_of(processor)
+        self.layout = self.reader.layout
         added = self.tokenizer.added_tokens_decoder.values()
-        special = {token.content for token in added if token.special} | {processor.image_token, processor.video_token}
+        special = {token.content for token in added if token.special} | self.reader.special
         self.special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
 
     def prompts(self, items: Sequence[Item]) -> PromptBatch:
         """Raises ValueError as `length` does."""
         texts = [self._chat(item) for item in items]
-        images = [image for item in items for image in item.images]
-        self.tokenizer.padding_side = "left"
-        inputs = self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
-        return PromptBatch(
-            items=tuple(items),
-            prompt_ids=inputs["input_ids"],
-            prompt_mask=inputs["attention_mask"].bool(),
-            images=Images(
-                pixel_values=inputs["pixel_values"] if images else torch.zeros(0, 0),
-                grid=inputs["image_grid_thw"] if images else torch.zeros(0, 3, dtype=torch.long),
-                counts=tuple(len(item.images) for item in items),
-                layout=self.layout,
-            ),
-        )
+        return PromptBatch(tuple(items), *self.reader.read(texts, [item.images for item in items]))
 
     def length(self, item: Item) -> int:
         """Tokens of the item's prompt, those of its images included; looks at no pixel, only at width and height.
@@ -85,16 +59,12 @@ class PromptProcessor:
             ValueError: the item cannot be a prompt: its texts hold a special token of the model, the places that its
                 question marks for images are not as many as its images, or an image is too narrow for the model.
         """
-        text_tokens = len(self.tokenizer(self._chat(item), add_special_tokens=False)["input_ids"])
-        return text_tokens + sum(self._visual_tokens(image) - 1 for image in item.images)  # -1: its placeholder
-
-    def _visual_tokens(self, image: Any) -> int:
-        patches = self.processor.image_processor.get_number_of_image_patches(image.height, image.width)
-        return patches // self.layout.merge_size**2
+        return self.reader.length(self._chat(item), [(image.height, image.width) for image in item.images])
 
     def _chat(self, item: Item) -> str:
         """The item in chat format: images where its question marks them, else in front."""
-        found = self.special.search("\n".join((item.question, item.answer, item.rationale or "")))
+        question = item.question.replace(IMAGE_MARKER, "\n")  # which some families take for their placeholder
+        found = self.special.search("\n".join((question, item.answer, item.rationale or "")))
         if found:
             raise ValueError(f"the text holds the model's special token {found[0]!r}")
         places = item.question.count(IMAGE_MARKER)

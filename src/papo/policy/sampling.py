@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from papo.errors import SettingError
 
@@ -65,7 +66,7 @@ def next_token_probs(logits: Tensor, sampling: Sampling, banned: Tensor) -> Tens
     if sampling.top_p < 1:
         ordered, order = probs.sort(-1, descending=True)
         # A token stays while the tokens before it have not yet reached top_p, so the likeliest always stays.
-        before = ordered.cumsum(-1) - ordered
+        before = running_sum(ordered) - ordered
         probs = probs.scatter(-1, order, ordered.masked_fill(before >= sampling.top_p, 0.0))
     return probs
 
@@ -83,7 +84,24 @@ def draw(probs: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         [b] int64. A token of probability 0 is never drawn.
     """
-    cumulative = probs.cumsum(-1)
+    cumulative = running_sum(probs)
     # Just below 1, so that rounding cannot push the threshold past the last possible token.
     threshold = uniform.clamp(max=1 - 1e-6)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+    tokens = torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+    return tokens.clamp(max=probs.shape[-1] - 1)  # of NaN every comparison is false: what drew it is told by its caller
+
+
+def running_sum(x: Tensor) -> Tensor:
+    """x.cumsum(-1), also under `torch.use_deterministic_algorithms` on CUDA, where torch refuses its own."""
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return doubling_sum(x)
+    return x.cumsum(-1)
+
+
+def doubling_sum(x: Tensor) -> Tensor:
+    """The running sum along the last dimension in log2(V) additions of shifted copies."""
+    shift = 1
+    while shift < x.shape[-1]:
+        x = x + pad(x[..., :-shift], (shift, 0))
+        shift *= 2
+    return x

@@ -13,17 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from papo import seeding
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
-from papo.policy.fast_layers import accelerate
+from papo.policy.families import family_of
 from papo.policy.logprobs import token_kl, token_scores
+from papo.policy.lora import Lora
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
+
+if TYPE_CHECKING:
+    pass
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
@@ -43,27 +49,21 @@ class Context:
 
 
 class Policy(nn.Module):
-    """A Qwen2.5-VL-like model seen through the four verbs.
+    """A vision-language model seen through the four verbs.
 
     Args:
-        model: a transformers model with `model.visual`, `model.language_model` and `lm_head`.
-        train_vision: whether gradient reaches the vision tower; where not, its parameters are frozen.
+        model: a transformers model of one of the families in papo.policy.families; those of its parameters that require
+            a gradient are trained (`papo.policy.trained` chooses them).
         chunk_tokens: tokens whose logits exist at one time in `score`.
     """
 
-    def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
+    def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
-        accelerate(model)
         self.model = model
-        self.train_vision = train_vision
+        self.lora: Lora | None = None  # the adapter's settings, where there is one
         self.chunk_tokens = chunk_tokens
-        model.model.visual.requires_grad_(train_vision)
-        config = model.config
-        self.image_token_id: int = config.image_token_id
-        # A sampled vision token has no features to stand for and would break the next forward pass.
-        names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-        banned = sorted({getattr(config, name) for name in names if getattr(config, name, None) is not None})
-        self.register_buffer("banned", torch.tensor(banned), persistent=False)
+        self.family = family_of(model)
+        self.register_buffer("banned", torch.tensor(self.family.banned), persistent=False)
         eos = model.generation_config.eos_token_id
         assert eos is not None, "loading sets generation_config.eos_token_id"
         self.register_buffer("eos", torch.tensor(eos).reshape(-1), persistent=False)
@@ -71,20 +71,19 @@ class Policy(nn.Module):
     # ------------------------------------------------------------------------------------------------------- encode
 
     def encode(self, images: Images) -> Features:
-        """Visual tokens of each prompt, [M, H] each (M = 0 without an image), one tower pass for all images."""
-        if images.grid.shape[0] == 0:
-            return tuple(
-                images.pixel_values.new_zeros(0, self.model.config.text_config.hidden_size) for _ in images.counts
-            )
-        visual = self.model.model.visual
+        """Visual tokens of each prompt, [M, W] each (M = 0 without an image), one tower pass for all images.
+
+        W is H, or more where deeper layers of the language model look at the image again.
+        """
+        if len(images.grid) == 0:
+            return tuple(images.pixel_values.new_zeros(0, self.family.feature_width) for _ in images.counts)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.train_vision):
-            tokens = visual(images.pixel_values.to(visual.dtype), grid_thw=images.grid).pooler_output  # [sum of M, H]
-        per_image = [patches // visual.spatial_merge_size**2 for patches in images.patches()]
+            per_image = self.family.visual_tokens(images)
         per_prompt, start = [], 0
         for count in images.counts:
-            per_prompt.append(sum(per_image[start : start + count]))
+            per_prompt.append(sum(map(len, per_image[start : start + count])))
             start += count
-        return tokens.split(per_prompt)
+        return torch.cat(list(per_image)).split(per_prompt)
 
     # ------------------------------------------------------------------------------------------------------ prefill
 
@@ -94,34 +93,19 @@ class Policy(nn.Module):
         Raises:
             ValueError: a prompt's image placeholders are not as many as its visual tokens.
         """
-        is_image = prompts.prompt_ids == self.image_token_id  # [N, P]
-        expected, got = is_image.sum(-1).tolist(), [len(tokens) for tokens in features]
-        for item, placeholders, tokens in zip(prompts.items, expected, got, strict=True):
-            if placeholders != tokens:
-                raise ValueError(f"prompt of item {item.id} has {placeholders} image placeholders for {tokens} tokens")
-        embeddings = self.model.get_input_embeddings()(prompts.prompt_ids)  # [N, P, H]
-        visual_tokens = torch.cat(features).to(embeddings.dtype)
-        embeddings = embeddings.masked_scatter(is_image.unsqueeze(-1), visual_tokens)
-
-        positions, _ = self.model.model.get_rope_index(
-            prompts.prompt_ids,
-            mm_token_type_ids=is_image.int(),
-            image_grid_thw=prompts.images.grid if len(prompts.images.grid) else None,
-            attention_mask=prompts.prompt_mask,
-        )  # [3, N, P]
+        inputs, next_position = self.family.decoder_inputs(prompts, features)
         cache = PrefillCache()
-        output = self.model.model.language_model(
-            inputs_embeds=embeddings,
-            attention_mask=_prefill_mask(prompts.prompt_mask, embeddings.dtype),
-            position_ids=positions,
+        output = self.family.language_model(
+            attention_mask=_prefill_mask(prompts.prompt_mask, inputs["inputs_embeds"].dtype),
             past_key_values=cache,
             use_cache=True,
+            **inputs,
         )
         return Context(
             layers=cache.prefix,
             hidden=output.last_hidden_state[:, -1],
             mask=prompts.prompt_mask,
-            next_position=positions.amax(dim=(0, 2)) + 1,
+            next_position=next_position,
         )
 
     # ------------------------------------------------------------------------------------------------------- sample
@@ -137,8 +121,7 @@ class Policy(nn.Module):
         """
         device, T = context.hidden.device, sampling.max_new_tokens
         B = context.hidden.shape[0] * group_size
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        uniform = torch.cat([torch.rand(group_size, T, generator=generator) for generator in generators]).to(device)
+        uniform = torch.cat([seeding.uniform(seed, group_size, T) for seed in seeds]).to(device)
         response_ids = torch.full((B, T), self.pad_token_id, dtype=torch.long, device=device)
         response_mask = torch.zeros(B, T, dtype=torch.bool, device=device)
         logprobs = torch.zeros(B, T, device=device)
@@ -149,7 +132,7 @@ class Policy(nn.Module):
         hidden = context.hidden.repeat_interleave(group_size, 0)  # [B, H]
         rows = torch.arange(B, device=device)  # which rows of the result the running rows are
         for t in range(T):
-            logits = self.model.lm_head(hidden).float() / sampling.score_temperature  # [b, V]
+            logits = self.head(hidden).float() / sampling.score_temperature  # [b, V]
             tokens = draw(next_token_probs(logits, sampling, self.banned), uniform[rows, t])
             running = ~finished[rows]
             response_ids[rows[running], t] = tokens[running]
@@ -171,12 +154,12 @@ class Policy(nn.Module):
 
     def _next_state(self, tokens: Tensor, positions: Tensor, cache: DecodeCache) -> Tensor:
         """[b, H], the state behind one more token [b] of each row."""
-        language_model = self.model.model.language_model
+        language_model = self.family.language_model
         with decoding(language_model):
             return language_model(
-                inputs_embeds=self.model.get_input_embeddings()(tokens[:, None]),
+                inputs_embeds=self.family.embed(tokens[:, None]),
                 attention_mask=cache.prefix_mask,  # any 4-D mask: keeps transformers from making up one of its own
-                position_ids=positions.expand(3, -1).unsqueeze(-1),
+                position_ids=self.family.response_positions(positions[:, None]),
                 past_key_values=cache,
                 use_cache=True,
                 decode_cache=cache,
@@ -209,7 +192,7 @@ class Policy(nn.Module):
         logprobs, entropy = token_scores(
             states,
             torch.cat(targets),
-            self.model.lm_head,
+            self.head,
             temperature=temperature,
             chunk_tokens=self.chunk_tokens,
         )  # [tokens]; padding never reaches the vocabulary
@@ -223,23 +206,33 @@ class Policy(nn.Module):
         )
 
     def full_kl(
-        self, states: Tensor, other_states: Tensor, mask: Tensor, *, other: Policy | None = None, temperature: float
+        self,
+        states: Tensor,
+        other_states: Tensor,
+        mask: Tensor,
+        *,
+        head: nn.Module | None = None,
+        other_head: nn.Module | None = None,
+        temperature: float,
+        constant: Literal["p", "q"] | None = None,
     ) -> Tensor:
         """KL(p || q) over the whole vocabulary at each response token, [B, T] nats, 0 at padding.
 
         Args:
             states, other_states: [B, T, H] of p and of q, from `score`.
             mask: [B, T] bool.
-            other: the policy that `other_states` are of, if not this one.
+            head, other_head: the output layers of p and of q; None for this policy's.
             temperature: the one that the responses were sampled with.
+            constant: the side whose policy gets no gradient, not even in its output layer.
         """
         kl = token_kl(
             states[mask],
             other_states[mask],
-            self.model.lm_head,
-            (other or self).model.lm_head,
+            head or self.head,
+            other_head or self.head,
             temperature=temperature,
             chunk_tokens=self.chunk_tokens,
+            constant=constant,
         )
         return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, kl)
 
@@ -249,22 +242,33 @@ class Policy(nn.Module):
         first = context.hidden.index_select(0, prompt_of_row).unsqueeze(1)  # [b, 1, H]
         if t == 1:
             return first
-        embeddings = self.model.get_input_embeddings()(ids[:, :-1])  # [b, t-1, H]
+        embeddings = self.family.embed(ids[:, :-1])  # [b, t-1, H]
         steps = torch.arange(t - 1, device=ids.device)
         positions = context.next_position[prompt_of_row, None] + steps  # [b, t-1]
         prompt = context.mask[prompt_of_row, None].expand(b, t - 1, -1)  # [b, t-1, P]
         causal = (steps[:, None] >= steps).expand(b, -1, -1)  # [b, t-1, t-1]; padding lies right, so no token sees it
         visible = torch.cat([prompt, causal], dim=-1).unsqueeze(1)
-        output = self.model.model.language_model(
+        output = self.family.language_model(
             inputs_embeds=embeddings,
             attention_mask=_additive(visible, embeddings.dtype),
-            position_ids=positions.expand(3, -1, -1),
+            position_ids=self.family.response_positions(positions),
             past_key_values=SharedPrefixCache(context.layers, prompt_of_row),
             use_cache=True,
         )
         return torch.cat([first, output.last_hidden_state], dim=1)
 
     # -------------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def head(self) -> nn.Module:
+        """States [..., H] to logits [..., V]."""
+        return self.family.head
+
+    @property
+    def train_vision(self) -> bool:
+        """Whether anything that `encode` computes with is trained; where not, features serve every pass of a step."""
+        modules = (*self.family.vision_modules(), *self.family.projector_modules())
+        return any(parameter.requires_grad for module in modules for parameter in module.parameters())
 
     @property
     def pad_token_id(self) -> int:

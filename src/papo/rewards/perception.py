@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from papo.errors import SettingError
+from papo.objective.branch import OLD, Branch, Need, Passes
+from papo.objective.kl import sampled_kl
+from papo.objective.term import RewardPart
 from papo.rewards.reward import Reward
-from papo.types import Item, RewardResult
+from papo.types import Item, RewardResult, Scores
+
+# Nats of one token: unbounded, a token that the policy on the corrupted image excludes outweighs the response.
+CAP = 10.0
 
 
-class PerceptionReward:
+class PerceptionReward(RewardPart):
     """R = graded + weight * (1 - exp(-D / scale)), D = the response's mean KL(pi || pi_mask) per token, in nats.
 
     The paper keeps perception in the loss; the seed of this project pays for it too. Bounded by `weight`, so that no
@@ -21,26 +28,32 @@ class PerceptionReward:
         weight: largest perception reward.
         scale: nats at which 63 % of it are reached.
         correct_only: whether wrong answers earn none: otherwise being different on the corrupted image pays by itself.
+        view: what I_mask is.
 
     Raises:
         SettingError: weight or scale is not positive.
     """
 
-    def __init__(self, graded: Reward, weight: float, scale: float, correct_only: bool) -> None:
+    name = "perception"
+
+    def __init__(
+        self, graded: Reward, weight: float, scale: float, correct_only: bool, view: str = "corrupted"
+    ) -> None:
         for name, value in (("weight", weight), ("scale", scale)):
-            if value <= 0:
+            if not 0 < value < float("inf"):
                 raise SettingError(name, f"must be positive, got {value}; reward=accuracy has no perception part")
         self.graded, self.weight, self.scale, self.correct_only = graded, weight, scale, correct_only
+        self.masked = Branch("rollout", view)
 
     def __call__(self, item: Item, response: str) -> RewardResult:
-        """What the text earns; `add` completes it once the divergence is known."""
+        """What the text alone earns."""
         return self.graded(item, response)
 
-    def add(self, result: RewardResult, divergence: float) -> RewardResult:
-        """`result` with the perception part."""
-        part = (
-            0.0
-            if self.correct_only and result.parts["accuracy"] < 1
-            else 1 - math.exp(-max(0.0, divergence) / self.scale)
-        )
-        return replace(result, total=result.total + self.weight * part, parts={**result.parts, "perception": part})
+    def passes(self) -> Passes:
+        return {OLD: Need(), self.masked: Need()}
+
+    def values(self, scores: Mapping[Branch, Scores], response_mask: Tensor, correct: Tensor) -> Tensor:
+        kl = sampled_kl(scores[OLD].logprobs, scores[self.masked].logprobs, "k3", cap=CAP) * response_mask
+        divergence = kl.sum(-1) / response_mask.sum(-1)
+        part = 1 - (-divergence.clamp(min=0) / self.scale).exp()
+        return part * correct if self.correct_only else part

@@ -10,11 +10,13 @@ from lightning import LightningModule
 from torch.optim import Optimizer
 
 from papo.errors import SettingError
-from papo.evaluation.answering import Answered, accuracy, answer, blinded
-from papo.evaluation.metrics import Estimate
+from papo.evaluation.answering import answer, blinded
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.rollout import Engine
+from papo.statistics import Estimate
+from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
 
@@ -31,6 +33,7 @@ class PolicyModule(LightningModule):
         val_sampling: how held-out prompts are answered.
         val_samples: k of avg@k.
         val_blind: whether they are answered blind too.
+        engine: draws responses.
         seed: of held-out answers.
 
     Raises:
@@ -50,6 +53,7 @@ class PolicyModule(LightningModule):
         val_sampling: Sampling,
         val_samples: int,
         val_blind: bool,
+        engine: Engine,
         seed: int,
     ) -> None:
         super().__init__()
@@ -60,6 +64,7 @@ class PolicyModule(LightningModule):
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
         self.grad_clip = grad_clip
         self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
+        self.engine = engine
         self.seed = seed
         for name, value, least in (
             ("total_steps", total_steps, 1),
@@ -78,8 +83,7 @@ class PolicyModule(LightningModule):
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
-        self.val_answers: list[Answered] = []
-        self.val_blind_answers: list[Answered] = []
+        self.val_means, self.val_blind_means = ItemMeans(), ItemMeans()
         self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step, with the image
         self.blind_before: Estimate | None = None  # and blind
 
@@ -96,16 +100,23 @@ class PolicyModule(LightningModule):
         # Lightning validates at multiples of val_check_interval by this count, which starts anew in each process.
         self.trainer.fit_loop.epoch_loop.batch_progress.total.ready = self.step
 
-    def apply_gradient(self, loss: torch.Tensor) -> tuple[float, bool]:
-        """Clips and applies the accumulated gradient unless it or the loss is not finite.
-
-        Returns:
-            The gradient norm before clipping, and whether the parameters were updated.
-        """
+    def clip_gradient(self) -> torch.Tensor:
+        """Scales the accumulated gradient down to its largest norm; the norm that it had."""
         optimizer = self.optimizers()
+        if self.loss_scaler is not None:
+            self.loss_scaler.unscale_(optimizer.optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
-        finite = bool(torch.isfinite(norm) & torch.isfinite(loss))
+        return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+
+    @property
+    def loss_scaler(self) -> torch.amp.GradScaler | None:
+        """What scales the loss under trainer.precision=16-mixed."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def apply_gradient(self, finite: bool) -> None:
+        """Updates the parameters by the accumulated gradient unless that is not finite; drops it either way."""
+        optimizer = self.optimizers()
+        scaler = self.loss_scaler
         if finite:
             scale = learning_rate_scale(
                 self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
@@ -113,19 +124,27 @@ class PolicyModule(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             optimizer.step()
+        elif scaler is not None:
+            scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
-        return float(norm), finite
 
     # ---------------------------------------------------------------------------------------------------- validation
 
     def on_validation_epoch_start(self) -> None:
-        self.val_answers, self.val_blind_answers = [], []
+        self.val_means.reset()
+        self.val_blind_means.reset()
+        self.engine.sync(self.policy, self.step)
 
     def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
-        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
-        self.val_answers += answer(self.policy, self.processor, prompts, **settings)[0]
+        self.val_means.update(self.item_accuracies(prompts))
         if self.val_blind:
-            self.val_blind_answers += answer(self.policy, self.processor, blinded(prompts), **settings)[0]
+            self.val_blind_means.update(self.item_accuracies(blinded(prompts)))
+
+    def item_accuracies(self, prompts: PromptBatch) -> list[float]:
+        """The share of right answers to each prompt that can be graded."""
+        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
+        answered, _, _ = answer(self.policy, self.engine, self.processor, prompts, **settings)
+        return [item.accuracy for item in answered if item.scorable]
 
     def on_validation_epoch_end(self) -> None:
         measured = {f"val/avg@{self.val_samples}": self.val_accuracy().mean}
@@ -135,11 +154,11 @@ class PolicyModule(LightningModule):
 
     def val_accuracy(self) -> Estimate:
         """avg@k of the last validation."""
-        return accuracy(self.val_answers)
+        return self.val_means.estimate()
 
     def val_blind_accuracy(self) -> Estimate | None:
         """The same with every patch black; None where it is not measured."""
-        return accuracy(self.val_blind_answers) if self.val_blind else None
+        return self.val_blind_means.estimate() if self.val_blind else None
 
     # --------------------------------------------------------------------------------------------------- checkpoints
 

@@ -13,7 +13,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
 from papo.errors import SettingError
-from papo.evaluation.pictures import token_heat
+from papo.figures import token_heat
+from papo.files import replacing
+from papo.objective.branch import CLEAN, CURRENT, Branch, Need
 from papo.training.papo import PapoModule
 from papo.types import Rollouts
 
@@ -38,10 +40,8 @@ class Checkpointer(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
         if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
-            # Written beside and renamed: whatever interrupts this, last.ckpt is whole.
-            part = self.path.with_suffix(".part")
-            trainer.save_checkpoint(part)
-            part.replace(self.path)
+            with replacing(self.path) as part:
+                trainer.save_checkpoint(part)
 
 
 class GracefulStop(Callback):
@@ -86,9 +86,8 @@ class StepLog(Callback):
     def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
         """Resuming in the same directory: steps that will be repeated are dropped, so each is recorded once."""
         if self.path.exists():
-            with self.path.open() as lines:
-                kept = [line for line in lines if json.loads(line)["step"] <= module.step]
-            self.path.write_text("".join(kept))
+            with self.path.open() as lines, replacing(self.path) as part, part.open("w") as kept:
+                kept.writelines(line for line in lines if json.loads(line)["step"] <= module.step)
 
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         metrics, rollouts = module.metrics, module.rollouts
@@ -96,8 +95,7 @@ class StepLog(Callback):
         bar = {"s/step": metrics["time/step"]}
         if "reward/mean" in metrics:
             bar = {"reward": metrics["reward/mean"]} | bar
-        if "perception/kl" in metrics:
-            bar["kl_prcp"] = metrics["perception/kl"]
+        bar |= {name: metrics[metric] for metric, name in module.objective.headlines().items() if metric in metrics}
         module.log_dict(bar, prog_bar=True, logger=False)
         if rollouts is None:
             return  # a step whose groups were all dead
@@ -108,7 +106,7 @@ class StepLog(Callback):
             self.log_samples(trainer, module, rollouts)
 
     def log_samples(self, trainer: Trainer, module: PapoModule, rollouts: Rollouts) -> None:
-        """The first image beside its corruption, and the first group: responses, rewards, tokens by perception KL."""
+        """The first image beside each view of it, and the first group: responses, rewards, tokens by their KL."""
         step = module.step
         writer = trainer.logger.experiment
         item, G = rollouts.prompts.items[0], rollouts.group_size
@@ -117,10 +115,11 @@ class StepLog(Callback):
         lines = [f"    {item.question}", f"    answer: {item.answer}", ""]
         lines += [f"    {result.total:.2f}  {' '.join(text.split())}" for text, result in group]
         writer.add_text("samples/group", "\n".join(lines), step)
-        if rollouts.corrupted_images is not None and item.images:
-            pair = [images.pixels() for images in (rollouts.prompts.images, rollouts.corrupted_images)]
-            writer.add_image("corruption/original_corrupted", torch.cat(pair, dim=2), step)
-            writer.add_figure("samples/perception_kl", perception_figure(module, rollouts.select([0])), step)
+        for name, view in rollouts.views.items():
+            if name != CLEAN and view.per == "prompt" and item.images:
+                pair = [images.pixels() for images in (rollouts.prompts.images, view.images)]
+                writer.add_image(f"views/{name}", torch.cat(pair, dim=2), step)
+                writer.add_figure(f"samples/kl_{name}", divergence_figure(module, rollouts.select([0]), name), step)
 
 
 # Responses and tokens of each that a figure has room for.
@@ -128,18 +127,18 @@ FIGURE_ROWS, FIGURE_TOKENS = 8, 48
 
 
 @torch.no_grad()
-def perception_figure(module: PapoModule, group: Rollouts) -> Figure:
-    """The responses to one prompt, each token coloured by KL(pi || pi_mask) over the vocabulary, nats."""
-    clean = module.score(module.policy, group, group.prompts.images, group.features, keep_states=True)
-    corrupted = module.score_corrupted(group, keep_states=True)
-    mask, temperature = group.responses.response_mask, module.sampling.score_temperature
-    kl = module.policy.full_kl(clean.states, corrupted.states, mask, temperature=temperature)
+def divergence_figure(module: PapoModule, group: Rollouts, view: str) -> Figure:
+    """The responses to one prompt, each token coloured by KL(pi || pi on the view) over the vocabulary, nats."""
+    other = Branch("current", view)
+    scores = module.scoring.now(group, {branch: Need(states=True) for branch in (CURRENT, other)})
+    mask = group.responses.response_mask
+    kl = module.scoring.full_kl(scores, mask)(CURRENT, other)
     shown = [(group.responses.response_ids[r], kl[r], mask[r]) for r in range(min(len(mask), FIGURE_ROWS))]
     return token_heat(
         [module.processor.tokens(ids[real][:FIGURE_TOKENS]) for ids, _, real in shown],
         [values[real][:FIGURE_TOKENS].tolist() for _, values, real in shown],
         row_labels=[f"{result.total:.2f}" for result in group.rewards[:FIGURE_ROWS]],
-        label="KL(π ‖ π_mask), nats",
+        label=f"KL(π ‖ π on the {view} view), nats",
     )
 
 

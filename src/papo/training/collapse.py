@@ -1,4 +1,4 @@
-"""Watches for the collapse that the perception term invites: KL_prcp growing for its own sake."""
+"""Watches for the collapse that a maximised divergence invites: a KL that grows for its own sake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from papo.training.papo import PapoModule
 ACTIONS = ("warn", "stop", "lower")
 
 # One unit of each sign, about what the paper's collapsing run shows (arXiv 2507.06448, section 5 and its appendix:
-# KL_prcp .05 -> .9, upper clip fraction .0006 -> .007, corrupted entropy .4 -> 1.3, training accuracy .65 -> .56).
+# KL .05 -> .9, upper clip fraction .0006 -> .007, corrupted entropy .4 -> 1.3, training accuracy .65 -> .56).
 KL_FACTOR = 10.0
 CLIP_FRACTION = 0.007
 ENTROPY_FACTOR = 3.0
@@ -22,29 +22,34 @@ REWARD_DROP = 0.1
 
 
 class CollapseMonitor(Callback):
-    """Scores the signs of KL_prcp hacking at every step, and acts when they add up.
+    """Scores the signs of a hacked divergence at every step, and acts when they add up.
 
     With windows of the last `window` steps and a baseline of the first:
 
-        score = log10(KL_prcp / baseline)            the policies with and without the image run apart,
+        score = log10(KL / baseline)                 the policies with and without the image run apart,
               + max(log3(H / lowest H), log3(H_mask / lowest H_mask))     tokens grow unrelated,
               + upper clip fraction / 0.007
               + (best reward - reward) / 0.1         and answers get worse;
 
-    each part from 0 up, at most 2. A run without a perception term is not watched.
+    each part from 0 up, at most 2. A run without that divergence is not watched, and a step with a metric that is no
+    number says nothing.
 
     Args:
         on_collapse: "warn" names it once; "stop" ends the run after the step, with everything in place; "lower"
-            multiplies the weight of the perception term by `lower_factor`, again if things get worse from there.
+            multiplies the weight of the term by `lower_factor`, again if things get worse from there.
         threshold: score at which it acts.
         window: steps.
         lower_factor: in [0, 1).
+        term: name of the objective's term that is watched, whose weight is lowered.
+        divergence: name of its metric.
 
     Raises:
         SettingError: a setting out of range.
     """
 
-    def __init__(self, on_collapse: str, threshold: float, window: int, lower_factor: float) -> None:
+    def __init__(
+        self, on_collapse: str, threshold: float, window: int, lower_factor: float, *, term: str, divergence: str
+    ) -> None:
         if on_collapse not in ACTIONS:
             raise SettingError("on_collapse", f"must be one of {', '.join(ACTIONS)}, got {on_collapse!r}")
         if threshold <= 0:
@@ -57,6 +62,7 @@ class CollapseMonitor(Callback):
         self.threshold = threshold
         self.window = window
         self.lower_factor = lower_factor
+        self.term, self.divergence = term, divergence
         self.recent: deque[dict[str, float]] = deque(maxlen=window)
         self.baseline: dict[str, float] | None = None
         self.best_reward = -math.inf
@@ -69,7 +75,7 @@ class CollapseMonitor(Callback):
         score = sum(signs.values())
         trainer.logger.log_metrics(
             {f"collapse/{name}": value for name, value in signs.items()}
-            | {"collapse/score": score, "collapse/perception_damping": module.perception_damping},
+            | {"collapse/score": score, "collapse/damping": module.damping.get(self.term, 1.0)},
             step=module.step,
         )
         if score >= self.threshold and module.step >= self.quiet_until:
@@ -78,9 +84,10 @@ class CollapseMonitor(Callback):
 
     def observe(self, metrics: dict[str, float]) -> dict[str, float] | None:
         """The parts of the score with this step's metrics; None while the baseline forms or without a term to watch."""
-        if "perception/kl" not in metrics:
+        names = (self.divergence, "policy/entropy", "policy/corrupted_entropy", "policy/clip_frac_high", "reward/mean")
+        # One NaN would stay in the baseline, and no score is above any threshold then.
+        if self.divergence not in metrics or not all(math.isfinite(metrics[name]) for name in names):
             return None
-        names = ("perception/kl", "policy/entropy", "policy/corrupted_entropy", "policy/clip_frac_high", "reward/mean")
         self.recent.append({name: metrics[name] for name in names})
         if len(self.recent) < self.window:
             return None
@@ -95,7 +102,7 @@ class CollapseMonitor(Callback):
             return math.log(max(now[name], 1e-6) / max(self.baseline[name], 1e-6))
 
         parts = {
-            "kl": grown("perception/kl") / math.log(KL_FACTOR),
+            "kl": grown(self.divergence) / math.log(KL_FACTOR),
             "entropy": max(grown("policy/entropy"), grown("policy/corrupted_entropy")) / math.log(ENTROPY_FACTOR),
             "clip": now["policy/clip_frac_high"] / CLIP_FRACTION,
             "reward": (self.best_reward - now["reward/mean"]) / REWARD_DROP,
@@ -104,19 +111,19 @@ class CollapseMonitor(Callback):
 
     def act(self, trainer: Trainer, module: PapoModule, score: float, signs: dict[str, float]) -> None:
         found = ", ".join(f"{name} {value:.1f}" for name, value in signs.items())
-        what = f"step {module.step}: the perception term is collapsing the policy (score {score:.1f}: {found})"
+        what = f"step {module.step}: the {self.term} term is collapsing the policy (score {score:.1f}: {found})"
         if self.on_collapse == "lower":
-            module.perception_damping *= self.lower_factor
-            # The next verdict compares steps under the new weight: KL_prcp may stay high, it must not go on growing.
+            module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
+            # The next verdict compares steps under the new weight: the KL may stay high, it must not go on growing.
             self.recent.clear()
             self.baseline, self.best_reward = None, -math.inf
-            what += f"; its weight is now {module.perception_damping:g} of perception_coef"
+            what += f"; its weight is now {module.damping[self.term]:g} of its coefficient"
         elif self.on_collapse == "stop":
             trainer.should_stop = True
             what += "; stopping"
         else:
             self.quiet_until = math.inf
-            what += "; lower perception_coef, raise entropy_coef and corrupted_entropy_coef, or set monitor.on_collapse"
+            what += "; lower its coefficient, raise entropy_coef and corrupted_entropy_coef, or set monitor.on_collapse"
         print(f"\n{what}", flush=True)
 
     def state_dict(self) -> dict[str, Any]:

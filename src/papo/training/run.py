@@ -14,12 +14,14 @@ from torch.utils.tensorboard.summary import hparams
 
 from papo.building import built, check
 from papo.data.module import PromptData
-from papo.evaluation.metrics import Estimate
+from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
+from papo.statistics import Estimate
 from papo.training.base import PolicyModule
 from papo.training.callbacks import GracefulStop
+from papo.training.precision import check_precision
 from papo.training.resume import steps_behind
 
 
@@ -38,7 +40,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
-    run.start(cfg)
+    run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
 
     if cfg.ckpt_path is None:
@@ -56,7 +58,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     save_policy(module.policy, loaded.processor, run.model)
     recipe = OmegaConf.to_container(cfg, resolve=True)
     del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
-    (run.model / "papo.yaml").write_text(OmegaConf.to_yaml(recipe))
+    write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
     metrics = {
         "name": cfg.name,
         "accuracy_before": before.mean,
@@ -92,6 +94,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     loaded.policy.train()
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
+    check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     return loaded, module, data
 

@@ -49,7 +49,7 @@ def soften(policy: Policy, temperature: float) -> None:
     The greedy response stays the same. The last norm's gain is what all logits are proportional to.
     """
     with torch.no_grad():
-        policy.model.model.language_model.norm.weight.div_(temperature)
+        policy.family.language_model.norm.weight.div_(temperature)
 
 
 class SupervisedModule(PolicyModule):
@@ -85,7 +85,7 @@ class SupervisedModule(PolicyModule):
             loss = self.loss(micro, denominators)
             self.manual_backward(loss)
             total += loss.detach()
-        self.apply_gradient(total)
+        self.apply_gradient(bool(torch.isfinite(self.clip_gradient() + total)))
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", total, prog_bar=True, logger=False)

@@ -11,10 +11,18 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 from papo.errors import ConfigError, SettingError
+from papo.training.precision import trainer_precision
 
 
 def make_trainer(
-    *, max_steps: int, val_every: int, done: int, callbacks: Sequence[Callback], logger: Logger, **settings: Any
+    *,
+    max_steps: int,
+    val_every: int,
+    done: int,
+    precision: str,
+    callbacks: Sequence[Callback],
+    logger: Logger,
+    **settings: Any,
 ) -> Trainer:
     """A trainer for the steps that are left.
 
@@ -22,6 +30,7 @@ def make_trainer(
         max_steps: of the whole run.
         val_every: steps between validations, counted from step 0 of the run; 0 = none in between.
         done: steps that a checkpoint has behind it.
+        precision: see papo.training.precision.
         **settings: see Lightning's Trainer.
 
     Raises:
@@ -40,6 +49,7 @@ def make_trainer(
         enable_model_summary=False,
         callbacks=callbacks,
         logger=logger,
+        **trainer_precision(precision),
         **settings,
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from replicas import FORMATS, REPLICAS, encoded, picture, plain_parquet, stored
 
 from papo.data.sources import table_source
-from papo.data.sources.records import parse_list, place_images
+from papo.data.sources.raw_items import parse_list, place_images
 from papo.data.sources.schemas import SCHEMAS
 from papo.errors import BadRow, SettingError
 

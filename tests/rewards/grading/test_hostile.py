@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from papo.rewards.equivalence import equivalent
+from papo.equivalence import equivalent
 from papo.rewards.grading import Grade, grade
 from papo.types import Item
 

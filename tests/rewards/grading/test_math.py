@@ -1,4 +1,4 @@
-"""Mathematical answers and letters; what is equivalent is tested in tests/rewards/equivalence."""
+"""Mathematical answers and letters; what is equivalent is tested in tests/equivalence."""
 
 import pytest
 

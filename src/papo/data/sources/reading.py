@@ -10,7 +10,7 @@ from typing import Any
 
 from papo.data.sources.columns import Row
 from papo.data.sources.pictures import read_header, read_picture
-from papo.data.sources.records import Record, Schema
+from papo.data.sources.raw_items import RawItem, Schema
 from papo.data.sources.tables import Table
 from papo.errors import BadRow
 from papo.rewards.grading import RULES
@@ -41,22 +41,22 @@ class Reading:
             BadRow: the row cannot become a prompt.
         """
         try:
-            record = self.schema.read(row)
-            self.check(record)
+            raw = self.schema.read(row)
+            self.check(raw)
             read: Callable[..., Any] = read_picture if decode else read_header
-            images = [read(encoded, self.table.roots, self.max_image_pixels) for encoded in record.pictures]
+            images = [read(encoded, self.table.roots, self.max_image_pixels) for encoded in raw.pictures]
             return Item(
                 id=self.id(row, number),
-                question=self.prompt(record),
+                question=self.prompt(raw),
                 images=tuple(images),
-                answer=record.answer,
-                answer_type=record.answer_type,
-                choices=record.choices,
-                labels=record.labels,
-                precision=record.precision,
-                rule=self.rule or record.rule,
-                rationale=record.rationale,
-                tags=record.tags,
+                answer=raw.answer,
+                answer_type=raw.answer_type,
+                choices=raw.choices,
+                labels=raw.labels,
+                precision=raw.precision,
+                rule=self.rule or raw.rule,
+                rationale=raw.rationale,
+                tags=raw.tags,
             )
         except ValueError as error:
             raise BadRow(self.id(row, number), str(error)) from error
@@ -68,27 +68,27 @@ class Reading:
             return str(own).strip()
         return f"{self.name}-{number}"
 
-    def check(self, record: Record) -> None:
+    def check(self, raw: RawItem) -> None:
         """Raises ValueError with a reason."""
-        if not record.question:
+        if not raw.question:
             raise ValueError("empty question")
-        if not record.answer and not self.schema.may_lack_answer:
+        if not raw.answer and not self.schema.may_lack_answer:
             raise ValueError("empty answer")
-        if record.answer_type not in ANSWER_TYPES:
-            raise ValueError(f"answer_type {record.answer_type!r:.40} is none of {', '.join(ANSWER_TYPES)}")
-        if record.rule not in RULES:  # a dotted path too: only the configuration may name code that is run
-            raise ValueError(f"rule {record.rule!r:.40} is none of {', '.join(RULES)}")
-        if (self.rule or record.rule) == "exact" and record.answer_type in ("float", "list"):
-            raise ValueError(f"the rule exact does not grade answer_type {record.answer_type!r}")
-        if record.answer_type == "choice" and record.choices:
-            letters = string.ascii_uppercase[: len(record.choices)]
-            texts = [choice.casefold() for choice in record.choices]
-            if record.answer.casefold() not in texts and record.answer.strip("() ").upper() not in [*letters]:
-                raise ValueError(f"answer {record.answer!r:.40} is not among the {len(record.choices)} choices")
+        if raw.answer_type not in ANSWER_TYPES:
+            raise ValueError(f"answer_type {raw.answer_type!r:.40} is none of {', '.join(ANSWER_TYPES)}")
+        if raw.rule not in RULES:  # a dotted path too: only the configuration may name code that is run
+            raise ValueError(f"rule {raw.rule!r:.40} is none of {', '.join(RULES)}")
+        if (self.rule or raw.rule) == "exact" and raw.answer_type in ("float", "list"):
+            raise ValueError(f"the rule exact does not grade answer_type {raw.answer_type!r}")
+        if raw.answer_type == "choice" and raw.choices:
+            letters = string.ascii_uppercase[: len(raw.choices)]
+            texts = [choice.casefold() for choice in raw.choices]
+            if raw.answer.casefold() not in texts and raw.answer.strip("() ").upper() not in [*letters]:
+                raise ValueError(f"answer {raw.answer!r:.40} is not among the {len(raw.choices)} choices")
 
-    def prompt(self, record: Record) -> str:
-        hint = self.hints.get(record.answer_type, "").format(precision=record.precision)
-        return self.template.format(question=record.question, hint=hint).strip()
+    def prompt(self, raw: RawItem) -> str:
+        hint = self.hints.get(raw.answer_type, "").format(precision=raw.precision)
+        return self.template.format(question=raw.question, hint=hint).strip()
 
     @property
     def selects(self) -> bool:
@@ -100,11 +100,11 @@ class Reading:
         if not in_share(self.id(row, number), self.share):
             return False
         try:
-            record = self.schema.read(row)
+            raw = self.schema.read(row)
         except ValueError:
             return True
-        return all(record.tags.get(tag) in values for tag, values in self.tags.items()) and (
-            self.max_question_length is None or len(record.question) <= self.max_question_length
+        return all(raw.tags.get(tag) in values for tag, values in self.tags.items()) and (
+            self.max_question_length is None or len(raw.question) <= self.max_question_length
         )
 
 

@@ -1,6 +1,6 @@
 """What each data set calls its columns, and what a row of it says. Column names and types are the data sets' own.
 
-A row is read by a plain function into a Record; whatever is wrong with it is a ValueError with a reason. Prompts and
+A row is read by a plain function into a RawItem; whatever is wrong with it is a ValueError with a reason. Prompts and
 official scoring rules: see the data sets' papers, named at each schema.
 """
 
@@ -24,18 +24,18 @@ from papo.data.sources.columns import (
     texts,
     whole_number,
 )
-from papo.data.sources.records import Record, Schema, known, lettered, parse_list, place_images, type_of_answer
+from papo.data.sources.raw_items import RawItem, Schema, known, lettered, parse_list, place_images, type_of_answer
 from papo.rewards.extraction import last_boxed
 
 IN_THE_PICTURE = "Answer the question in the picture."  # where a data set asks nowhere else
 
 
-def chartqa(row: Row) -> Record:
+def chartqa(row: Row) -> RawItem:
     """ChartQA, arXiv 2203.10244."""
     labels = texts(row, "label")
     author = {"0": "human", "1": "augmented", "machine": "augmented"}
     by = text(row, "human_or_machine").lower()
-    return Record(
+    return RawItem(
         question=text(row, "query"),
         pictures=[row.get("image")],
         answer=labels[0] if labels else "",
@@ -46,14 +46,14 @@ def chartqa(row: Row) -> Record:
     )
 
 
-def mathvista(row: Row) -> Record:
+def mathvista(row: Row) -> RawItem:
     """MathVista, arXiv 2310.02255. An item counts for each of its skills, so each is a tag of its own."""
     choices, unit, about = texts(row, "choices"), text(row, "unit"), fields(row, "metadata")
     multiple = text(row, "question_type") == "multi_choice"
     question = text(row, "question")
     question += f" (Unit: {unit})" if question and unit else ""
     kept = ("category", "context", "grade", "language", "source", "task")
-    return Record(
+    return RawItem(
         question=f"{question}\nChoices:\n{lettered(choices)}" if question and choices else question,
         pictures=pictures(row, ["decoded_image"]) or [row.get("image")],
         answer=text(row, "answer"),
@@ -67,12 +67,12 @@ def mathvista(row: Row) -> Record:
     )
 
 
-def problem(row: Row) -> Record:
+def problem(row: Row) -> RawItem:
     """ViRL39K (arXiv 2504.08837), Geometry3K (arXiv 2105.04165), MMK12 (arXiv 2503.07365) and CLEVR-count as the
     training sets of this field are laid out: the problem marks where its pictures go, the answer may stand in a box."""
     answer = text(row, "answer")
     answer = last_boxed(answer) or answer
-    return Record(
+    return RawItem(
         question=text(row, "problem"),
         pictures=pictures(row, ["images"]),
         answer=answer,
@@ -81,7 +81,7 @@ def problem(row: Row) -> Record:
     )
 
 
-def mathverse(row: Row) -> Record:
+def mathverse(row: Row) -> RawItem:
     """MathVerse, arXiv 2403.14624. In its vision-only version the picture holds the question too."""
     question, answer = text(row, "question"), text(row, "answer")
     multiple = text(row, "question_type") == "multi-choice"
@@ -90,7 +90,7 @@ def mathverse(row: Row) -> Record:
         question = IN_THE_PICTURE
     choices = re.findall(r"^([A-Z]):(.*)$", question.partition("Choices:")[2], re.MULTILINE) if multiple else []
     in_order = [letter for letter, _ in choices] == list(ascii_uppercase[: len(choices)])
-    return Record(
+    return RawItem(
         question=question,
         pictures=[row.get("image")],
         answer=answer,
@@ -102,9 +102,9 @@ def mathverse(row: Row) -> Record:
     )
 
 
-def logicvista(row: Row) -> Record:
+def logicvista(row: Row) -> RawItem:
     """LogicVista, arXiv 2407.04973: answers are letters, some several, one none."""
-    return Record(
+    return RawItem(
         question=text(row, "question"),
         pictures=[row.get("image")],
         answer=text(row, "answer"),
@@ -113,14 +113,14 @@ def logicvista(row: Row) -> Record:
     )
 
 
-def mmmu_pro(row: Row) -> Record:
+def mmmu_pro(row: Row) -> RawItem:
     """MMMU-Pro, arXiv 2409.02813, its two text versions: up to seven pictures, placed by question and options."""
     choices = parse_list(text(row, "options"))
     question = text(row, "question")
     question, shown = place_images(
         f"{question}\n{lettered(choices)}" if question else "", [row.get(f"image_{n}") for n in range(1, 8)]
     )
-    return Record(
+    return RawItem(
         question=question,
         pictures=shown,
         answer=text(row, "answer"),
@@ -131,9 +131,9 @@ def mmmu_pro(row: Row) -> Record:
     )
 
 
-def mmmu_pro_vision(row: Row) -> Record:
+def mmmu_pro_vision(row: Row) -> RawItem:
     """MMMU-Pro's vision version: question and options are in the picture."""
-    return Record(
+    return RawItem(
         question=IN_THE_PICTURE,
         pictures=[row.get("image")],
         answer=text(row, "answer"),
@@ -144,13 +144,13 @@ def mmmu_pro_vision(row: Row) -> Record:
     )
 
 
-def folder(row: Row) -> Record:
+def folder(row: Row) -> RawItem:
     """The user's own data: question and answer, and of the rest what there is."""
     choices, answer = texts(row, "choices"), text(row, "answer")
     answer_type = text(row, "answer_type") or type_of_answer(answer, choices)
     question = text(row, "question")
     tags = {name: text(fields(row, "tags"), name) for name in fields(row, "tags")}
-    return Record(
+    return RawItem(
         question=f"{question}\n{lettered(choices)}" if question and choices else question,
         pictures=pictures(row, ["image", "images"]),
         answer=answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from papo.rewards.equivalence import equivalent
+from papo.equivalence import equivalent
 from papo.rewards.extraction import last_boxed
 from papo.rewards.grading.options import leading_letter, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable

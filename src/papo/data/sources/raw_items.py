@@ -1,0 +1,113 @@
+"""A row in the terms that all data sets have in common, and what several of them need to get there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import Any
+
+from papo.data.sources.columns import Kind, Row
+
+MAX_OPTIONS_TEXT = 20_000  # characters of a list that is stored as text
+
+
+@dataclass(frozen=True)
+class RawItem:
+    """One row in common terms; pictures still encoded. Fields as in papo.types.Item."""
+
+    question: str
+    pictures: Sequence[Any]
+    answer: str
+    answer_type: str
+    rule: str
+    choices: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    precision: int | None = None
+    rationale: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a data set and what a row of them says."""
+
+    read: Callable[[Row], RawItem]
+    required: Mapping[str, Kind]
+    optional: Mapping[str, Kind] = field(default_factory=dict)
+    id: str | None = None  # the column that tells rows apart, where there is one
+    may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """The options as lines "(A) ...".
+
+    Raises:
+        ValueError: more options than letters.
+    """
+    if len(choices) > len(ascii_uppercase):
+        raise ValueError(f"{len(choices)} choices are more than there are letters")
+    return "\n".join(f"({letter}) {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False))
+
+
+def type_of_answer(answer: str, choices: Sequence[str] = ()) -> str:
+    """
+    >>> [type_of_answer(answer) for answer in ("-7", "2.5", "blue", "B")]
+    ['integer', 'float', 'text', 'choice']
+    """
+    if choices or re.fullmatch("[A-J]", answer):
+        return "choice"
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", answer):
+        return "integer"
+    return "float" if re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", answer) else "text"
+
+
+def known(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that have a value."""
+    return {name: value for name, value in tags.items() if value}
+
+
+def parse_list(written: str) -> tuple[str, ...]:
+    """The items of a list written as Python writes it. Nothing is evaluated: only literals are read.
+
+    >>> parse_list("['3 cm', '4 cm', 5]")
+    ('3 cm', '4 cm', '5')
+    """
+    if len(written) > MAX_OPTIONS_TEXT:
+        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
+    try:
+        items = ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise ValueError("options is no list of texts") from error
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str | int | float) for item in items):
+        raise ValueError("options is no list of texts")
+    return tuple(str(item).strip() for item in items)
+
+
+def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
+    """ "<image 2>" says where picture 2 goes; here it becomes "<image>", and the pictures come in that order.
+
+    A picture that is named again is named in words; one that is never named comes first.
+
+    Raises:
+        ValueError: the question names a picture that the row does not have.
+
+    >>> place_images("Compare <image 2> with <image 1>. Is <image 2> larger?", ["a", "b", "c", None])
+    ('<image>Compare <image> with <image>. Is image 2 larger?', ['c', 'b', 'a'])
+    """
+    order: list[int] = []
+
+    def place(match: re.Match[str]) -> str:
+        number = int(match[1])
+        if not 1 <= number <= len(pictures) or pictures[number - 1] is None:
+            raise ValueError(f"the question shows picture {number}, which the row does not have")
+        if number in order:
+            return f"image {number}"
+        order.append(number)
+        return "<image>"
+
+    question = re.sub(r"<image ([0-9]{1,3})>", place, question)
+    unnamed = [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in order]
+    return "<image>" * len(unnamed) + question, [pictures[n - 1] for n in (*unnamed, *order)]

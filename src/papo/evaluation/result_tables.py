@@ -1,0 +1,81 @@
+"""Estimates as tables: for results.md, the terminal and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from papo.lab.mistakes import KINDS
+from papo.report import ReportTable
+from papo.statistics import Estimate
+
+Estimates = Mapping[str, Estimate]
+
+PERCENT = "%, with 95 % interval over items"
+POINTS = "percentage points, with 95 % interval of the difference paired by item"
+
+
+def tables(name: str, models: Mapping[str, Estimates], differences: Mapping[str, Estimates]) -> list[ReportTable]:
+    """What one benchmark showed: metrics and breakdown of each model, then the differences between models."""
+    first = next(iter(models.values()))
+    if not first:
+        return [ReportTable(name, ("metric",), (), "no item can be graded")]
+    overall = [metric for metric in first if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
+    overall = [metric for metric in overall if "=" not in metric]
+    found = [
+        ReportTable(f"{name}: accuracy", ("metric", *models), _rows(overall, models), f"{PERCENT}; {_items(first)}")
+    ]
+    groups = [metric.partition("/")[2] for metric in first if metric.startswith("avg@") and "=" in metric]
+    if groups:
+        found.append(_breakdown(name, groups, models))
+    if any(metric.startswith("error/") for metric in first):
+        errors = [f"error/{kind}" for kind in KINDS]
+        found.append(
+            ReportTable(f"{name}: what went wrong", ("share of responses", *models), _rows(errors, models), PERCENT)
+        )
+    if differences:
+        of_any = next(iter(differences.values()))
+        rows = [metric for metric in of_any if "=" not in metric]
+        found.append(ReportTable(f"{name}: differences", ("metric", *differences), _rows(rows, differences), POINTS))
+    return found
+
+
+def _rows(metrics: Sequence[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
+    return tuple((metric, *(str(of[metric]) if metric in of else "" for of in columns.values())) for metric in metrics)
+
+
+def _breakdown(name: str, groups: Sequence[str], models: Mapping[str, Estimates]) -> ReportTable:
+    first = next(iter(models.values()))
+    views = [metric for metric in first if "avg@" in metric and "=" not in metric]
+    columns = [(model, view) for model in models for view in views]
+    several = len(models) > 1
+    return ReportTable(
+        f"{name}: by tag",
+        ("group", *(f"{model} {view}" if several else view for model, view in columns), "items"),
+        tuple(
+            (
+                group,
+                *(str(models[model][f"{view}/{group}"]) for model, view in columns),
+                str(first[f"{views[0]}/{group}"].n),
+            )
+            for group in groups
+        ),
+        PERCENT,
+    )
+
+
+def _items(estimates: Estimates) -> str:
+    return f"{next(iter(estimates.values())).n} items"
+
+
+def to_markdown(table: ReportTable) -> str:
+    """The table as GitHub renders it; a bar in a cell would end the cell."""
+    header, *rows = (
+        ["" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in (table.columns, *table.rows)
+    )
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    body = [line(header), line(["-" * width for width in widths]), *(line(row) for row in rows)]
+    return "\n".join([f"### {table.title}", "", *body, *(["", f"{table.note}."] if table.note else [])])

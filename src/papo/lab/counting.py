@@ -1,0 +1,91 @@
+"""Coloured shapes on a grid of four by four cells, at most one to a cell.
+
+A cell is one merged visual token of the lab's model, but the shapes stand up to JITTER pixels off its centre.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from papo.lab.canvas import SIZE, disc, square_grid, stamp
+from papo.lab.palette import COLOURS, RGB
+from papo.lab.prior import draw_value
+from papo.lab.questions import Draft, enumerate_in_words, in_digits
+
+SIDE = 4  # cells
+CELL = SIZE // SIDE
+SHAPE = 18  # pixels across
+JITTER = 3  # pixels, per axis
+FEWEST, MOST = 3, 9  # shapes in a picture
+MOST_ASKED = 6  # shapes of the group that is asked for: 0 to 6
+
+KINDS = ("circle", "square", "triangle")
+SORTS = tuple(itertools.product(COLOURS[:4], KINDS))
+_TASKS: dict[str, tuple[tuple[str | None, str | None], ...]] = {
+    "count_sort": SORTS,
+    "count_colour": tuple((colour, None) for colour in COLOURS[:4]),
+    "count_kind": tuple((None, kind) for kind in KINDS),
+}
+GROUPS = tuple(itertools.chain.from_iterable(_TASKS.values()))  # the position of a group is its number in prior.py
+
+
+def make_counting(rng: random.Random, strength: float) -> Draft:
+    """A grid of shapes and a question about the number of those of one colour, kind, or both."""
+    task = rng.choice(tuple(_TASKS))
+    group = colour, kind = rng.choice(_TASKS[task])
+    inside = [sort for sort in SORTS if colour in (None, sort[0]) and kind in (None, sort[1])]
+    outside = [sort for sort in SORTS if sort not in inside]
+    asked = draw_value(rng, GROUPS.index(group), 0, MOST_ASKED, strength)
+    others = rng.randint(max(FEWEST, asked), MOST) - asked
+    sorts = rng.choices(inside, k=asked) + rng.choices(outside, k=others)
+    shapes = [
+        {
+            "row": cell // SIDE,
+            "column": cell % SIDE,
+            "shift": [rng.randint(-JITTER, JITTER), rng.randint(-JITTER, JITTER)],  # x, y in pixels
+            "colour": shape_colour,
+            "kind": shape_kind,
+        }
+        for cell, (shape_colour, shape_kind) in zip(rng.sample(range(SIDE**2), len(sorts)), sorts, strict=True)
+    ]
+    shapes.sort(key=lambda shape: (shape["row"], shape["column"]))  # one scene, one canonical form
+    rows = [0] * SIDE
+    for shape in shapes:
+        rows[shape["row"]] += (shape["colour"], shape["kind"]) in inside
+    subject = f"{colour} {kind or 'shape'}s" if colour else f"{kind}s"
+    return Draft(
+        family="counting",
+        task=task,
+        question=rng.choice((f"How many {subject} are there?", f"What is the number of {subject}?")),
+        answer=str(asked),
+        answer_type="integer",
+        rationale=f"rows = {', '.join(map(str, rows))}",
+        given_away=f"the rows hold {enumerate_in_words(in_digits(rows))} {subject}",
+        near_misses=(),
+        possible=in_digits(range(MOST_ASKED + 1)),
+        scene={"kind": "grid", "shapes": shapes},
+    )
+
+
+_MASKS = {
+    "circle": disc(SHAPE),
+    "square": np.ones((SHAPE, SHAPE), bool),
+    "triangle": np.abs(np.arange(SHAPE) + 0.5 - SHAPE / 2) <= (np.arange(SHAPE)[:, None] + 1) / 2,  # tip up
+}
+_GRID = square_grid(range(CELL, SIZE, CELL))
+
+
+def draw_counting(scene: dict[str, Any]) -> Image.Image:
+    """The picture of a scene of `make_counting`."""
+    canvas = _GRID.copy()
+    margin = (CELL - SHAPE) // 2
+    for shape in scene["shapes"]:
+        right, down = shape["shift"]
+        left, top = shape["column"] * CELL + margin + right, shape["row"] * CELL + margin + down
+        stamp(canvas, _MASKS[shape["kind"]], left, top, RGB[shape["colour"]])
+    return Image.fromarray(canvas)

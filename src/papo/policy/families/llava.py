@@ -1,0 +1,74 @@
+"""LLaVA-1.5: pictures resized and cropped to one square, every patch a visual token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import LlavaProcessor, PreTrainedConfig, PreTrainedModel
+
+from papo.layouts import Layout, PixelLayout
+from papo.policy.families.base import Family, Reader
+from papo.types import Images
+
+
+class LlavaReader(Reader):
+    processors = (LlavaProcessor,)
+    image_only = LlavaProcessor  # has no video half
+
+    @property
+    def layout(self) -> Layout:
+        image_processor = self.processor.image_processor
+        return PixelLayout(
+            image_mean=tuple(image_processor.image_mean),
+            image_std=tuple(image_processor.image_std),
+            patch_size=self.processor.patch_size,
+        )
+
+    def pixels(self, inputs, pictures) -> tuple[Tensor, Tensor]:
+        pixel_values = inputs["pixel_values"]
+        rows, columns = (length // self.processor.patch_size for length in pixel_values.shape[-2:])
+        return pixel_values, torch.tensor([[1, rows, columns]] * len(pixel_values))
+
+    def picture_tokens(self, height: int, width: int, alone: bool) -> int:
+        crop = self.processor.image_processor.crop_size
+        pixel_values = torch.empty(1, 3, crop["height"], crop["width"])
+        text = self.processor.replace_image_token({"pixel_values": pixel_values}, 0)
+        return text.count(self.processor.image_token)
+
+
+class Llava(Family):
+    model_types = ("llava",)
+    text_types = ("llama", "mistral", "qwen2", "qwen3")
+    reader = LlavaReader
+
+    @classmethod
+    def shares(cls, config: PreTrainedConfig) -> bool:
+        """Other towers than these take pictures of other shapes."""
+        towers = ("clip_vision_model", "siglip_vision_model")
+        return super().shares(config) and config.vision_config.model_type in towers
+
+    @property
+    def tower(self) -> PreTrainedModel:
+        return self.model.model.vision_tower
+
+    def visual_tokens(self, images: Images) -> Sequence[Tensor]:
+        pixel_values = images.pixel_values.to(self.tower.dtype)
+        return self.model.model.get_image_features(pixel_values, return_dict=True).pooler_output
+
+    @property
+    def language_model(self) -> PreTrainedModel:
+        return self.model.model.language_model
+
+    def vision_modules(self) -> tuple[nn.Module, ...]:
+        return (self.tower,)
+
+    def projector_modules(self) -> tuple[nn.Module, ...]:
+        return (self.model.model.multi_modal_projector,)
+
+    def vision_blocks(self) -> Sequence[nn.Module]:
+        """Up to the last one whose output is looked at, which need not be the tower's last."""
+        blocks, layers = self.tower.encoder.layers, self.model.config.vision_feature_layer
+        layers = [layers] if isinstance(layers, int) else layers
+        return blocks[: max(layer % (len(blocks) + 1) for layer in layers)]  # states: before the first, behind each

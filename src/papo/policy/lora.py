@@ -1,0 +1,173 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) by peft: W + alpha / r * B A, of which A and B are trained.
+
+peft is imported where an adapter is: it takes a second, which a run without one need not pay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from papo.errors import ConfigError, SettingError
+
+EXPORTS = ("adapter", "merged", "both")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """An adapter's settings.
+
+    Args:
+        r: rank.
+        alpha: the product of B and A is scaled by alpha / r.
+        targets: names of the linear layers that get one, as "q_proj"; "all-linear" for all of the trained parts.
+        export: what a run leaves as its model: the adapter alone, the model with it added in ("merged"), or the merged
+            model with the adapter in its folder `adapter`.
+
+    Raises:
+        SettingError: a rank or scale that is not positive, no targets, or an unknown export.
+    """
+
+    r: int
+    alpha: float
+    targets: str | Sequence[str] = "all-linear"
+    export: str = "adapter"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.r, int) and self.r >= 1):
+            raise SettingError("lora.r", f"must be a whole number of at least 1, got {self.r!r}")
+        if not self.alpha > 0:
+            raise SettingError("lora.alpha", f"must be positive, got {self.alpha!r}")
+        if self.export not in EXPORTS:
+            raise SettingError("lora.export", f"must be one of {', '.join(EXPORTS)}, got {self.export!r}")
+        if self.targets != "all-linear" and (isinstance(self.targets, str) or not self.targets):
+            raise SettingError("lora.targets", f'must be "all-linear" or a list of layer names, got {self.targets!r}')
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> Lora:
+        try:
+            return Lora(**settings)
+        except TypeError:
+            keys = sorted(settings)
+            raise SettingError(
+                "lora", f"must have r, alpha and, where wanted, targets and export, got {keys}"
+            ) from None
+
+
+def inject(model: PreTrainedModel, modules: Sequence[nn.Module], lora: Lora) -> None:
+    """Adds the adapter to the linear layers in `modules`, in place; it starts as no change (B = 0).
+
+    The output layer is left out: what reads probabilities off the vocabulary may use its weight as it is. A and B are
+    float32 whatever the weights are, so that small steps are not rounded away.
+
+    Raises:
+        SettingError: a target is the name of no linear layer there.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise SettingError("lora", 'needs the package peft: pip install "papo[lora]"') from error
+
+    inside = {id(module) for part in modules for module in part.modules()} - {id(model.get_output_embeddings())}
+    linear = [name for name, m in model.named_modules() if isinstance(m, nn.Linear) and id(m) in inside]
+    if lora.targets != "all-linear":
+        known = {name.rpartition(".")[2] for name in linear}
+        if unknown := sorted(set(lora.targets) - known):
+            raise SettingError("lora.targets", f"must be among {', '.join(sorted(known))}, got {', '.join(unknown)}")
+        linear = [name for name in linear if name.rpartition(".")[2] in lora.targets]
+    gradients = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    settings = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, target_modules=linear, base_model_name_or_path=model.name_or_path
+    )
+    inject_adapter_in_model(settings, model)
+    for name, parameter in model.named_parameters():
+        if is_adapter(name):
+            parameter.data = parameter.data.float()
+        else:  # peft freezes all else; a part may be trained whole beside the adapter
+            parameter.requires_grad_(gradients[name.replace(".base_layer", "")])
+
+
+def is_adapter(name: str) -> bool:
+    """Whether the parameter of this name is part of an adapter."""
+    return ".lora_A." in name or ".lora_B." in name
+
+
+def trains_adapter_alone(model: nn.Module) -> bool:
+    """Whether all that is trained is an adapter: switched off, the model is what it was before training."""
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return bool(trained) and all(map(is_adapter, trained))
+
+
+@contextmanager
+def adapter_off(model: nn.Module) -> Iterator[None]:
+    """Within it the model is as it was before the adapter. Not for a pass that carries gradient."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+# ------------------------------------------------------------------------------------------------------------- folders
+
+
+def save_adapter(model: PreTrainedModel, folder: Path) -> None:
+    """As PeftModel.from_pretrained reads it; its settings name the path or hub id that `model` was loaded from."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = get_peft_model_state_dict(model)
+    save_file(
+        {f"base_model.model.{name}": tensor.contiguous() for name, tensor in state.items()},
+        folder / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    model.peft_config["default"].save_pretrained(folder)
+
+
+@torch.no_grad()
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of the model with the adapter added in, under the names that it had before; the model stays."""
+    state = {
+        name.replace(".base_layer", ""): tensor for name, tensor in model.state_dict().items() if not is_adapter(name)
+    }
+    for name, module in model.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            weight = module.base_layer.weight
+            state[f"{name}.weight"] = (weight.float() + module.get_delta_weight("default").float()).to(weight.dtype)
+    return state
+
+
+def base_of(folder: str) -> str | None:
+    """The model that the adapter in `folder` belongs to; None if there is no adapter."""
+    settings = Path(folder) / "adapter_config.json"
+    return json.loads(settings.read_text())["base_model_name_or_path"] if settings.is_file() else None
+
+
+def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
+    """`model` with the adapter in `folder` added in.
+
+    Raises:
+        ConfigError: peft is not installed.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ConfigError(
+            f'{folder} holds an adapter, which needs the package peft: pip install "papo[lora]"'
+        ) from error
+    return PeftModel.from_pretrained(model, folder).merge_and_unload()

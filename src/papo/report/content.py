@@ -1,0 +1,102 @@
+"""What a report shows. Any string may hold anything: the page escapes, shortens and makes visible what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+VERDICTS = ("correct", "wrong", "unscorable")
+
+
+@dataclass(frozen=True)
+class GradedResponse:
+    """One sampled response with its grade, token by token where the perception KL was computed.
+
+    Raises:
+        ValueError: an unknown verdict, or a `kl` that is neither empty nor one value per token.
+    """
+
+    text: str
+    verdict: str  # one of VERDICTS
+    answer: str | None  # what was read out of the response
+    reason: str  # why it got its verdict
+    tokens: tuple[str, ...] = ()  # each as text
+    kl: tuple[float, ...] = ()  # KL(pi || pi_mask) at each token over the vocabulary, nats; not finite = unknown
+    error: str | None = None  # of a wrong answer to a lab item, see papo.lab.mistakes
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict must be one of {', '.join(VERDICTS)}, got {self.verdict!r}")
+        if self.kl and len(self.kl) != len(self.tokens):
+            raise ValueError(f"kl must have one value per token, got {len(self.kl)} for {len(self.tokens)} tokens")
+
+    @property
+    def correct(self) -> bool:
+        return self.verdict == "correct"
+
+
+@dataclass(frozen=True)
+class ReportItem:
+    """One item as one model answered it. Accuracies are shares in [0, 1] over the item's responses."""
+
+    benchmark: str
+    model: str
+    id: str
+    question: str
+    answer: str
+    choices: tuple[str, ...]
+    tags: Mapping[str, str]
+    scorable: bool  # false where the item cannot be graded and counts nowhere
+    images: tuple[bytes, ...]  # PNG, JPEG or WebP
+    corrupted: tuple[bytes, ...]  # the same images as the corrupted branch saw them; may be empty
+    responses: tuple[GradedResponse, ...]
+    accuracy: float
+    masked_accuracy: float | None = None
+    blind_accuracy: float | None = None
+    vision_dependency: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """Numbers sort as numbers, and so do texts that all begin with one, such as "43.8 [40.1, 47.6]"."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]  # None = no value
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.title!r} has {len(self.columns)} columns, got a row of {len(row)}")
+
+
+@dataclass(frozen=True)
+class PlotRow:
+    """An estimate and its 95 % interval."""
+
+    label: str
+    series: str  # e.g. "with image", "masked 60 %", "blind", or a model
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Estimates beside each other: one block per label, one dot with its interval per series."""
+
+    title: str
+    rows: tuple[PlotRow, ...]
+    axis: str = ""  # the quantity and its unit, in which the rows are
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    title: str
+    subtitle: str = ""
+    facts: tuple[tuple[str, str], ...] = ()  # name and value: model, k, temperature, seed, commit, machine
+    tables: tuple[ReportTable, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    items: tuple[ReportItem, ...] = field(default=(), repr=False)

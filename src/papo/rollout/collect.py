@@ -1,0 +1,118 @@
+"""The roll-outs of one step: groups of responses, and further prompts in place of groups that teach nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from papo.policy.processing import PromptProcessor
+from papo.policy.sampling import Sampling
+from papo.policy.vlm import Policy
+from papo.rollout.engine import Engine
+from papo.seeding import item_seeds
+from papo.types import Item, PromptBatch, Responses, RewardResult, Rollouts, View
+
+
+class Collector:
+    """Draws and grades G responses per prompt.
+
+    Args:
+        policy: encodes the images.
+        engine: draws the responses.
+        processor: makes prompts, reads responses.
+        reward: grades a response.
+        sampling: how responses are drawn.
+        group_size: G, responses per prompt.
+        noisy_responses: of each group, that are drawn from the noised view and trained on the clean one.
+        noised: makes that view of prompts, at a step.
+        max_refills: roll-outs of further prompts with which a step replaces groups that teach nothing (DAPO's dynamic
+            sampling, arXiv 2503.14476, Eq. 11; the paper allows 20); 0 = such groups stay, without a gradient.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        engine: Engine,
+        processor: PromptProcessor,
+        reward: Callable[[Item, str], RewardResult],
+        *,
+        sampling: Sampling,
+        group_size: int,
+        noisy_responses: int,
+        noised: Callable[[PromptBatch, int], View],
+        max_refills: int,
+        seed: int,
+    ) -> None:
+        self.policy, self.engine, self.processor, self.reward = policy, engine, processor, reward
+        self.sampling, self.group_size = sampling, group_size
+        self.noisy_responses, self.noised = noisy_responses, noised
+        self.max_refills = max_refills
+        self.seed = seed
+
+    def __call__(
+        self,
+        prompts: PromptBatch,
+        step: int,
+        *,
+        complete: Callable[[Rollouts], Rollouts],
+        alive: Callable[[Rollouts], list[int]],
+        refill: Callable[[int], Sequence[Item]],
+    ) -> tuple[Rollouts | None, dict[str, float]]:
+        """Roll-outs of the prompts; under dynamic sampling only groups that teach something, as many as prompts.
+
+        Args:
+            complete: finishes the rewards of roll-outs.
+            alive: the prompts whose group teaches something.
+            refill: the items of the step's n-th refill.
+
+        Returns:
+            The roll-outs, None if no group is alive after the last refill, and metrics.
+        """
+        rollouts = complete(self.roll_out(prompts, step))
+        living = alive(rollouts)
+        metrics = {"group/frac_zero_std": 1 - len(living) / len(prompts)}
+        if self.max_refills == 0:
+            return rollouts, metrics
+        parts, seen, refills = [rollouts.select(living)] if living else [], {item.id for item in prompts.items}, 0
+        while (found := sum(map(len, parts))) < len(prompts) and refills < self.max_refills:
+            items = [item for item in refill(refills) if item.id not in seen]
+            refills += 1
+            if not items:
+                continue
+            seen.update(item.id for item in items)
+            more = complete(self.roll_out(self.processor.prompts(items).to(self.policy.device), step))
+            if living := alive(more)[: len(prompts) - found]:
+                parts.append(more.select(living))
+        metrics |= {"group/refills": refills, "group/alive": found, "policy/skipped_steps": float(not parts)}
+        return Rollouts.concat(parts, self.policy.pad_token_id) if parts else None, metrics
+
+    @torch.no_grad()
+    def roll_out(self, prompts: PromptBatch, step: int) -> Rollouts:
+        """G graded responses per prompt; with a frozen vision tower also the features, which serve every later pass."""
+        clean = self.group_size - self.noisy_responses
+        features = self.policy.encode(prompts.images)
+        seeds = item_seeds("rollout", self.seed, step, prompts.items)
+        responses = self.engine.sample(prompts, features, clean, self.sampling, seeds)
+        if self.noisy_responses:
+            responses = self.with_noisy_responses(prompts, responses, step)
+        texts = tuple(self.processor.decode(responses))
+        items = (item for item in prompts.items for _ in range(self.group_size))
+        return Rollouts(
+            prompts=prompts,
+            responses=responses,
+            texts=texts,
+            rewards=tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True)),
+            views={"clean": View(prompts.images, None if self.policy.train_vision else features)},
+        )
+
+    def with_noisy_responses(self, prompts: PromptBatch, responses: Responses, step: int) -> Responses:
+        """The rest of each group, behind the given responses: drawn from the noised view, trained on the clean one."""
+        N, noisy, view = len(prompts), self.noisy_responses, self.noised(prompts, step)
+        features = self.policy.encode(view.images) if view.features is None else view.features
+        seeds = item_seeds("noisy-sample", self.seed, step, prompts.items)
+        others = self.engine.sample(prompts, features, noisy, self.sampling, seeds)
+        rows = torch.arange(N * self.group_size).split([N * (self.group_size - noisy), N * noisy])
+        groups = torch.cat([part.view(N, -1) for part in rows], dim=1).flatten().tolist()
+        return Responses.concat([responses, others], self.policy.pad_token_id).select(groups)

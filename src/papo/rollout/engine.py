@@ -1,0 +1,33 @@
+"""The seam between a policy and whatever draws its responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from papo.policy.sampling import Sampling
+from papo.policy.vlm import Policy
+from papo.types import Features, PromptBatch, Responses
+
+
+class Engine(Protocol):
+    """Draws responses with the weights of the last `sync`.
+
+    The caller encodes and the engine is handed visual tokens: any view of the images can be rolled out in any engine,
+    and an engine cannot look with a vision tower of yesterday.
+    """
+
+    def sync(self, policy: Policy, step: int) -> None:
+        """From now on responses are the policy's as it is after `step` steps; called before every step's roll-outs."""
+        ...
+
+    def sample(
+        self, prompts: PromptBatch, features: Features, group_size: int, sampling: Sampling, seeds: Sequence[int]
+    ) -> Responses:
+        """G responses to each of N prompts; row n * G + g is response g of prompt n. Vision tokens are never drawn.
+
+        Args:
+            features: visual tokens of each prompt, from `Policy.encode`.
+            seeds: one per prompt; a group depends on its own alone.
+        """
+        ...

@@ -1,0 +1,65 @@
+"""What a step and a validation measure, as torchmetrics, which add up over micro-batches, batches and ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from papo.statistics import Estimate, mean_over_items
+from papo.types import Rollouts
+
+
+class Sums(Metric):
+    """Sums by name over the micro-batches of an update; names are those of the first micro-batch since it was made."""
+
+    full_state_update = False
+
+    def update(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            state = name.replace("/", "__")
+            if state not in self._defaults:
+                self.add_state(state, torch.zeros((), device=value.device), dist_reduce_fx="sum")
+            setattr(self, state, getattr(self, state) + value)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {state.replace("__", "/"): getattr(self, state) for state in self._defaults}
+
+
+class ItemMeans(Metric):
+    """The share of right answers to each item; an estimate of their mean, items being independent of each other."""
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("means", [], dist_reduce_fx="cat")
+
+    def update(self, means: Sequence[float]) -> None:
+        self.means.append(torch.tensor(means, dtype=torch.float32, device=self.device))
+
+    def compute(self) -> Tensor:
+        """[items]"""
+        return dim_zero_cat(self.means) if len(self.means) else torch.zeros(0)
+
+    def estimate(self) -> Estimate:
+        """Raises ValueError where no item was measured."""
+        return mean_over_items(self.compute().tolist())
+
+
+def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:
+    """Metrics that need no gradient."""
+    rewards, responses = rollouts.rewards, rollouts.responses
+    length, finished = torch.stack([responses.response_mask.sum(-1), responses.finished]).float().mean(-1).tolist()
+    metrics = {
+        "reward/mean": rollouts.totals.mean().item(),
+        "response/length_mean": length,
+        "response/frac_unfinished": 1 - finished,
+        "reward/frac_unscorable": sum(not result.scorable for result in rewards) / len(rewards),
+    }
+    for part in rewards[0].parts:
+        metrics[f"reward/{part}"] = sum(result.parts[part] for result in rewards) / len(rewards)
+    return metrics

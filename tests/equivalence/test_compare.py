@@ -1,0 +1,262 @@
+"""What is mathematically the same, and what is not."""
+
+import pytest
+
+from papo.equivalence import equivalent
+
+SAME = r"""
+7 | 7.0
+7 | +7
+7 | 07
+0 | -0
+0.5 | .5
+1,000 | 1000
+1{,}000 | 1000
+1\,000\,000 | 1000000
+10 000 | 10000
+1e3 | 1000
+1.5 \times 10^{3} | 1500
+-\frac{1}{2} | \frac{-1}{2}
+\frac{1}{2} | 0.5
+\frac12 | 1/2
+\dfrac{1}{2} | \tfrac { 1 } { 2 }
+\frac { 16 } { 3 } | 5\frac{1}{3}
+1 1/2 | 3/2
+3\frac{5}{2} | 7.5
+2 \sqrt { 221 } | 2\sqrt{221}
+2\sqrt{3} | \sqrt{12}
+2√3 | \sqrt{12}
+3\sqrt{2}+\sqrt2 | 4\sqrt{2}
+\frac{\sqrt{3}}{3} | \frac{1}{\sqrt{3}}
+\sqrt[3]{8} | 2
+sqrt(2) | \sqrt 2
+\sqrt{2} | 1.414214
+1/3 | 0.333333
+2\pi | 6.283185
+2\pi | 2pi
+16\pi | 16π cm²
+e^2 | e*e
+\log_2 8 | 3
+\log 100 | 2
+\ln e^3 | 3
+5! | 120
+|-3| | 3
+\lvert -3 \rvert | 3
+\sin 30^\circ | 1/2
+\sin(30°) | \cos 60°
+\sin^2 x+\cos^2 x | 1
+\sin 2x | 2 \sin x \cos x
+\sin^{-1} x | \arcsin x
+60^\circ | 60
+60^{\circ} | 60 degrees
+60° | 60\degree
+5\text{ cm} | 5
+5\mathrm{~cm} | 5
+5 cm | 50 mm
+5\text{cm}^2 | 5\text{cm²}
+20\text{ cm}^{2} | 20 square centimeters
+100 cm^2 | 1 dm^2
+20 sq cm | 20
+20m | 20
+20m | 2000 cm
+5 m/s | 5
+5 km/h | 5
+5 apples | 5
+\$5 | 5
+$12$ | 12
+\(12\) | 12.
+\boxed{3} | 3
+\mathbf{3} | 3
+20\% | 20
+20% | 0.2
+20 percent | 20%
+x^{10} | x^10
+x^2+2x+1 | (x+1)^2
+x^2\frac{1}{3} | \frac{x^2}{3}
+a^2-b^2 | (a-b)(a+b)
+3a+b | b+3a
+2^{x+1} | 2 \cdot 2^x
+\frac{x+1}{x-1} | 1+\frac{2}{x-1}
+\alpha+\beta | \beta+\alpha
+θ | \theta
+x_1+x_2 | x_{2}+x_{1}
+(1,2) | (1, 2)
+(3,100) | (3, 100)
+\left( 2 , -\frac{1}{2} \right) | (2,-0.5)
+(2,3) | 2,3
+(-\infty, 3] | (-∞,3]
+\{1,2\} | \{2,1\}
+{1, 2} | \{2, 1\}
+\{3\} | 3
+1, 2 | 2, 1
+1; 2 | 1, 2
+[1,2]\cup[3,4] | [3,4] \cup [1,2]
+x=1 \text{ or } x=2 | 1,2
+1 or 2 | 2, 1
+1 and 2 | 1,2
+\pm 2 | 2,-2
+1\pm\sqrt{2} | 1+\sqrt2, 1-\sqrt2
+\pm1 \mp 2 | -1, 1
+AB=5, BC=6 | 5,6
+x_1=1,x_2=-3 | -3, 1
+x = 3 | 3
+3 = x | 3
+x \approx 3 | 3
+x \in \{3\} | 3
+\angle ABC = 60^\circ | 60
+\text{Area} = 5 | 5
+x=3 | 2x=6
+x=3 | 3=x
+y=2x+1 | 2x-y+1=0
+y=(x+3)(x-1) | y=x^2+2x-3
+f(x)=3/(x-2)+1 | y=\frac{3}{x-2}+1
+y=2x | f(x)=x+x
+f=3/(x-2)+1 | \frac{x+1}{x-2}
+x>3 | 3<x
+x>3 | (3,\infty)
+x \geq 3 | [3,\infty)
+x<=3 | (-\infty,3]
+1<x\le5 | (1,5]
+5 \ge x > 1 | 1<x\le5
+x<-1 \text{ or } x>2 | (-\infty,-1)\cup(2,\infty)
+3:4 | 6:8
+2:3 | \frac{2}{3}
+1:2:3 | 2:4:6
+2^{1000} | 4^{500}
+Yes | yes
+\text{Yes} | yes.
+the triangle  ABC | \text{the triangle }ABC
+(a)(b) | b*a
+\sqrt{x-4} | (x-4)^{1/2}
+\frac{1}{2}x | x/2
+-x^2 | -(x^2)
+2^{-1} | 0.5
+2^-1 | 0.5
+2^3^2 | 512
+2 * -3 | -6
+--2 | 2
+(-8)^{1/3} | -2
+(-8)^{2/3} | 4
+x^{1/2} | \sqrt{x}
+infinity | \infty
+"""
+DIFFERENT = r"""
+7 | 8
+7 | -7
+1000000 | 1000001
+12345678901234567890123 | 12345678901234567890124
+1/3 | 0.33
+1/3 | 0.33333
+\sqrt{2} | 1.414
+0.333333 | 0.333334
+1.414213 | \sqrt{2}
+\sqrt{2} | 1.414214*1
+x=x | x=1
+x=x | y=y
+x=1/0 | 2x=2/0
+5 cm | 5 m
+5 cm | 5 kg
+5 cm | 5 cm^2
+20m | 20 cm
+5 million | 5
+5 dozen | 5
+20\% | 21
+20\% | 0.02
+3m | 3n
+3k | 3
+2m+1 | 3
+10 000 | 0
+(1,2) | (2,1)
+(1,2) | (1,2,3)
+(1,2) | 1
+[1,2) | [1,2]
+[1,2] | 1,2
+\{1,2\} | \{1,3\}
+1, 1, 2 | 1, 2, 2
+1, 2 | 1
+1, 2 | (2, 1)
+\pm 2 | 2
+cat | act
+AB | BA
+yes | no
+x=3 | y=3
+x=3 | x=4
+x=3 | -3
+1=2 | 3=5
+y=2x+1 | y=2x-1
+y=2x+1 | 2x-y=1
+x>3 | x\ge3
+x>3 | x<3
+x>3 | y>3
+x>3 | 3
+1<x<5 | (1,5]
+1:2:3 | 1:2:4
+1:2:3 | 1:2
+|x| | x
+\sqrt{x^2} | x
+x^2 | x^3
+x | y
+\frac{1}{0} | \frac{2}{0}
+0/0 | 1
+\sqrt{-1} | \sqrt{-2}
+\ln 0 | \ln(-1)
+9^{9^{9^{9}}} | 1
+9^{9^{9^{9}}} | 9^{9^{9^9}}
+1e400 | 2e400
+10^{400} | 10^{401}
+2^x | 2x
+xy | x+y
+\sin x | \cos x
+\sin 30 | \frac{1}{2}
+f(x) = x | g(x) = x+1
+x \ne 1 | 1
+5\text{=}6 | 6
+5\text{(}6 | 5
+\triangle ABC | \triangle ABD
+(1 | 1
+1) | 1
+1 + | 1
+,1 | 1
+ | 1
+"""
+
+
+def pairs(table):
+    return [tuple(part.strip() for part in line.rsplit(" | ", 1)) for line in table.splitlines() if line]
+
+
+@pytest.mark.parametrize(("a", "b"), pairs(SAME))
+def test_same(a, b):
+    assert equivalent(a, b)
+    assert equivalent(b, a)
+
+
+@pytest.mark.parametrize(("a", "b"), pairs(DIFFERENT))
+def test_different(a, b):
+    assert not equivalent(a, b)
+    assert not equivalent(b, a)
+
+
+def test_what_is_written_the_same_is_the_same():
+    for text in ("9^{9^{9^{9}}}", "1/0", "\\frac{", "x" * 20_000, "①②", "", "\\triangle ABC"):
+        assert equivalent(text, text)
+    assert equivalent("① ②", "①②")
+    assert equivalent("ISOSCELES triangle", "isosceles Triangle")
+    assert not equivalent("x=m", "x=M")  # both can be read: capitals are other variables
+
+
+def test_long_answers_are_not_looked_into():
+    assert equivalent("7", "0" * 50 + "7")
+    assert equivalent("7", " " * 9_000 + "7")
+    assert not equivalent("7", " " * 10_000 + "7")
+    assert not equivalent("1", "1" + "+0" * 499 + "+0" * 20)  # over a thousand characters
+    assert equivalent("1", "1" + "+0" * 199)
+    assert not equivalent("1", "1" + "+0" * 200)  # over four hundred tokens
+    assert equivalent("1", "1" + " " * 995 + "+0 *1".replace(" ", ""))  # a thousand characters
+    assert equivalent(r"\{\{(1,2)\}\}", r"\{\{(1,2.0)\}\}")
+    assert not equivalent(r"\{\{\{(1,2)\}\}\}", r"\{\{\{(1,2.0)\}\}\}")  # too many levels
+    assert equivalent("x", "(" * 29 + "x" + ")" * 29)
+    assert not equivalent("x", "(" * 30 + "x" + ")" * 30)
+    thirty = ",".join(map(str, range(1, 31)))
+    assert equivalent(thirty, ",".join(map(str, range(30, 0, -1))))
+    assert not equivalent(thirty + ",31", "31," + thirty)

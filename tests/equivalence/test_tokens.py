@@ -1,0 +1,86 @@
+"""How an answer is cut into tokens."""
+
+import pytest
+
+from papo.equivalence.tokens import Unreadable, tokenise
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2x", "number:2 name:x"),
+        ("xyz", None),  # letters alone
+        ("2xyz", "number:2 name:x name:y name:z"),
+        ("pi", "name:pi"),
+        ("2pi", "number:2 name:pi"),
+        ("infinity", "name:infty"),
+        ("theta", "name:theta"),
+        ("a b", "name:a name:b"),
+        ("1,234", "number:1234"),
+        ("1,234,567.5", "number:1234567.5"),
+        ("1,23", "number:1 sign:, number:23"),
+        ("1,2345", "number:1 sign:, number:2345"),
+        ("(1,234)", "sign:( number:1 sign:, number:234 sign:)"),
+        ("[1,234]", "sign:[ number:1 sign:, number:234 sign:]"),
+        ("\\{1,234\\}", "sign:\\{ number:1 sign:, number:234 sign:\\}"),
+        ("(1)1,234", "sign:( number:1 sign:) number:1234"),
+        ("x,1,234", "name:x sign:, number:1 sign:, number:234"),
+        ("x, 1,234", "name:x sign:, number:1234"),
+        ("1e5", "number:1e5"),
+        ("1e", "number:1 name:e"),
+        ("2e5.5", "number:2 name:e number:5.5"),
+        ("5.", "number:5"),
+        ("x**2<=3>=4==5", "name:x sign:^ number:2 sign:≤ number:3 sign:≥ number:4 sign:= number:5"),
+        ("x_1+x_{12}", "name:x_1 sign:+ name:x_12"),
+        ("\\log_{2}8", "function:log_2 number:8"),
+        ("2_1", None),
+        ("5 cm", "number:5 unit:cm"),
+        ("5cm", "number:5 unit:cm"),
+        ("xcm", None),
+        ("cm 5", "name:c name:m number:5"),
+        ("5 m", "number:5 name:m"),
+        ("5 apples", "number:5 unit:apples"),
+        ("5apples", "number:5 opaque:?apples"),
+        ("apples 5", "opaque:?apples number:5"),
+        ("5 million", "number:5 opaque:?million"),
+        ("5\\text{ cm}^2", "number:5 unit:cm sign:^ number:2"),
+        ("5\\text{cm^2}", "number:5 unit:cm sign:^ number:2"),
+        ("5\\text{cm3}", "number:5 unit:cm sign:^ number:3"),
+        ("5\\mathrm{~cm}", "number:5 unit:cm"),
+        ("5\\text{ if }", "number:5 opaque:?if"),
+        ("5\\text{=}", "number:5 opaque:?="),
+        ("5\\text{ percent}", "number:5 sign:%"),
+        ("5 percent", "number:5 sign:%"),
+        ("\\text{B}", "name:B"),
+        ("\\text{Be}", "opaque:?Be"),
+        ("1\\text{}", "number:1 unit:"),
+        ("\\angle A", "opaque:?angle name:A"),
+        ("\\times\\leq", "sign:* sign:≤"),
+        ("\\sin x", "function:sin name:x"),
+        ("sin(x)", "function:sin sign:( name:x sign:)"),
+        ("\\pi\\infty\\alpha", "name:pi name:infty name:alpha"),
+        ("5#", None),
+        ("5'", None),
+        ("\N{ARABIC-INDIC DIGIT SEVEN}", None),
+        ("\N{FULLWIDTH DIGIT SEVEN}", None),
+        ("1" * 60, "number:" + "1" * 60),
+        ("1" * 61, None),
+        ("1e400", "number:1e400"),
+        ("1e-401", None),
+        ("1e100000", None),
+        ("", ""),
+    ],
+)
+def test_table(text, expected):
+    if expected is None:
+        with pytest.raises(Unreadable):
+            tokenise(text)
+    else:
+        assert " ".join(f"{token.kind}:{token.text}" for token in tokenise(text)) == expected
+
+
+def test_only_so_long():
+    assert len(tokenise("+" * 400)) == 400
+    for text in ("+" * 401, " " * 1000 + "1", "x_{" + "1" * 1000 + "}"):
+        with pytest.raises(Unreadable):
+            tokenise(text)

@@ -1,0 +1,60 @@
+"""Estimates as tables."""
+
+from papo.evaluation.result_tables import tables, to_markdown
+from papo.report import ReportTable
+from papo.statistics import Estimate
+
+HALF, ALL = Estimate(0.5, (0.25, 0.75), 3), Estimate(1.0, (0.9, 1.0), 2)
+METRICS = {
+    "avg@8": HALF,
+    "avg@8/family=charts": ALL,
+    "masked/avg@8": HALF,
+    "masked/avg@8/family=charts": HALF,
+    "blind/avg@8": ALL,
+    "blind/avg@8/family=charts": HALF,
+    "vision_dependency": HALF,
+    "vision_dependency/family=charts": HALF,
+    "error/perception": HALF,
+}
+
+
+def test_one_model():
+    overall, by_tag, wrong = tables("lab", {"a": METRICS}, {})
+    assert (overall.title, overall.columns) == ("lab: accuracy", ("metric", "a"))
+    assert [row[0] for row in overall.rows] == ["avg@8", "masked/avg@8", "blind/avg@8", "vision_dependency"]
+    assert overall.rows[2] == ("blind/avg@8", "100.0 [90.0, 100.0]")
+    assert overall.note.endswith("3 items")
+    assert by_tag.columns == ("group", "avg@8", "masked/avg@8", "blind/avg@8", "items")
+    assert by_tag.rows == (("family=charts", "100.0 [90.0, 100.0]", "50.0 [25.0, 75.0]", "50.0 [25.0, 75.0]", "2"),)
+    assert wrong.rows[0] == ("error/perception", "50.0 [25.0, 75.0]")
+    assert wrong.rows[1] == ("error/reasoning", "")
+
+
+def test_two_models_and_their_difference():
+    found = tables("lab", {"a": METRICS, "b": METRICS}, {"b - a": METRICS})
+    assert [table.title for table in found] == [
+        "lab: accuracy", "lab: by tag", "lab: what went wrong", "lab: differences",
+    ]  # fmt: skip
+    assert found[1].columns[:3] == ("group", "a avg@8", "a masked/avg@8")
+    assert len(found[1].columns) == len(found[1].rows[0]) == 8
+    assert found[3].columns == ("metric", "b - a")
+    assert not any("=" in row[0] for row in found[3].rows)
+
+
+def test_nothing_that_can_be_graded_is_said():
+    (table,) = tables("lab", {"a": {}}, {})
+    assert table.note == "no item can be graded"
+
+
+def test_markdown():
+    table = ReportTable("lab: accuracy", ("metric", "a|b"), (("avg@8", "50.0"), ("x|y", None)), "a note")
+    assert to_markdown(table).splitlines() == [
+        "### lab: accuracy",
+        "",
+        "| metric | a\\|b |",
+        "| ------ | ---- |",
+        "| avg@8  | 50.0 |",
+        "| x\\|y   |      |",
+        "",
+        "a note.",
+    ]

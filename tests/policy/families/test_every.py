@@ -1,0 +1,236 @@
+"""What holds for every family: transformers' numbers with a shared prompt, and pictures painted where masked."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText
+
+from papo.corruption import RandomPatchMask
+from papo.data.sources.pictures import Unread
+from papo.layouts import TileLayout, to_pixels
+from papo.policy.loading import load_policy, save_policy
+from papo.policy.processing import PromptProcessor
+from papo.policy.sampling import Sampling
+
+SEEDS = [11, 22, 33, 44]
+TRAINED = pytest.mark.parametrize("train_vision", [True, False], ids=["trained", "frozen"])
+
+
+def plain_forward(model, processor, items, responses):
+    """log pi of each response by transformers alone, the prompt repeated: its processor's inputs to its model."""
+    logprobs = torch.zeros(responses.response_ids.shape)
+    group_size = len(responses.response_ids) // len(items)
+    for row, mask in enumerate(responses.response_mask):
+        item, length = items[row // group_size], int(mask.sum())
+        inputs = dict(
+            processor.processor(
+                text=[processor._chat(item)], images=[list(item.images)] if item.images else None, return_tensors="pt"
+            )
+        )
+        ids = torch.cat([inputs.pop("input_ids"), responses.response_ids[row : row + 1, :length]], dim=1)
+        inputs.pop("attention_mask")
+        if "mm_token_type_ids" in inputs:
+            inputs["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, length))
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **inputs).logits
+        log_pi = logits[0, -length - 1 : -1].log_softmax(-1)
+        logprobs[row, :length] = log_pi.gather(-1, ids[0, -length:, None]).squeeze(-1)
+    return logprobs
+
+
+def shared_forward(policy, prompts, responses):
+    return policy.score(policy.prefill(prompts, policy.encode(prompts.images)), responses)
+
+
+def close(got, expected, tolerance=1e-5):
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+
+
+# ----------------------------------------------------------------------------------------------------------- sharing
+
+
+def test_scores_are_those_of_a_plain_forward(folder, loaded, processor, items, prompts, responses):
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    with torch.no_grad():
+        expected = plain_forward(model, processor, items, responses)
+        scores = shared_forward(loaded.policy, prompts, responses)
+    assert expected[responses.response_mask].std() > 0.3  # the tiny model has opinions
+    close(scores.logprobs, expected)
+
+
+@TRAINED
+def test_gradients_of_all_parameters(folder, load, processor, items, prompts, responses, train_vision):
+    policy = load(train_vision=train_vision).policy
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    weights = torch.randn(responses.response_ids.shape, generator=torch.Generator().manual_seed(3))
+    (weights * plain_forward(model, processor, items, responses)).sum().backward()
+    (weights * shared_forward(policy, prompts, responses).logprobs).sum().backward()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    largest = max(float(gradient.abs().max()) for gradient in expected.values() if gradient is not None)
+    vision = {
+        parameter
+        for part in (*policy.family.vision_modules(), *policy.family.projector_modules())
+        for parameter in part.parameters()
+    }
+    for name, parameter in policy.model.named_parameters():
+        if expected[name] is None or (parameter in vision and not train_vision):
+            assert parameter.grad is None, name
+            assert parameter.requires_grad == (parameter not in vision or train_vision), name
+            continue
+        close(parameter.grad, expected[name], 1e-5 * largest)
+
+
+@pytest.mark.parametrize("chosen", [[1], [3], [2, 0]])
+def test_scores_do_not_depend_on_the_batch(loaded, prompts, responses, chosen):
+    """Other padding and neighbours, with and without any image."""
+    part = responses.select([n * 2 + g for n in chosen for g in range(2)])
+    with torch.no_grad():
+        whole = shared_forward(loaded.policy, prompts, responses).logprobs
+        got = shared_forward(loaded.policy, prompts.select(chosen), part).logprobs
+    close(got, torch.cat([whole[n * 2 : n * 2 + 2] for n in chosen])[:, : got.shape[1]])
+
+
+def test_the_image_matters(loaded, prompts, responses):
+    """Otherwise these tests could not see a picture given to the wrong prompt."""
+    policy = loaded.policy
+    with torch.no_grad():
+        seen = shared_forward(policy, prompts, responses).logprobs
+        blank = tuple(torch.zeros_like(tokens) for tokens in policy.encode(prompts.images))
+        blind = policy.score(policy.prefill(prompts, blank), responses).logprobs
+    change = (seen - blind).abs().amax(-1).unflatten(0, (4, 2)).amax(-1)
+    assert (change > 0.01).tolist() == [True, False, True, True]
+
+
+def test_samples_are_scored_as_they_were_drawn(load, prompts, bias_logits):
+    """And hold no vision token, however likely."""
+    policy = load().policy
+    policy = bias_logits(policy, dict.fromkeys(policy.banned.tolist(), 20.0))
+    with torch.no_grad():
+        context = policy.prefill(prompts, policy.encode(prompts.images))
+        drawn = policy.sample(context, 3, Sampling(6, temperature=0.8), SEEDS)
+        close(drawn.logprobs, policy.score(context, drawn, temperature=0.8).logprobs)
+    assert policy.family.image_token_id in policy.banned.tolist()
+    assert not torch.isin(drawn.response_ids, policy.banned).any()
+
+
+def test_features_that_do_not_fit_the_placeholders_are_refused(loaded, prompts):
+    features = loaded.policy.encode(prompts.images)
+    with pytest.raises(ValueError, match=r"small has \d+ image placeholders for"):
+        loaded.policy.prefill(prompts, (*features[:3], features[3][:-1]))
+
+
+# ------------------------------------------------------------------------------------------------------------ prompts
+
+
+@pytest.mark.parametrize("size", [(30, 30), (56, 57), (57, 56), (200, 60), (61, 180), (113, 112), (100, 99)])
+def test_length_is_that_of_the_prompt(processor, item, picture, items, size):
+    """Known without a pixel."""
+    both = (item("a", "<image> or <image>", picture(*size), picture(64, 48)), item("b", "red?", picture(*size)), *items)
+    lengths = processor.prompts(both).prompt_mask.sum(-1).tolist()
+    assert [processor.length(one) for one in both] == lengths
+    assert processor.length(item("b", "red?", Unread(*size))) == lengths[1]
+
+
+def test_a_batch_without_images_can_be_joined(processor, prompts, item):
+    text = processor.prompts([item("a", "red?")])
+    joined = type(prompts).concat([text, prompts], 0)
+    assert torch.equal(joined.images.grid, prompts.images.grid)
+    assert torch.equal(joined.images.select([1]).pixel_values, prompts.images.select([0]).pixel_values)
+
+
+def test_placeholders_in_a_text_are_refused(processor, item):
+    for token in processor.reader.special - {"<image>"}:  # which in a question marks the place of a picture
+        with pytest.raises(ValueError, match="special token"):
+            processor.length(item("a", f"red {token}?"))
+
+
+# --------------------------------------------------------------------------------------------------------- corruption
+
+
+@pytest.mark.parametrize("unit", ["patch", "token"])
+def test_corruption_paints_the_masked_patches_and_nothing_else(prompts, unit):
+    images = prompts.images
+    corruption = RandomPatchMask(0.4, fill="mean", unit=unit)  # no pixel of the pictures is that, nor the padding
+    masks = corruption.patch_mask(images, SEEDS).split(images.patches())
+    painted, layout = corruption(images, SEEDS), images.layout
+    patches_of_unit = corruption.unit_patches(layout)
+    for image, (before, after) in enumerate(zip(images.parts(), painted.parts(), strict=True)):
+        grid, mask = images.grid[image].tolist(), masks[image]
+        assert int(mask.sum()) == int(0.4 * len(mask) / patches_of_unit) * patches_of_unit
+        patches = to_pixels(mask[:, None, None, None].float(), *grid[1:3], layout.merge_size)[0] > 0  # [rows, columns]
+        changed = images.pixels(image) != painted.pixels(image)
+        size = changed.shape[-1] // grid[2]
+        seen = patches.repeat_interleave(size, 0).repeat_interleave(size, 1)
+        assert torch.equal(changed.any(0), seen)
+        assert painted.pixels(image)[:, seen].std(-1).max() < 1e-5  # one colour
+        if isinstance(layout, TileLayout):
+            expected = torch.from_numpy(painted_pieces(layout, grid, patches.numpy()))
+            assert torch.equal((before != after).any(1), expected)
+            assert grid[3] == 0 or expected[0 if layout.thumbnail_first else -1].any()
+
+
+def painted_pieces(layout: TileLayout, grid: list[int], patches: np.ndarray) -> np.ndarray:
+    """[pieces, S, S] bool, pixel by pixel from what the docstrings say."""
+    _, _, _, r, c, top, left, height, width = grid[:9]
+    side, size, per_tile = layout.tile_size, layout.patch_size, layout.tile_size // layout.patch_size
+    number = [tile * per_tile + min(x // size, per_tile - 1) for tile in range(max(1, r, c)) for x in range(side)]
+    first_row, first_column = (number[x] // layout.merge_size * layout.merge_size for x in (top, left))
+    mosaic = np.zeros((max(1, r) * side, max(1, c) * side), dtype=bool)
+    for y in range(mosaic.shape[0]):
+        for x in range(mosaic.shape[1]):
+            row, column = number[y] - first_row, number[x] - first_column
+            if 0 <= row < patches.shape[0] and 0 <= column < patches.shape[1]:
+                mosaic[y, x] = patches[row, column]
+    inside = np.arange(side) < per_tile * size  # the strip beyond is in no patch
+    pieces = [
+        mosaic[i * side : (i + 1) * side, j * side : (j + 1) * side] & inside[:, None] & inside
+        for i in range(max(1, r))
+        for j in range(max(1, c))
+    ]
+    if r:
+        whole = mosaic[top : top + height, left : left + width]
+        small = np.zeros((side, side), dtype=bool)
+        for y in range(side):
+            for x in range(side):
+                rows = slice(y * height // side, -(-(y + 1) * height // side))
+                columns = slice(x * width // side, -(-(x + 1) * width // side))
+                small[y, x] = whole[rows, columns].any()
+        pieces.insert(0 if layout.thumbnail_first else len(pieces), small)
+    return np.stack(pieces)
+
+
+def test_a_corrupted_picture_is_another_one(loaded, prompts):
+    """The tower sees it, in every prompt that has a picture."""
+    with torch.no_grad():
+        clean = loaded.policy.encode(prompts.images)
+        painted = loaded.policy.encode(RandomPatchMask(0.6)(prompts.images, SEEDS))
+    assert [len(tokens) for tokens in painted] == [len(tokens) for tokens in clean]
+    assert [bool((a != b).any()) for a, b in zip(clean, painted, strict=True)] == [True, False, True, True]
+
+
+# --------------------------------------------------------------------------------------------------- parts, and files
+
+
+def test_parts_hold_every_parameter_once(loaded):
+    """Tower, projector and language model; a tied head shares the embedding's."""
+    family = loaded.policy.family
+    parts = (family.vision_modules(), family.projector_modules(), family.language_modules())
+    owned = [{parameter for module in modules for parameter in module.parameters()} for modules in parts]
+    assert all(owned)
+    assert len(set.union(*owned)) == sum(map(len, owned))
+    assert set.union(*owned) == set(loaded.policy.model.parameters())
+    assert len(family.vision_blocks()) == len(family.language_layers()) == 2
+    for blocks, modules in ((family.vision_blocks(), owned[0]), (family.language_layers(), owned[2])):
+        assert {parameter for block in blocks for parameter in block.parameters()} < modules
+
+
+def test_the_saved_folder_is_an_ordinary_one(loaded, processor, items, prompts, responses, tmp_path):
+    save_policy(loaded.policy, loaded.processor, tmp_path)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path)
+    again = load_policy(tmp_path, train_vision=True, dtype="float32", chunk_tokens=100)
+    reread = PromptProcessor(again.processor, "Think.")
+    assert torch.equal(reread.prompts(items).images.pixel_values, prompts.images.pixel_values)
+    assert reread.layout == processor.layout
+    with torch.no_grad():
+        scores = shared_forward(loaded.policy, prompts, responses)
+        close(shared_forward(again.policy, reread.prompts(items), responses).logprobs, scores.logprobs, 0)
+        close(plain_forward(model, reread, items, responses), scores.logprobs)

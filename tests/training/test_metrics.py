@@ -1,0 +1,41 @@
+"""Sums and means that add up over micro-batches, batches and ranks."""
+
+import pytest
+import torch
+
+from papo.training.metrics import ItemMeans, Sums
+
+
+def test_sums_add_up_and_begin_anew():
+    sums = Sums()
+    sums.update({"loss/total": torch.tensor(1.5), "policy/entropy": torch.tensor(2.0)})
+    sums.update({"loss/total": torch.tensor(0.25), "policy/entropy": torch.tensor(1.0)})
+    assert {name: value.item() for name, value in sums.compute().items()} == {"loss/total": 1.75, "policy/entropy": 3.0}
+    sums.reset()
+    sums.update({"loss/total": torch.tensor(1.0), "policy/entropy": torch.tensor(0.0)})
+    assert sums.compute()["loss/total"].item() == 1.0
+
+
+def test_ranks_add_up():
+    """torchmetrics reduces each state as it was declared."""
+    sums, means = Sums(), ItemMeans()
+    sums.update({"loss/total": torch.tensor(1.0)})
+    means.update([1.0, 0.0])
+    assert sums._reductions["loss__total"](torch.tensor([1.0, 2.0])).item() == 3.0
+    assert means._reductions["means"]([torch.tensor([1.0]), torch.tensor([0.5])]).tolist() == [1.0, 0.5]
+
+
+def test_item_means_are_over_all_batches():
+    means = ItemMeans()
+    means.update([1.0, 0.5])
+    means.update([])
+    means.update([0.0])
+    estimate = means.estimate()
+    assert (estimate.mean, estimate.n) == (pytest.approx(0.5), 3)
+
+
+def test_without_an_item_there_is_no_mean():
+    means = ItemMeans()
+    means.update([])
+    with pytest.raises(ValueError, match="no items"):
+        means.estimate()

@@ -1,0 +1,90 @@
+"""The views of a step: from which seed, once for a prompt or for a response, and encoded when."""
+
+import pytest
+import torch
+
+from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.errors import ConfigError
+from papo.seeding import derive_seed, item_seeds
+from papo.training.views import Views
+from papo.types import PromptBatch, RewardResult, Rollouts, View
+
+MAKERS = {
+    "corrupted": RandomPatchMask(0.6),
+    "noised": GaussianNoise(1.0, std=0.1),
+    "own": RandomPatchMask(0.6, per="response"),
+}
+
+
+@pytest.fixture
+def views(make_policy) -> Views:
+    return Views(make_policy(train_vision=False), MAKERS, seed=3)
+
+
+@pytest.fixture(scope="module")
+def rollouts(prompts: PromptBatch, make_responses) -> Rollouts:
+    results = (RewardResult(0.0, {}, None, True),) * 10
+    return Rollouts(prompts, make_responses([2] * 10), ("",) * 10, results, views={"clean": View(prompts.images)})
+
+
+def test_a_view_is_made_from_the_runs_seed_the_step_and_the_item(views, prompts):
+    for name in ("corrupted", "noised"):
+        view = views.make(name, prompts, 2, step=4)
+        expected = MAKERS[name](prompts.images, item_seeds(name, 3, 4, prompts.items))
+        assert torch.equal(view.images.pixel_values, expected.pixel_values)
+        assert view.per == "prompt"
+        assert not torch.equal(views.make(name, prompts, 2, step=5).images.pixel_values, expected.pixel_values)
+
+
+def test_a_view_per_response_has_a_seed_for_each(views, prompts):
+    view = views.make("own", prompts, 2, step=4)
+    seeds = [derive_seed("response", seed, g) for seed in item_seeds("own", 3, 4, prompts.items) for g in range(2)]
+    expected = MAKERS["own"](prompts.images.select([n for n in range(5) for _ in range(2)]), seeds)
+    assert torch.equal(view.images.pixel_values, expected.pixel_values)
+    assert view.images.counts == expected.counts == (1, 1, 1, 1, 0, 0, 2, 2, 1, 1)
+    assert view.per == "response"
+    first, second = view.images.parts()[:2]
+    assert not torch.equal(first, second)
+
+
+def test_the_roll_outs_have_the_views_asked_for_and_keep_those_they_had(views, rollouts):
+    found = views(rollouts, ["clean", "noised"], step=0)
+    assert found.views.keys() == {"clean", "noised"}
+    assert found.views["clean"] is rollouts.views["clean"]
+    again = views(found, ["corrupted", "noised"], step=7)
+    assert again.views["noised"] is found.views["noised"]
+    assert rollouts.views.keys() == {"clean"}
+    assert len(views(rollouts, ["own"], step=0).views["own"].images.counts) == 10
+
+
+@pytest.mark.parametrize("train_vision", [True, False])
+def test_a_frozen_tower_encodes_a_view_when_it_is_made(make_policy, prompts, train_vision):
+    policy = make_policy(train_vision=train_vision)
+    view = Views(policy, MAKERS, seed=3).make("corrupted", prompts, 2, step=0)
+    if train_vision:
+        assert view.features is None  # made again in every pass, with its gradient
+        return
+    with torch.no_grad():
+        expected = policy.encode(view.images)
+    assert all(torch.equal(*pair) for pair in zip(view.features, expected, strict=True))
+    assert not any(tokens.requires_grad for tokens in view.features)
+
+
+def test_makers_are_shown_the_policy_before_the_first_step(make_policy):
+    """Those that are looked at, and no others: a view that no term looks at may lack its maker."""
+    shown = []
+
+    class Shown(RandomPatchMask):
+        def attach(self, policy):
+            shown.append((self.mask_ratio, policy))
+
+    policy = make_policy()
+    Views(policy, {"corrupted": Shown(0.6), "tiles": Shown(0.2), "noised": None}, 3).prepare(["clean", "tiles"])
+    assert shown == [(0.2, policy)]
+
+
+def test_a_view_that_nothing_makes_is_named(views):
+    with pytest.raises(
+        ConfigError, match=r"'tiles', which nothing makes; there are clean, corrupted, noised, own: add"
+    ):
+        views.prepare(["corrupted", "tiles"])
