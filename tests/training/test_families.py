@@ -1,16 +1,16 @@
-"""The step itself, with every family."""
+"""The step itself, with every family, and the slow way."""
 
 import pytest
 import torch
 from papo_steps import SAMPLING, fit, weights
-from tiny_families import CASES
+from tiny_families import CASES, OTHERS
 
 from papo.evaluation.answering import answer
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", CASES | OTHERS)
 def test_two_steps_and_answers(make_module, saved_family, family_items, family):
     loaded = load_policy(saved_family(family), train_vision=True, dtype="float32", chunk_tokens=100)
     processor = PromptProcessor(loaded.processor, "Think.")

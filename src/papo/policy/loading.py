@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,8 +13,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
 
 from papo.errors import ConfigError
 from papo.policy.families import SUPPORTED, family_for, reader_of
+from papo.policy.families.generic import Generic
 from papo.policy.processing import load_processor
+from papo.policy.repeating import RepeatingPolicy
 from papo.policy.vlm import Policy
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def load_policy(
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        ConfigError: nothing loadable there, not a vision-language model that the four verbs know, or impossible bounds.
+        ConfigError: nothing loadable there, no image-text-to-text model, one of a family that cannot share prompts, one
+            of none whose processor cuts pictures up, or impossible bounds.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
@@ -80,7 +86,10 @@ def load_policy(
             f"model.path={path} is no model folder, run directory, shipped model or reachable hub id: "
             f"{first_line(error)}"
         ) from error
-    family = family_for(config)
+    try:
+        family = family_for(config)
+    except ValueError as error:
+        raise ConfigError(f"model.path={path} cannot be used: {error}") from error
     if family is None:
         raise ConfigError(
             f"model.path={path} is of type {config.model_type!r}, not a supported vision-language model "
@@ -98,13 +107,22 @@ def load_policy(
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ConfigError(f"model.path={path} lacks {len(missing)} weights, e.g. {missing[0]}")
-    if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
+    if family is Generic:
+        log.warning(
+            "model.path=%s is of type %r, which has no family here: every response is computed with its whole prompt. "
+            "That is the slow way; %s share it.",
+            path,
+            config.model_type,
+            ", ".join(sorted(SUPPORTED)),
+        )
+    elif processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
         raise ConfigError(f"model.path={path} has no tokenizer that knows {processor.image_token} as the model does")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    return Loaded(Policy(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
+    policy_class = RepeatingPolicy if family is Generic else Policy
+    return Loaded(policy_class(model, train_vision=train_vision, chunk_tokens=chunk_tokens), processor, source)
 
 
 def save_policy(policy: Policy, processor: ProcessorMixin, folder: str | Path) -> None:

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
-from papo.policy.families import family_of
+from papo.policy.families import Family, family_of
 from papo.policy.fast_layers import accelerate
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.sampling import Sampling, draw, next_token_probs
@@ -52,13 +52,15 @@ class Policy(nn.Module):
         chunk_tokens: tokens whose logits exist at one time in `score`.
     """
 
+    family_class: type[Family] | None = None  # None: the one that the model belongs to
+
     def __init__(self, model: PreTrainedModel, *, train_vision: bool = True, chunk_tokens: int = 4096) -> None:
         super().__init__()
         accelerate(model)
         self.model = model
         self.train_vision = train_vision
         self.chunk_tokens = chunk_tokens
-        self.family = family_of(model)
+        self.family = self.family_class(model) if self.family_class else family_of(model)
         for part in (*self.family.vision_modules(), *self.family.projector_modules()):
             part.requires_grad_(train_vision)
         self.register_buffer("banned", torch.tensor(self.family.banned), persistent=False)

@@ -166,7 +166,7 @@ class Family(ABC):
 
 
 class Reader(ABC):
-    """Texts and pictures to model inputs, by the family's own processor."""
+    """Texts and pictures to model inputs, by the family's own processor; `pixels` and `picture_tokens` say how."""
 
     processors: ClassVar[tuple[type[ProcessorMixin], ...]]  # of transformers, with their subclasses
     image_only: ClassVar[type[ProcessorMixin]]  # what is loaded where torchvision is missing
@@ -186,17 +186,17 @@ class Reader(ABC):
     def layout(self) -> Layout:
         """How `pixels` lays images out."""
 
-    @abstractmethod
     def pixels(self, inputs: dict[str, Tensor], pictures: Sequence[Sequence[Image.Image]]) -> tuple[Tensor, Tensor]:
         """`pixel_values` and `grid` of Images, of what the processor made of the pictures of each prompt."""
+        raise NotImplementedError
 
-    @abstractmethod
     def picture_tokens(self, height: int, width: int, alone: bool) -> int:
         """Tokens that stand in a prompt for a picture of this size, which is `alone` there or not.
 
         Raises:
             ValueError: the processor takes no picture of such a shape.
         """
+        raise NotImplementedError
 
     @property
     def special(self) -> set[str]:
