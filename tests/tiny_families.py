@@ -247,6 +247,7 @@ CASES = {
         template=IDEFICS_TEMPLATE,
         tokens=tuple(IDEFICS_TOKENS),
         processor={"image_seq_len": 4},
+        bos=True,  # which its chat format writes too
     ),
     "smolvlm": Case(
         idefics(SmolVLMConfig, SmolVLMForConditionalGeneration),

@@ -38,6 +38,15 @@ def test_every_family_has_a_case():
     assert sorted(families.SUPPORTED) == sorted(CASES)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_features_that_do_not_fit_the_placeholders_are_refused(saved_family, family_items, name):
+    loaded = load_policy(saved_family(name), **SETTINGS)
+    prompts = processing.PromptProcessor(loaded.processor, "").prompts(family_items)
+    features = loaded.policy.encode(prompts.images)
+    with pytest.raises(ValueError, match=r"small has \d+ image placeholders for"):
+        loaded.policy.prefill(prompts, (*features[:3], features[3][:-1]))
+
+
 def test_the_policy_names_no_family():
     text = Path(papo.policy.vlm.__file__).read_text().lower()
     assert not any(word in text for word in ("qwen", "llava", "idefics", "smolvlm"))
@@ -64,9 +73,7 @@ def test_the_slow_way_is_for_the_others_and_says_so_once(saved_family, caplog, n
 )
 def test_a_language_model_that_cannot_share_is_refused(edited, name, changes):
     folder = edited(name, text_config=changes)
-    with pytest.raises(
-        ConfigError, match=rf"^model\.path={folder} cannot be used: .* share a prompt exactly only"
-    ):
+    with pytest.raises(ConfigError, match=rf"^model\.path={folder} cannot be used: .* share a prompt exactly only"):
         load_policy(folder, **SETTINGS)
 
 
