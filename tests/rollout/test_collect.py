@@ -74,7 +74,7 @@ def ids(rollouts: Rollouts) -> list[str]:
     return [item.id for item in rollouts.prompts.items]
 
 
-# ---------------------------------------------------------------------------------------------------------- one roll-out
+# ------------------------------------------------------------------------------------------------------ one roll-out
 
 
 def test_every_response_is_graded_against_its_own_item(make_collector, prompts, processor):
