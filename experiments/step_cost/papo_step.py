@@ -13,7 +13,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -65,29 +64,29 @@ from papo.policy.loading import load_policy  # noqa: E402
 from papo.policy.processing import PromptProcessor  # noqa: E402
 from papo.policy.sampling import Sampling  # noqa: E402
 from papo.policy.trained import PARTS  # noqa: E402
+from papo.rollout import NativeEngine  # noqa: E402
 from papo.training.papo import PapoModule  # noqa: E402
 from papo.types import Item, RewardResult  # noqa: E402
 
 # PAPO-G, and what each optional term is added to or changed in.
-PAPO = Objective(
-    surrogate=Surrogate(clip_low=0.2, clip_high=0.3),
-    reference=ReferenceKL(coef=0.01),
-    perception=PerceptionKL(coef=0.02),
-    loss_aggregation="seq-mean-token-mean",
-)
-GRPO = replace(PAPO, perception=PerceptionKL(coef=0.0))
+PAPO = {
+    "surrogate": Surrogate(clip_low=0.2, clip_high=0.3),
+    "reference": ReferenceKL(coef=0.01),
+    "perception": PerceptionKL(coef=0.02),
+}
+GRPO = PAPO | {"perception": PerceptionKL(coef=0.0)}
 OBJECTIVES = {
     "papo": PAPO,
     "grpo": GRPO,
-    "papo-no-corrupted-gradient": replace(PAPO, perception=PerceptionKL(coef=0.02, corrupted_gradient=False)),
-    "papo-once-per-rollout": replace(PAPO, perception=PerceptionKL(coef=0.02, recompute="rollout")),
-    "papo-full-kl": replace(PAPO, perception=PerceptionKL(coef=0.02, estimator="full")),
-    "papo-mask-per-response": replace(PAPO, perception=PerceptionKL(coef=0.02, masks="response")),
-    "papo-double-entropy": replace(PAPO, entropy=DoubleEntropy(coef=0.05, corrupted_coef=0.05)),
-    "papo-entropy-hinge": replace(PAPO, entropy_hinge=EntropyHinge(coef=0.01)),
-    "papo-robustness": replace(PAPO, robustness=RobustnessKL(coef=0.01)),
-    "grpo-visual-tokens": replace(GRPO, surrogate=Surrogate(clip_low=0.2, clip_high=0.3, visual_token_share=0.4)),
-    "grpo-no-reference": replace(GRPO, reference=ReferenceKL(coef=0.0)),
+    "papo-no-corrupted-gradient": PAPO | {"perception": PerceptionKL(coef=0.02, corrupted_gradient=False)},
+    "papo-once-per-rollout": PAPO | {"perception": PerceptionKL(coef=0.02, recompute="rollout")},
+    "papo-full-kl": PAPO | {"perception": PerceptionKL(coef=0.02, estimator="full")},
+    "papo-mask-per-response": PAPO,  # its corruption is another one, see build_module
+    "papo-double-entropy": PAPO | {"entropy": DoubleEntropy(coef=0.05, corrupted_coef=0.05)},
+    "papo-entropy-hinge": PAPO | {"entropy_hinge": EntropyHinge(coef=0.01)},
+    "papo-robustness": PAPO | {"robustness": RobustnessKL(coef=0.01)},
+    "grpo-visual-tokens": GRPO | {"surrogate": Surrogate(clip_low=0.2, clip_high=0.3, visual_token_share=0.4)},
+    "grpo-no-reference": GRPO | {"reference": ReferenceKL(coef=0.0)},
     "noisy-rollout": GRPO,
 }
 
@@ -178,11 +177,12 @@ def build_module() -> PapoModule:
     # As on the other side: no special token is sampled, so every response has exactly --new-tokens tokens.
     policy.banned = torch.tensor(tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)))
     sampling = Sampling(max_new_tokens=ARGUMENTS.new_tokens)
+    per = "response" if ARGUMENTS.objective == "papo-mask-per-response" else "prompt"
     return PapoModule(
         policy=policy,
         processor=PromptProcessor(loaded.processor, instruction=""),
-        objective=OBJECTIVES[ARGUMENTS.objective],
-        corruption=RandomPatchMask(mask_ratio=0.6),
+        objective=Objective("seq-mean-token-mean", **OBJECTIVES[ARGUMENTS.objective]),
+        corruption=RandomPatchMask(mask_ratio=0.6, per=per),
         noise=GaussianNoise(mask_ratio=1.0, std=0.1),
         reward=NoiseReward(ARGUMENTS.seed),
         sampling=sampling,
@@ -203,6 +203,7 @@ def build_module() -> PapoModule:
         val_sampling=sampling,
         val_samples=1,
         val_blind=False,
+        engine=NativeEngine(),
         seed=ARGUMENTS.seed,
     )
 

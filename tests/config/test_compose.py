@@ -228,11 +228,13 @@ def test_papo_qwen_is_the_papers_papo_g():
     objective = container["algorithm"]["objective"]
     assert objective["loss_aggregation"] == "seq-mean-token-mean"
     surrogate = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": None, "ratio": "token", "visual_token_share": None}
+    surrogate |= {"visual_estimator": "k3", "view": "corrupted"}
     assert objective["surrogate"] == {"_target_": "papo.objective.Surrogate"} | surrogate
     assert objective["reference"] == {
         "_target_": "papo.objective.ReferenceKL",
         "coef": 0.01,
         "estimator": "k3",
+        "direction": "policy_to_reference",
         "cap": 10.0,
         "place": "loss",
     }
@@ -248,7 +250,7 @@ def test_papo_qwen_is_the_papers_papo_g():
         "responses": "all",
         "schedule": "constant",
         "warmup_share": 0.1,
-        "masks": "prompt",
+        "view": "corrupted",
     }
     assert (objective["entropy"]["coef"], objective["entropy"]["corrupted_coef"]) == (0.0, 0.0)
     assert (objective["entropy_hinge"]["coef"], objective["robustness"]["coef"]) == (0.0, 0.0)
@@ -260,6 +262,7 @@ def test_papo_qwen_is_the_papers_papo_g():
         "count": "exact",
         "fill": "black",
         "unit": "patch",
+        "per": "prompt",
     }
     assert container["algorithm"]["reward"] == {
         "_target_": "papo.rewards.reward.Reward",

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from papo.corruption.base import Picture
 from papo.errors import SettingError
+from papo.seeding import generator
 from papo.types import Images
 
 # Seeds as derive_seed makes them: 63 bits.
@@ -178,7 +179,7 @@ def test_what_replaces_is_made_where_the_picture_is(make, name, flattened):
     """On a device without values, which mixes with no other."""
     picture = Picture(torch.empty(48, 3, 14, 14, device="meta"), 6, 8, flattened.layout)
     mask = torch.empty(48, dtype=torch.bool, device="meta")
-    assert make(name, 0.5).replacement(picture, mask, Generator()).device.type == "meta"
+    assert make(name, 0.5).replacement(picture, mask, generator(0)).device.type == "meta"
 
 
 def test_a_batch_without_images(make, name, processor, item):

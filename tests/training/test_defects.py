@@ -74,7 +74,7 @@ def test_released_code_loses_the_annealing_step_when_it_resumes(make_module, pro
     annealed = having(GRPO, perception={"coef": 0.2, "schedule": "cosine"})
     module = make_module(annealed)
     module.step = 7
-    checkpoint = {"loops": None}
+    checkpoint = {"loops": None, "optimizer_states": []}
     module.on_save_checkpoint(checkpoint)
     resumed = make_module(annealed)
     resumed.on_load_checkpoint(checkpoint)

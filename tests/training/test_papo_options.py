@@ -451,7 +451,7 @@ def test_damping_and_schedule_scale_the_perception_loss(make_module, prompts):
 def test_damping_is_in_the_checkpoint(make_module):
     module = make_module(PAPO)
     module.damping["perception"] = 0.25
-    checkpoint = {"loops": None}
+    checkpoint = {"loops": None, "optimizer_states": []}
     module.on_save_checkpoint(checkpoint)
     other = make_module(PAPO)
     other.on_load_checkpoint(checkpoint)

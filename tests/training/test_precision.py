@@ -16,6 +16,7 @@ from papo.errors import ConfigError
 from papo.policy.sampling import Sampling
 from papo.policy.trained import choose_trained
 from papo.policy.vlm import Policy
+from papo.rollout import NativeEngine
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import PRECISIONS, check_precision, device_of, trainer_precision
 from papo.training.sft import SupervisedModule
@@ -90,6 +91,7 @@ def train(make_loaded, processor, items):
             grad_clip=1.0,
             val_sampling=Sampling(4),
             val_samples=1,
+            engine=NativeEngine(),
             seed=0,
             final_temperature=1.0,
             micro_batch_prompts=2,
