@@ -227,12 +227,14 @@ def test_papo_qwen_is_the_papers_papo_g():
     container = resolved(cfg)
     objective = container["algorithm"]["objective"]
     assert objective["loss_aggregation"] == "seq-mean-token-mean"
-    surrogate = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": None, "ratio": "token", "visual_token_share": None}
+    surrogate = {"clip_low": 0.2, "clip_high": 0.3, "dual_clip": None, "ratio": "token"}
+    surrogate |= {"visual_token_share": None, "visual_estimator": "k3", "view": "corrupted"}
     assert objective["surrogate"] == {"_target_": "papo.objective.Surrogate"} | surrogate
     assert objective["reference"] == {
         "_target_": "papo.objective.ReferenceKL",
         "coef": 0.01,
         "estimator": "k3",
+        "direction": "policy_to_reference",
         "cap": 10.0,
         "place": "loss",
     }
@@ -248,7 +250,7 @@ def test_papo_qwen_is_the_papers_papo_g():
         "responses": "all",
         "schedule": "constant",
         "warmup_share": 0.1,
-        "masks": "prompt",
+        "view": "corrupted",
     }
     assert (objective["entropy"]["coef"], objective["entropy"]["corrupted_coef"]) == (0.0, 0.0)
     assert (objective["entropy_hinge"]["coef"], objective["robustness"]["coef"]) == (0.0, 0.0)
@@ -349,6 +351,8 @@ CALLBACKS = {
         "threshold": 1.4,
         "window": 8,
         "lower_factor": 0.1,
+        "term": "perception",
+        "divergence": "perception/kl",
     },
     "checkpoints": {"_target_": "papo.training.callbacks.Checkpointer", "run_dir": "here", "every": 20},
 }
@@ -445,6 +449,7 @@ def test_defaults_are_stated_alike_in_yaml_and_in_python():
             compared += 1
             # Lab items for training and for validation have a seed each: one of the two is the default.
             default = {} if default is None and found[0] == {} else default  # Python's way to have an empty mapping
+            default = list(default) if isinstance(default, tuple) else default  # and an unchanging list
             assert default in found, f"{target}({name}={default!r}), but conf/ says {found}"
     assert compared > 40
 
