@@ -262,6 +262,7 @@ def test_papo_qwen_is_the_papers_papo_g():
         "count": "exact",
         "fill": "black",
         "unit": "patch",
+        "per": "prompt",
     }
     assert container["algorithm"]["reward"] == {
         "_target_": "papo.rewards.reward.Reward",
