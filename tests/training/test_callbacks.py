@@ -161,7 +161,11 @@ def test_other_loggers_have_no_place_for_samples(tmp_path, monkeypatch):
     logged = []
     trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.append(step)))
     module = SimpleNamespace(
-        step=1, metrics={"time/step": 1.0}, rollouts=object(), objective=PAPO, log_dict=lambda *args, **kwargs: None
+        step=1,
+        metrics={"time/step": 1.0},
+        rollouts=object(),
+        objective=PAPO,
+        log_dict=lambda *args, **kwargs: None,
     )
     StepLog(tmp_path, 1).on_train_batch_end(trainer, module, None, None, 0)
     assert logged == [1]

@@ -10,6 +10,7 @@ from papo.training.trainer import make_trainer, optional_logger
 
 def trainer_of(tmp_path, **settings):
     defaults = {"max_steps": 7, "val_every": 2, "done": 3, "callbacks": [Callback()], "logger": CSVLogger(tmp_path)}
+    defaults |= {"precision": "32-true"}
     return make_trainer(**defaults | {"accelerator": "cpu"} | settings)
 
 
