@@ -100,7 +100,7 @@ def load_policy(
             source, dtype=getattr(torch, dtype), output_loading_info=True
         )
         processor = load_processor(source, config, family.reader)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ConfigError(f"model.path={path} could not be loaded: {first_line(error)}") from error
     reader_of(processor).limit_pixels(min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
