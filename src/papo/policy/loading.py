@@ -129,7 +129,7 @@ def load_policy(
             base, dtype=getattr(torch, dtype), attn_implementation=implementation, output_loading_info=True
         )
         processor = load_processor(source, config, family.reader)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
     reader_of(processor).limit_pixels(min_pixels, max_pixels)
     # transformers makes up what it does not find, weights and tokenizer alike, and only warns.

@@ -22,7 +22,8 @@ def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Read
     """The processor saved beside a model; without its video half where torchvision, which that needs, is missing."""
     processor = None
     if is_torchvision_available():
-        with suppress(OSError, ValueError):  # a folder saved without its video half has none to load
+        # A folder saved without its video half has none to load; some want a package more for it.
+        with suppress(OSError, ValueError, ImportError):
             processor = AutoProcessor.from_pretrained(path)
     processor = processor or reader.image_only.from_pretrained(path)
     reader.inform(processor, config)

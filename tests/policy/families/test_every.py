@@ -1,5 +1,7 @@
 """What holds for every family: transformers' numbers with a shared prompt, and pictures painted where masked."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,22 @@ def test_samples_are_scored_as_they_were_drawn(load, prompts, bias_logits):
         close(drawn.logprobs, policy.score(context, drawn, temperature=0.8).logprobs)
     assert policy.family.image_token_id in policy.banned.tolist()
     assert not torch.isin(drawn.response_ids, policy.banned).any()
+
+
+def test_states_are_what_the_head_reads(loaded, prompts, responses):
+    """A full KL is made of them."""
+    policy, mask = loaded.policy, responses.response_mask
+    with torch.no_grad():
+        scores = policy.score(policy.prefill(prompts, policy.encode(prompts.images)), responses, keep_states=True)
+        log_pi = policy.head(scores.states[mask]).log_softmax(-1)
+    close(log_pi.gather(-1, responses.response_ids[mask][:, None]).squeeze(-1), scores.logprobs[mask])
+    assert not scores.states[~mask].any()
+
+
+def test_a_copy_looks_at_its_own_weights(loaded):
+    """As the reference policy is one."""
+    copied = copy.deepcopy(loaded.policy)
+    assert copied.family.model is copied.model is not loaded.policy.model
 
 
 def test_no_tensor_is_made_where_the_inputs_are_not(family, loaded, prompts, responses):

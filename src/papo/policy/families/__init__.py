@@ -5,7 +5,7 @@ from __future__ import annotations
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from papo.policy.families.base import Family, Reader
+from papo.policy.families.base import Family
 from papo.policy.families.generic import Generic, GenericReader
 from papo.policy.families.idefics3 import Idefics3
 from papo.policy.families.llava import Llava
@@ -13,6 +13,7 @@ from papo.policy.families.llava_onevision import LlavaOnevision
 from papo.policy.families.qwen2_5_vl import Qwen25VL
 from papo.policy.families.qwen2_vl import Qwen2VL
 from papo.policy.families.qwen3_vl import Qwen3VL
+from papo.policy.families.reading import Reader
 from papo.policy.families.smolvlm import SmolVLM
 
 FAMILIES: tuple[type[Family], ...] = (Qwen2VL, Qwen25VL, Qwen3VL, Llava, LlavaOnevision, Idefics3, SmolVLM)

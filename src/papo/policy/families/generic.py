@@ -13,7 +13,8 @@ from torch.nn.functional import pad
 from transformers import AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from papo.layouts import VaryingLayout
-from papo.policy.families.base import Family, Reader
+from papo.policy.families.base import Family
+from papo.policy.families.reading import Reader
 from papo.types import Images, PromptBatch
 
 # Settings of image processors that cut a picture into several; which part shows what, only a family can know.

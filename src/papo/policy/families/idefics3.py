@@ -13,7 +13,8 @@ from transformers import Idefics3Processor, PreTrainedConfig, PreTrainedModel, P
 from transformers.models.idefics3.image_processing_pil_idefics3 import get_resize_output_image_size
 
 from papo.layouts import TileLayout
-from papo.policy.families.base import Family, Reader
+from papo.policy.families.base import Family
+from papo.policy.families.reading import Reader
 from papo.types import Images
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers import LlavaProcessor, PreTrainedConfig, PreTrainedModel
 
 from papo.layouts import Layout, PixelLayout
-from papo.policy.families.base import Family, Reader
+from papo.policy.families.base import Family
+from papo.policy.families.reading import Reader
 from papo.types import Images
 
 

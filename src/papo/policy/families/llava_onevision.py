@@ -12,8 +12,8 @@ from transformers import LlavaOnevisionProcessor, PreTrainedConfig, ProcessorMix
 from transformers.image_processing_utils import select_best_resolution
 
 from papo.layouts import TileLayout
-from papo.policy.families.base import ImageOnly
 from papo.policy.families.llava import Llava, LlavaReader
+from papo.policy.families.reading import ImageOnly
 from papo.types import Images
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers import Qwen2_5_VLProcessor
 
-from papo.policy.families.base import ImageOnly
 from papo.policy.families.qwen2_vl import Qwen2VL, Qwen2VLReader
+from papo.policy.families.reading import ImageOnly
 
 
 class ImageTextProcessor(ImageOnly, Qwen2_5_VLProcessor):

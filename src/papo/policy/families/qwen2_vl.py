@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, Qwen2VLProcessor
 
 from papo.errors import SettingError
 from papo.layouts import PatchLayout
-from papo.policy.families.base import Family, ImageOnly, Reader
+from papo.policy.families.base import Family
+from papo.policy.families.reading import ImageOnly, Reader
 from papo.types import Images, PromptBatch
 
 

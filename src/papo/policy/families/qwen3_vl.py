@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen3VLProcessor
 
-from papo.policy.families.base import ImageOnly
 from papo.policy.families.qwen2_vl import Qwen2VL, Qwen2VLReader
+from papo.policy.families.reading import ImageOnly
 from papo.types import Images
 
 
