@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_families import CASES, save
+from tiny_families import CASES, OTHERS, save
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -182,7 +182,7 @@ def saved_family(tmp_path_factory) -> Callable[[str], Path]:
     @functools.cache
     def saved(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        save(CASES[name], folder)
+        save((CASES | OTHERS)[name], folder)
         return folder
 
     return saved

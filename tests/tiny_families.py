@@ -8,7 +8,13 @@ from pathlib import Path
 import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessorPil,
     GenerationConfig,
+    Idefics2Config,
+    Idefics2ForConditionalGeneration,
+    Idefics2ImageProcessorPil,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3ImageProcessorPil,
@@ -66,6 +72,7 @@ class Case:
     image_processor: object
     template: str = CHAT_TEMPLATE
     tokens: tuple[str, ...] = ()  # special tokens beside Qwen's
+    named: dict[str, str] | None = None  # of these the ones that the tokenizer has as attributes
     processor: dict | None = None  # processor_config.json
     bos: bool = False  # whether the tokenizer puts a token in front
 
@@ -129,6 +136,44 @@ def idefics(config_class, model_class):
         )
 
     return build
+
+
+def gemma3(tokenizer):
+    """Windows of 8 tokens in one layer, and image tokens that see one another both ways: nothing to share."""
+    return Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config=TEXT
+            | {
+                "vocab_size": len(tokenizer),
+                "head_dim": 8,
+                "sliding_window": 8,
+                "layer_types": ["sliding_attention", "full_attention"],
+            },
+            vision_config=VISION | {"image_size": 56, "patch_size": 14, "vision_use_head": False},
+            mm_tokens_per_image=4,
+            **token_ids(
+                tokenizer, image_token_id="<image_soft>", boi_token_index="<image_begin>", eoi_token_index="<image_end>"
+            ),
+        )
+    )
+
+
+def idefics2(tokenizer):
+    return Idefics2ForConditionalGeneration(
+        Idefics2Config(
+            text_config=TEXT | {"model_type": "mistral", "vocab_size": len(tokenizer), "sliding_window": 16},
+            vision_config=VISION | {"image_size": 112, "patch_size": 14},
+            perceiver_config={
+                "hidden_size": 32,
+                "resampler_n_latents": 4,
+                "resampler_depth": 1,
+                "resampler_n_heads": 2,
+                "resampler_head_dim": 8,
+                "num_key_value_heads": 2,
+            },
+            **token_ids(tokenizer, image_token_id="<image>"),
+        )
+    )
 
 
 MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}}
@@ -202,6 +247,7 @@ CASES = {
         template=IDEFICS_TEMPLATE,
         tokens=tuple(IDEFICS_TOKENS),
         processor={"image_seq_len": 4},
+        bos=True,  # which its chat format writes too
     ),
     "smolvlm": Case(
         idefics(SmolVLMConfig, SmolVLMForConditionalGeneration),
@@ -212,12 +258,40 @@ CASES = {
     ),
 }
 
+# Models of no family, which go the slow way.
+GEMMA = {"image_token": "<image_soft>", "boi_token": "<image_begin>", "eoi_token": "<image_end>"}
+OTHERS = {
+    "gemma3": Case(
+        gemma3,
+        Gemma3ImageProcessorPil(size={"height": 56, "width": 56}),
+        template=LLAVA_TEMPLATE.replace("<image>", "<image_begin>"),
+        tokens=tuple(GEMMA.values()),
+        named=GEMMA,
+        processor={"image_seq_length": 4, "processor_class": "Gemma3Processor"},
+    ),
+    "idefics2": Case(
+        idefics2,
+        Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 112}),
+        template=IDEFICS_TEMPLATE,
+        tokens=("<fake_token_around_image>", "<image>", "<end_of_utterance>"),
+        processor={"image_seq_len": 4, "processor_class": "Idefics2Processor"},
+    ),
+}
+
 
 def save(case: Case, folder: Path) -> None:
     """The files of a model on a hub."""
     tokenizer = train_tokenizer(TEXTS * 10, 330)
     tokenizer.chat_template = case.template
     tokenizer.add_special_tokens({"additional_special_tokens": [*tokenizer.all_special_tokens, *case.tokens]})
+    if case.named:
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer.backend_tokenizer,
+            eos_token=tokenizer.eos_token,
+            pad_token=tokenizer.pad_token,
+            chat_template=case.template,
+            extra_special_tokens=case.named,
+        )
     if case.bos:
         tokenizer.add_special_tokens({"bos_token": "<|im_start|>"})
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
@@ -231,6 +305,8 @@ def save(case: Case, folder: Path) -> None:
     # Fresh weights attend evenly and guess evenly: wrong positions or masks would change next to nothing.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if parameter.ndim == 2 and not parameter.any():  # a projection that starts from nothing
+                parameter.normal_(std=0.1)
             parameter *= 1 if parameter.ndim < 2 else 6 if "embed_tokens" in name else 3
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

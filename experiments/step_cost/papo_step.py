@@ -202,6 +202,7 @@ def build_module() -> PapoModule:
         grad_clip=1.0,
         val_sampling=sampling,
         val_samples=1,
+        val_blind=False,
         seed=ARGUMENTS.seed,
     )
 

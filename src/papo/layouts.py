@@ -79,6 +79,35 @@ class PixelLayout:
 
 
 @dataclass(frozen=True)
+class VaryingLayout:
+    """Whole pictures of any size one after another, models of no known family: pixel_values [sum of C * H * W].
+
+    Behind frames, rows and columns, a row of Images.grid holds C, H and W.
+    """
+
+    image_mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
+    image_std: tuple[float, ...]
+    patch_size: int  # pixels per side of a patch
+    merge_size: int = 1  # patches per side of one visual token
+
+    def size(self, grid: Sequence[int]) -> int:
+        """Values of pixel_values that an image takes."""
+        return math.prod(grid[3:])
+
+    def unfold(self, part: Tensor, grid: Sequence[int]) -> Tensor:
+        """Plain patches of one image [C * H * W]."""
+        return self._of_one_size.unfold(part.view(1, *grid[3:]), grid[:3])
+
+    def fold(self, part: Tensor, grid: Sequence[int], patches: Tensor, chosen: Tensor) -> Tensor:
+        """A copy of `part` with the patches that are true in `chosen` [L] taken from `patches`."""
+        return self._of_one_size.fold(part.view(1, *grid[3:]), grid[:3], patches, chosen).flatten()
+
+    @property
+    def _of_one_size(self) -> PixelLayout:
+        return PixelLayout(self.image_mean, self.image_std, self.patch_size, self.merge_size)
+
+
+@dataclass(frozen=True)
 class TileLayout:
     """Pictures cut into square tiles, the LLaVA-OneVision and SmolVLM families: pixel_values [pieces, channels, S, S].
 
@@ -162,7 +191,7 @@ class TileLayout:
         return tuple(slice(span.start * self.patch_size, span.stop * self.patch_size) for span in spans)
 
 
-Layout = PatchLayout | PixelLayout | TileLayout
+Layout = PatchLayout | PixelLayout | VaryingLayout | TileLayout
 
 
 def to_patches(pixels: Tensor, size: int, merge_size: int) -> Tensor:

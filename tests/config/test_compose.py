@@ -1,5 +1,6 @@
 """Every file under conf/ composes, and what it names can be built."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from replicas import REPLICAS, plain_parquet
 
+from papo.building import targets, value_of
 from papo.corruption import Corruption
 from papo.data.module import PromptData
 from papo.data.order import endless
@@ -20,6 +22,7 @@ from papo.policy.loading import Loaded, save_policy
 from papo.policy.sampling import Sampling
 from papo.training.base import PolicyModule
 from papo.training.collapse import CollapseMonitor
+from papo.training.run import build_trainer
 from papo.training.sft import target_text
 from papo.types import Item
 
@@ -326,6 +329,63 @@ def test_a_coefficient_on_the_command_line_goes_before_the_algorithms():
     assert cfg.algorithm.objective.reference.coef == 0.125
 
 
+TRAINER = {
+    "_target_": "papo.training.trainer.make_trainer",
+    "_convert_": "all",
+    "max_steps": 120,
+    "val_every": 0,
+    "accelerator": "auto",
+    "precision": "32-true",
+    "deterministic": False,
+    "devices": 1,
+}
+CALLBACKS = {
+    "stop": {"_target_": "papo.training.callbacks.GracefulStop"},
+    "progress": {"_target_": "lightning.pytorch.callbacks.TQDMProgressBar", "refresh_rate": 1},
+    "log": {"_target_": "papo.training.callbacks.StepLog", "run_dir": "here", "images_every": 20},
+    "monitor": {
+        "_target_": "papo.training.collapse.CollapseMonitor",
+        "on_collapse": "warn",
+        "threshold": 1.4,
+        "window": 8,
+        "lower_factor": 0.1,
+    },
+    "checkpoints": {"_target_": "papo.training.callbacks.Checkpointer", "run_dir": "here", "every": 20},
+}
+
+
+def test_how_a_run_is_driven():
+    container = resolved(composed("run_dir=here"))
+    assert container["trainer"]["lightning"] == TRAINER
+    assert container["callbacks"] == CALLBACKS
+    assert list(container["callbacks"]) == list(CALLBACKS)  # the order they are called in
+    assert container["logger"] == {
+        "_target_": "lightning.pytorch.loggers.TensorBoardLogger",
+        "save_dir": "here",
+        "name": "",
+        "version": "",
+        "default_hp_metric": False,
+    }
+
+
+def test_supervised_training_has_no_rollouts_to_log_or_watch():
+    callbacks = resolved(composed("algorithm=sft", "run_dir=here"))["callbacks"]
+    assert callbacks == CALLBACKS | {"log": None, "monitor": None}
+
+
+@pytest.mark.parametrize(
+    ("logger", "kind"), [("tensorboard", "TensorBoardLogger"), ("csv", "CSVLogger")], ids=["tensorboard", "csv"]
+)
+def test_the_trainer_is_built(logger, kind, tmp_path):
+    cfg = composed(f"logger={logger}", f"run_dir={tmp_path}", "trainer.accelerator=cpu", "callbacks.monitor=null")
+    trainer = build_trainer(cfg, done=100)
+    assert trainer.limit_train_batches == 20
+    assert type(trainer.logger).__name__ == kind
+    ours = [type(callback).__name__ for callback in trainer.callbacks if "papo" in type(callback).__module__]
+    assert ours == ["GracefulStop", "StepLog", "Checkpointer"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", names("monitor"))
 def test_every_monitor_is_built(name):
     assert isinstance(instantiate(composed(f"monitor={name}").monitor), CollapseMonitor)
@@ -360,6 +420,40 @@ def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
     cfg = composed(f"{owner}={value}")
     for follower in (owner, *followers):
         assert OmegaConf.select(cfg, follower) == value, follower
+
+
+def stated(cfg: DictConfig) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Each argument of this package's targets that the configuration gives, as (target, name), with its value."""
+    for _, node, _ in targets(cfg, ""):
+        if node._target_.startswith("papo."):
+            yield from (((node._target_, name), value_of(node, name)) for name in node if not name.startswith("_"))
+
+
+def test_defaults_are_stated_alike_in_yaml_and_in_python():
+    """What a constructor takes where it is told nothing is what the configuration says where it is told nothing."""
+    off = ["perception_coef=0.0", "kl_coef=0.0"]  # a term by itself is off; conf/train.yaml turns the paper's two on
+    base = [composed("algorithm=_base", *off, "run_dir=."), composed("run_dir=.", entry="evaluate")]
+    base += [composed(f"corruption={name}", "run_dir=.") for name in names("corruption") if name != "whole_image"]
+    values: dict[tuple[str, str], list[Any]] = {}
+    for cfg in base:
+        for argument, value in stated(cfg):
+            values.setdefault(argument, []).append(value)
+    compared = 0
+    for (target, name), found in values.items():
+        default = default_of(get_object(target), name)
+        if default is not inspect.Parameter.empty and type(found[0]) is not object:
+            compared += 1
+            # Lab items for training and for validation have a seed each: one of the two is the default.
+            default = {} if default is None and found[0] == {} else default  # Python's way to have an empty mapping
+            assert default in found, f"{target}({name}={default!r}), but conf/ says {found}"
+    assert compared > 40
+
+
+def default_of(target: Any, name: str) -> Any:
+    for call in [base.__init__ for base in target.__mro__] if inspect.isclass(target) else [target]:
+        if name in inspect.signature(call).parameters:
+            return inspect.signature(call).parameters[name].default
+    return inspect.Parameter.empty
 
 
 # --------------------------------------------------------------------------------------------------------- overrides

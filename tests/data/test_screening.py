@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import time
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,8 @@ from papo.data.screening import Screen, Skips
 from papo.data.sources import table_source
 from papo.errors import BadRow, ConfigError, SettingError
 from papo.types import Item
+
+make_screen = partial(Screen, decode_at_start=False)
 
 BAD = {2: "broken", 5: "empty answer"}
 
@@ -41,20 +44,20 @@ def ids(of) -> list[str]:
 
 
 def test_good_rows_stay_in_their_order(capsys):
-    screen = Screen(max_bad_share=0.2)
+    screen = make_screen(max_bad_share=0.2)
     assert ids(screen(Rows(BAD), "data.train")) == [f"row-{n}" for n in range(10) if n not in BAD]
     assert screen.skips.reasons == {("data.train", "row-2"): "broken", ("data.train", "row-5"): "empty answer"}
     assert capsys.readouterr().out == "data.train: 8 rows, 2 skipped (see skipped.jsonl)\n"
 
 
 def test_a_source_of_good_rows_says_so(capsys):
-    assert len(Screen()(Rows(), "data.val")) == 10
+    assert len(make_screen()(Rows(), "data.val")) == 10
     assert capsys.readouterr().out == "data.val: 10 rows\n"
 
 
 def test_more_than_the_share_is_an_error_with_the_list():
     with pytest.raises(ConfigError) as caught:
-        Screen(max_bad_share=0.19)(Rows(BAD), "data.train")
+        make_screen(max_bad_share=0.19)(Rows(BAD), "data.train")
     assert str(caught.value).splitlines() == [
         "data.train: 2 of 10 rows cannot be used, more than max_bad_share=0.19 allows:",
         "  row-2: broken",
@@ -65,7 +68,7 @@ def test_more_than_the_share_is_an_error_with_the_list():
 def test_a_long_list_is_cut_and_a_hostile_one_escaped():
     rows = Rows({0: "\x1b[2J" + "x" * 999})
     with pytest.raises(ConfigError) as caught:
-        Screen()(rows, "data.train")
+        make_screen()(rows, "data.train")
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -74,13 +77,13 @@ def test_a_long_list_is_cut_and_a_hostile_one_escaped():
             return 30
 
     with pytest.raises(ConfigError, match=r"and 5 more$") as caught:
-        Screen()(Many(dict.fromkeys(range(25), "bad")), "data.train")
+        make_screen()(Many(dict.fromkeys(range(25), "bad")), "data.train")
     assert str(caught.value).count("bad\n") == 20
 
 
 def test_no_good_row_at_all_is_an_error():
     with pytest.raises(ConfigError, match="10 of 10 rows"):
-        Screen(max_bad_share=1.0)(Rows(dict.fromkeys(range(10), "bad")), "data.train")
+        make_screen(max_bad_share=1.0)(Rows(dict.fromkeys(range(10), "bad")), "data.train")
 
 
 def test_prompts_are_measured():
@@ -89,7 +92,7 @@ def test_prompts_are_measured():
             raise ValueError("two markers")
         return len(item.question)
 
-    screen = Screen(length, max_prompt_tokens=7, max_bad_share=0.5)
+    screen = make_screen(length, max_prompt_tokens=7, max_bad_share=0.5)
     assert ids(screen(Rows(), "data.train")) == [f"row-{n}" for n in (0, 1, 2, 4, 5, 6)]
     assert screen.skips.reasons["data.train", "row-3"] == "two markers"
     assert screen.skips.reasons["data.train", "row-7"] == "prompt of 8 tokens, more than max_prompt_tokens=7"
@@ -100,49 +103,49 @@ def test_an_id_stands_for_one_row():
         def draft(self, index: int) -> Item:
             return super().draft(index % 9)
 
-    screen = Screen(max_bad_share=0.1)
+    screen = make_screen(max_bad_share=0.1)
     assert len(screen(Twice(), "data.train")) == 9
     assert screen.skips.reasons == {("data.train", "row-0"): "another row has this id"}
 
 
 def test_pictures_are_decoded_at_start_only_where_asked():
     rows = Rows(later=[4])
-    assert len(Screen(max_bad_share=0.1)(rows, "data.train")) == 10
+    assert len(make_screen(max_bad_share=0.1)(rows, "data.train")) == 10
     assert rows.decoded == []
-    assert len(Screen(max_bad_share=0.1, decode_at_start=True)(rows, "data.train")) == 9
+    assert len(make_screen(max_bad_share=0.1, decode_at_start=True)(rows, "data.train")) == 9
     assert rows.decoded == list(range(10))
 
 
 def test_a_row_that_turns_bad_is_replaced_and_counted():
-    screen = Screen()
+    screen = make_screen()
     screened = screen(Rows(later=[4, 6]), "data.train")
     found = ids(screened)
     assert found[:4] + found[5:6] + found[7:] == [f"row-{n}" for n in (0, 1, 2, 3, 5, 7, 8, 9)]
     assert not {"row-4", "row-6"} & set(found)
-    assert ids(screened) == ids(Screen()(Rows(later=[4, 6]), "data.train")) == found
+    assert ids(screened) == ids(make_screen()(Rows(later=[4, 6]), "data.train")) == found
     assert screen.skips.reasons == {("data.train", "row-4"): "changed", ("data.train", "row-6"): "changed"}
 
 
 def test_a_source_that_turns_bad_altogether_ends_the_run():
-    screened = Screen()(Rows(later=range(10)), "data.train")
+    screened = make_screen()(Rows(later=range(10)), "data.train")
     with pytest.raises(ConfigError, match=r"data\.train: 1000 rows in a row cannot be used"):
         screened[0]
 
 
 def test_every_part_of_a_mixture_is_screened():
-    screen = Screen(max_bad_share=0.2)
+    screen = make_screen(max_bad_share=0.2)
     mixed = screen(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
     found = {endless(mixed, 0)[i].id for i in range(100)}
     assert found == {f"a/row-{n}" for n in range(10) if n not in BAD} | {f"b/row-{n}" for n in range(10)}
     assert {source for source, _ in screen.skips.reasons} == {"data.train.sources.a"}
     with pytest.raises(ConfigError, match=r"data\.train\.sources\.a: 2 of 10"):
-        Screen()(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
+        make_screen()(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
 
 
 def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
     rows = [{"id": f"r{n}", "question": "?", "answer": "" if n in (3, 4, 9) else n} for n in range(12)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    screen = Screen()
+    screen = make_screen()
     stream = table_source(schema="folder", path=str(tmp_path / "a.jsonl"), streaming=True, buffer_size=4)
     plain = stream.endless(1)
     order = []
@@ -170,7 +173,7 @@ def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
 )
 def test_a_setting_that_cannot_work_is_named(settings, message):
     with pytest.raises(SettingError, match=message):
-        Screen(**settings)
+        make_screen(**settings)
 
 
 # ---------------------------------------------------------------------------------------------------------- the list

@@ -12,9 +12,11 @@ from papo.evaluation.records import RecordFile
 from papo.lab import lab_item
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.rollout import NativeEngine
 
 K = 3
 MASK = RandomPatchMask(mask_ratio=0.6)
+PLAIN = {"engine": NativeEngine(), "token_items": 0, "token_responses": 0}
 
 
 @pytest.fixture
@@ -28,6 +30,7 @@ def examine(policy, processor, items, tmp_path):
             "batch_size": 2,
             "sampling": Sampling(6),
             "seed": 7,
+            **PLAIN,
         } | settings
         file = file or RecordFile(tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl", settings["batch_size"], len(of))
         return Examination(**settings)(policy, processor, of, file, "name")
@@ -109,7 +112,7 @@ def test_the_kl_is_that_of_the_whole_vocabulary(examine, policy, processor, item
     (record,) = examine(of=[item], token_items=1, token_responses=1)
     response = record.views["image"][0]
     prompts = processor.prompts([item])
-    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7).view_seeds([item])
+    seeds = Examination(views_of(["image"], MASK), 1, 1, Sampling(1), 7, NativeEngine(), 0, 0).view_seeds([item])
     ids = processor.tokenizer(response.text, add_special_tokens=False)["input_ids"]
     logps = []
     for images in (prompts.images, MASK(prompts.images, seeds)):
@@ -148,4 +151,4 @@ def test_unknown_views_are_refused(names):
 @pytest.mark.parametrize("name", ["k", "batch_size"])
 def test_nothing_to_do_is_refused(examine, name):
     with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
-        Examination(**{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | {name: 0})
+        Examination(**{"views": {}, "k": 1, "batch_size": 1, "sampling": Sampling(1), "seed": 0} | PLAIN | {name: 0})

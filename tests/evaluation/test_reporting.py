@@ -13,6 +13,7 @@ from papo.evaluation.records import RecordFile
 from papo.evaluation.reporting import pictures, plot, report_items, report_of
 from papo.lab import lab_item
 from papo.policy.sampling import Sampling
+from papo.rollout import NativeEngine
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def items():
 @pytest.fixture
 def examination():
     views = views_of(["image", "masked", "blind"], RandomPatchMask(mask_ratio=0.5))
-    return Examination(views, 2, 4, Sampling(5), 0, token_items=2, token_responses=1)
+    return Examination(views, 2, 4, Sampling(5), 0, NativeEngine(), token_items=2, token_responses=1)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ def make_module(make_policy, bias_logits, processor):
             "grad_clip": 1e6,
             "val_sampling": SAMPLING,
             "val_samples": 1,
+            "val_blind": False,
             "engine": NativeEngine(),
             "seed": 3,
         }

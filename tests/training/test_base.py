@@ -47,6 +47,7 @@ def slope(**settings) -> Slope:
         "grad_clip": 10.0,
         "val_sampling": Sampling(1),
         "val_samples": 1,
+        "val_blind": False,
         "engine": NativeEngine(),
         "seed": 0,
     }

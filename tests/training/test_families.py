@@ -1,4 +1,4 @@
-"""The step itself, with every family."""
+"""The step itself, with every family, and the slow way."""
 
 import pytest
 import torch
@@ -10,9 +10,9 @@ from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", [*CASES, "gemma3"])
 def test_two_steps_and_answers(make_module, saved_family, family_items, family):
-    loaded = load_policy(saved_family(family), train_vision=True, dtype="float32", chunk_tokens=100)
+    loaded = load_policy(saved_family(family), dtype="float32", chunk_tokens=100)
     processor = PromptProcessor(loaded.processor, "Think.")
     module = make_module(policy=loaded.policy, processor=processor)
     before = weights(module)

@@ -55,6 +55,7 @@ def make_module(make_policy, processor):
             "grad_clip": 1e6,
             "val_sampling": Sampling(4),
             "val_samples": 1,
+            "val_blind": False,
             "engine": NativeEngine(),
             "seed": 0,
             "final_temperature": 1.4,

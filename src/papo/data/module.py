@@ -47,8 +47,8 @@ class PromptData(LightningDataModule):
         num_workers: int,
         seed: int,
         length: Callable[[Item], int] | None = None,
-        max_prompt_tokens: int | None = None,
-        max_bad_share: float = 0.0,
+        max_prompt_tokens: int | None = 4096,
+        max_bad_share: float = 0.01,
         decode_at_start: bool = False,
     ) -> None:
         super().__init__()

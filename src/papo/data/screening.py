@@ -86,9 +86,9 @@ class Screen:
         self,
         length: Callable[[Item], int] | None = None,
         *,
-        max_prompt_tokens: int | None = None,
-        max_bad_share: float = 0.0,
-        decode_at_start: bool = False,
+        max_prompt_tokens: int | None = 4096,
+        max_bad_share: float = 0.01,
+        decode_at_start: bool,
     ) -> None:
         if not 0 <= max_bad_share <= 1:
             raise SettingError("max_bad_share", f"must lie in [0, 1], got {max_bad_share}")

@@ -61,8 +61,8 @@ class Examination:
     sampling: Sampling
     seed: int
     engine: Engine
-    token_items: int = 0
-    token_responses: int = 0
+    token_items: int
+    token_responses: int
 
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):

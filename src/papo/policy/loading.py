@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,12 +21,16 @@ from transformers import (
 from papo.errors import SettingError
 from papo.policy.checkpointing import recompute
 from papo.policy.families import SUPPORTED, family_for, reader_of
+from papo.policy.families.generic import Generic
 from papo.policy.fast_layers import accelerate
 from papo.policy.kernels import attention_of
 from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import load_processor
+from papo.policy.repeating import RepeatingPolicy
 from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,9 @@ def load_policy(
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        SettingError: nothing loadable there, no vision-language model that the four verbs know, or impossible bounds;
-            and from `choose_trained`, `accelerate` and `attention_of`.
+        SettingError: nothing loadable there, no image-text-to-text model, one of a family that cannot share prompts,
+            one of none whose processor cuts pictures up, or impossible bounds; and from `choose_trained`, `accelerate`
+            and `attention_of`.
     """
     source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
@@ -107,7 +113,10 @@ def load_policy(
             f"must be a model folder, run directory, shipped model or reachable hub id, got {path}: "
             f"{first_line(error)}",
         ) from error
-    family = family_for(config)
+    try:
+        family = family_for(config)
+    except ValueError as error:
+        raise SettingError("path", f"must be a model that can be used here, got {path}: {error}") from error
     if family is None:
         raise SettingError(
             "path",
@@ -127,7 +136,15 @@ def load_policy(
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise SettingError("path", f"must hold all weights, got {path} without {len(missing)}, e.g. {missing[0]}")
-    if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
+    if family is Generic:
+        log.warning(
+            "model.path=%s is of type %r, which has no family here: every response is computed with its whole prompt. "
+            "That is the slow way; %s share it.",
+            path,
+            config.model_type,
+            ", ".join(sorted(SUPPORTED)),
+        )
+    elif processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
         raise SettingError(
             "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
         )
@@ -138,7 +155,7 @@ def load_policy(
     if adapted is not None:
         model = fold_in(model, source)
     chosen = accelerate(model, fast_layers)
-    policy = Policy(model, chunk_tokens=chunk_tokens)
+    policy = (RepeatingPolicy if family is Generic else Policy)(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
     if gradient_checkpointing:
         recompute([*policy.family.vision_blocks(), *policy.family.language_layers()])

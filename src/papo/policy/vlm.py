@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from papo import seeding
 from papo.policy.attention import decoding
 from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
-from papo.policy.families import family_of
+from papo.policy.families import Family, family_of
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.lora import Lora
 from papo.policy.sampling import Sampling, draw, next_token_probs
@@ -57,12 +57,14 @@ class Policy(nn.Module):
         chunk_tokens: tokens whose logits exist at one time in `score`.
     """
 
+    family_class: type[Family] | None = None  # None: the one that the model belongs to
+
     def __init__(self, model: PreTrainedModel, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
         self.model = model
         self.lora: Lora | None = None  # the adapter's settings, where there is one
         self.chunk_tokens = chunk_tokens
-        self.family = family_of(model)
+        self.family = self.family_class(model) if self.family_class else family_of(model)
         self.register_buffer("banned", torch.tensor(self.family.banned), persistent=False)
         eos = model.generation_config.eos_token_id
         assert eos is not None, "loading sets generation_config.eos_token_id"

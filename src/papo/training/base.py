@@ -52,7 +52,7 @@ class PolicyModule(LightningModule):
         grad_clip: float,
         val_sampling: Sampling,
         val_samples: int,
-        val_blind: bool = False,
+        val_blind: bool,
         engine: Engine,
         seed: int,
     ) -> None:

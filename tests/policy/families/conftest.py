@@ -1,7 +1,7 @@
 """Each family's tiny model, loaded as a user loads it."""
 
 import pytest
-from tiny_families import CASES
+from tiny_families import CASES, OTHERS
 
 from papo.policy.loading import Loaded, load_policy
 from papo.policy.processing import PromptProcessor
@@ -11,7 +11,7 @@ GROUP_SIZE = 2
 LENGTHS = [5, 1, 3, 4, 2, 6, 4, 1]  # of two responses to each of four prompts
 
 
-@pytest.fixture(params=CASES, scope="session")
+@pytest.fixture(params=CASES | OTHERS, scope="session")
 def family(request) -> str:
     return request.param
 
@@ -24,7 +24,7 @@ def folder(family, saved_family):
 @pytest.fixture(scope="session")
 def load(folder):
     def load(**settings) -> Loaded:
-        return load_policy(folder, **{"train_vision": True, "dtype": "float32", "chunk_tokens": 100} | settings)
+        return load_policy(folder, **{"dtype": "float32", "chunk_tokens": 100} | settings)
 
     return load
 

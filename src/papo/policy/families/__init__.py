@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from papo.policy.families.base import Family, Reader
+from papo.policy.families.generic import Generic, GenericReader
 from papo.policy.families.idefics3 import Idefics3
 from papo.policy.families.llava import Llava
 from papo.policy.families.llava_onevision import LlavaOnevision
@@ -18,20 +20,38 @@ FAMILIES: tuple[type[Family], ...] = (Qwen2VL, Qwen25VL, Qwen3VL, Llava, LlavaOn
 SUPPORTED: frozenset[str] = frozenset(name for family in FAMILIES for name in family.model_types)
 
 
+# Their prompts attend both ways, which generate() knows and a forward pass over prompt and response does not.
+PREFIX = ("paligemma",)
+
+
 def family_for(config: PreTrainedConfig) -> type[Family] | None:
-    """The family of models with this config, None if there is none or such a model cannot share a prompt."""
-    return next((family for family in FAMILIES if family.shares(config)), None)
+    """The family of models with this config; Generic for those of none, None for what is no image-text-to-text model.
+
+    Raises:
+        ValueError: of a family, but with a language model that cannot share a prompt exactly; or of none, and a
+            response cannot be scored in one pass with its prompt.
+    """
+    for family in FAMILIES:
+        if config.model_type in family.model_types:
+            if not family.shares(config):
+                raise ValueError(
+                    f"its parts are not those of other {config.model_type} models: responses share a prompt exactly "
+                    f"only where every token attends to all before it, by positions that do not depend on the length"
+                )
+            return family
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return None
+    if config.is_encoder_decoder or config.model_type in PREFIX:
+        raise ValueError(f"a {config.model_type} does not read prompt and response as one causal text")
+    return Generic
 
 
 def family_of(model: PreTrainedModel) -> Family:
-    """`model` seen as its family; it must have one."""
-    family = family_for(model.config)
-    assert family is not None, f"loading refuses a {model.config.model_type} that shares no prompt"
-    return family(model)
+    """`model` seen as its family, one of FAMILIES."""
+    return family_for(model.config)(model)
 
 
 def reader_of(processor: ProcessorMixin) -> Reader:
     """What makes prompts with this processor."""
     readers = [family.reader for family in FAMILIES if isinstance(processor, family.reader.processors)]
-    assert readers, f"loading knows no family that reads with {type(processor).__name__}"
-    return readers[0](processor)
+    return (*readers, GenericReader)[0](processor)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.layouts import Layout
 from papo.types import Features, Images, PromptBatch
 
@@ -166,7 +166,7 @@ class Family(ABC):
 
 
 class Reader(ABC):
-    """Texts and pictures to model inputs, by the family's own processor."""
+    """Texts and pictures to model inputs, by the family's own processor; `pixels` and `picture_tokens` say how."""
 
     processors: ClassVar[tuple[type[ProcessorMixin], ...]]  # of transformers, with their subclasses
     image_only: ClassVar[type[ProcessorMixin]]  # what is loaded where torchvision is missing
@@ -186,17 +186,17 @@ class Reader(ABC):
     def layout(self) -> Layout:
         """How `pixels` lays images out."""
 
-    @abstractmethod
     def pixels(self, inputs: dict[str, Tensor], pictures: Sequence[Sequence[Image.Image]]) -> tuple[Tensor, Tensor]:
         """`pixel_values` and `grid` of Images, of what the processor made of the pictures of each prompt."""
+        raise NotImplementedError
 
-    @abstractmethod
     def picture_tokens(self, height: int, width: int, alone: bool) -> int:
         """Tokens that stand in a prompt for a picture of this size, which is `alone` there or not.
 
         Raises:
             ValueError: the processor takes no picture of such a shape.
         """
+        raise NotImplementedError
 
     @property
     def special(self) -> set[str]:
@@ -248,12 +248,13 @@ class Reader(ABC):
         """Sets the area that an image is resized to lie in, in pixels; None leaves a bound as it is.
 
         Raises:
-            ConfigError: the bounds are impossible, or images are resized by another rule than their area.
+            SettingError: the bounds are impossible, or images are resized by another rule than their area.
         """
         if (min_pixels, max_pixels) != (None, None):
-            raise ConfigError(
-                f"model.min_pixels and model.max_pixels must be null, got {min_pixels} and {max_pixels}: "
-                f"{type(self.processor).__name__} does not resize images to an area"
+            raise SettingError(
+                "min_pixels",
+                f"and max_pixels must be null, got {min_pixels} and {max_pixels}: "
+                f"{type(self.processor).__name__} does not resize images to an area",
             )
 
 

@@ -89,9 +89,11 @@ class Idefics3(Family):
 
     def visual_tokens(self, images: Images) -> Sequence[Tensor]:
         # Not by get_image_features, which takes a tile that is grey all over for padding.
-        parts = self.model.model
-        states = parts.vision_model(pixel_values=images.pixel_values.to(parts.vision_model.dtype)).last_hidden_state
-        tokens = parts.connector(states)  # [pieces, tokens of a tile, H]
+        parts, pixel_values = self.model.model, images.pixel_values
+        per_side = images.layout.tile_size // images.layout.patch_size
+        whole = torch.ones(len(pixel_values), per_side, per_side, dtype=torch.bool, device=pixel_values.device)
+        states = parts.vision_model(pixel_values.to(parts.vision_model.dtype), patch_attention_mask=whole)
+        tokens = parts.connector(states.last_hidden_state)  # [pieces, tokens of a tile, H]
         sizes = [images.layout.size(grid) for grid in images.grid.tolist()]
         return [of_image.flatten(0, 1) for of_image in tokens.split(sizes)]
 

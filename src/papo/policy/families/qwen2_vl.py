@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen2VLProcessor
 
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.layouts import PatchLayout
 from papo.policy.families.base import Family, ImageOnly, Reader
 from papo.types import Images, PromptBatch
@@ -45,9 +45,9 @@ class Qwen2VLReader(Reader):
         high = saved["longest_edge"] if max_pixels is None else max_pixels
         token = (image_processor.patch_size * image_processor.merge_size) ** 2
         if not token <= low <= high:
-            raise ConfigError(
-                f"model.min_pixels={low} and model.max_pixels={high} must satisfy {token} (one visual token) "
-                f"<= min <= max"
+            raise SettingError(
+                "min_pixels",
+                f"and max_pixels must satisfy {token} (one visual token) <= min <= max, got {low} and {high}",
             )
         image_processor.size = {"shortest_edge": low, "longest_edge": high}
 

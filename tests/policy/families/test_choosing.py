@@ -1,0 +1,123 @@
+"""Which family a model belongs to, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_families import CASES, OTHERS
+from transformers import PaliGemmaConfig, Qwen2_5_VLProcessor
+
+import papo.policy.vlm
+from papo.errors import ConfigError
+from papo.policy import families, processing
+from papo.policy.loading import load_policy
+from papo.policy.repeating import RepeatingPolicy
+from papo.policy.vlm import Policy
+
+SETTINGS = {"dtype": "float32", "chunk_tokens": 100}
+
+
+@pytest.fixture
+def edited(saved_family, tmp_path):
+    """A copy of a family's folder with other settings in its config."""
+
+    def edit(name: str, **changes) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(saved_family(name), folder)
+        config = json.loads((folder / "config.json").read_text())
+        for part, values in changes.items():
+            config[part] |= values
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return edit
+
+
+def test_every_family_has_a_case():
+    assert sorted(families.SUPPORTED) == sorted(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_features_that_do_not_fit_the_placeholders_are_refused(saved_family, family_items, name):
+    loaded = load_policy(saved_family(name), **SETTINGS)
+    prompts = processing.PromptProcessor(loaded.processor, "").prompts(family_items)
+    features = loaded.policy.encode(prompts.images)
+    with pytest.raises(ValueError, match=r"small has \d+ image placeholders for"):
+        loaded.policy.prefill(prompts, (*features[:3], features[3][:-1]))
+
+
+def test_the_policy_names_no_family():
+    text = Path(papo.policy.vlm.__file__).read_text().lower()
+    assert not any(word in text for word in ("qwen", "llava", "idefics", "smolvlm"))
+
+
+@pytest.mark.parametrize("name", CASES | OTHERS)
+def test_the_slow_way_is_for_the_others_and_says_so_once(saved_family, caplog, name):
+    policy = load_policy(saved_family(name), **SETTINGS).policy
+    assert type(policy) is (Policy if name in CASES else RepeatingPolicy)
+    said = [record.message for record in caplog.records if "slow way" in record.message]
+    assert len(said) == (name in OTHERS)
+    assert all(f"{name!r}" in message and "qwen2_5_vl" in message for message in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("qwen2_vl", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0, "layer_types": None}),
+        ("qwen2_5_vl", {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8}),
+        ("llava", {"model_type": "gemma2", "head_dim": 8}),
+        ("llava", {"model_type": "mistral", "sliding_window": 8}),
+        ("llava", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}),
+    ],
+)
+def test_a_language_model_that_cannot_share_is_refused(edited, name, changes):
+    folder = edited(name, text_config=changes)
+    with pytest.raises(ConfigError, match=rf"^model\.path={folder} cannot be used: .* share a prompt exactly only"):
+        load_policy(folder, **SETTINGS)
+
+
+def test_another_tower_is_refused(edited):
+    folder = edited("llava", vision_config={"model_type": "pixtral"})
+    with pytest.raises(ConfigError, match=rf"^model\.path={folder} cannot be used"):
+        load_policy(folder, **SETTINGS)
+
+
+def test_prompts_that_attend_both_ways_are_refused(tmp_path):
+    PaliGemmaConfig().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="does not read prompt and response as one causal text"):
+        load_policy(tmp_path, **SETTINGS)
+
+
+def test_pictures_that_come_in_pieces_need_a_family(saved_family, monkeypatch):
+    """Which piece shows what is not known, so that a mask could be looked around."""
+    made = families.generic.made
+    monkeypatch.setattr(families.generic, "made", lambda *args: made(*args).repeat(3, 1, 1, 1))
+    with pytest.raises(ConfigError, match=r"^model\.path=.* could not be loaded: .* shape \(3, 3, 56, 56\)"):
+        load_policy(saved_family("gemma3"), **SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["llava", "smolvlm", "gemma3"])
+def test_a_pixel_budget_is_refused_where_images_have_a_fixed_size(saved_family, name):
+    with pytest.raises(ConfigError, match=r"^model\.min_pixels and model\.max_pixels must be null, got 100 and None"):
+        load_policy(saved_family(name), **SETTINGS, min_pixels=100)
+
+
+def test_the_whole_processor_is_loaded_where_torchvision_is(saved_family, monkeypatch):
+    """And the image-only one where a folder has no video half."""
+    whole = load_policy(saved_family("qwen2_5_vl"), **SETTINGS).processor
+    asked = []
+
+    def from_pretrained(path):
+        asked.append(path)
+        if len(asked) == 2:
+            raise OSError("no video processor")
+        return whole
+
+    monkeypatch.setattr(processing, "is_torchvision_available", lambda: True)
+    monkeypatch.setattr(processing.AutoProcessor, "from_pretrained", from_pretrained)
+    assert load_policy(saved_family("qwen2_5_vl"), **SETTINGS).processor is whole
+    other = load_policy(saved_family("qwen2_5_vl"), **SETTINGS).processor
+    assert other is not whole
+    assert isinstance(other, Qwen2_5_VLProcessor)
+    assert len(asked) == 2
