@@ -1,5 +1,6 @@
 """What docs/extend.md shows is run as it stands there: its files written, its commands given."""
 
+import importlib.util
 import io
 import re
 import shlex
@@ -8,20 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_families
+import torch
 from PIL import Image
+from policy.families import test_every
+from transformers import AutoModelForImageTextToText
+
+from papo.policy import families
+from papo.policy.loading import load_policy
+from papo.policy.processing import PromptProcessor
 
 pytestmark = pytest.mark.integration
 
 PAGE = Path(__file__).parents[2] / "docs" / "extend.md"
-BLOCK = re.compile(r"(?:^`(?P<file>\S+)`\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = r"^`(?P<file>\S+)`(?P<added>, at its end)?\n"
+BLOCK = re.compile(rf"(?:{NAME})?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(PAGE.read_text())]
 FILES = {block["file"]: block["text"] for block in BLOCKS if block["file"]}
-COMMANDS = [line for block in BLOCKS if block["language"] == "sh" for line in block["text"].splitlines()]
+COMMANDS = [block["text"].replace("\\\n", " ") for block in BLOCKS if block["language"] == "sh"]
 
 
 def command_with(words: str) -> list[str]:
     """The arguments of the one command that has these words."""
-    (found,) = (line for line in COMMANDS if words in line)
+    (found,) = (command for command in COMMANDS if words in command)
     python, script, *arguments = shlex.split(found)
     assert (python, script) == ("python", "train.py")
     return arguments
@@ -31,8 +41,8 @@ def command_with(words: str) -> list[str]:
 def here(tmp_path_factory) -> Path:
     """A folder with all files of the page, and the pictures that its table names."""
     folder = tmp_path_factory.mktemp("extend")
-    for name, text in FILES.items():
-        path = folder / name
+    for name in (name for name in FILES if name.startswith("my_ideas/")):
+        path, text = folder / name, FILES[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for colour in ("red", "green", "blue", "black"):
@@ -105,3 +115,29 @@ def test_a_data_set(run, data, question, sizes):
     assert len(trained.rollouts) == 2 * 2 * 3
     assert all(question in record["question"] for record in trained.rollouts)
     assert len({record["answer"] for record in trained.rollouts}) > 1
+
+
+def test_a_family(tmp_path, monkeypatch, family_items, item, picture, make_responses):
+    """What its files say, held to transformers as every family is."""
+    source = tmp_path / "internvl.py"
+    source.write_text(FILES["src/papo/policy/families/internvl.py"])
+    spec = importlib.util.spec_from_file_location("papo.policy.families.internvl", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, module.InternVL))
+    tiny = vars(tiny_families) | {"CASES": {}}
+    exec(FILES["tests/tiny_families.py"], tiny)
+    folder = tmp_path / "model"
+    tiny_families.save(tiny["CASES"]["internvl"], folder)
+
+    loaded = load_policy(folder, dtype="float32", chunk_tokens=100)
+    assert type(loaded.policy.family) is module.InternVL
+    processor = PromptProcessor(loaded.processor, "Think.")
+    prompts, responses = processor.prompts(family_items), make_responses([5, 1, 3, 4, 2, 6, 4, 1], width=7)
+    with torch.no_grad():
+        model = AutoModelForImageTextToText.from_pretrained(folder)
+        expected = test_every.plain_forward(model, processor, family_items, responses)
+    test_every.test_scores_are_those_of_a_plain_forward((expected, None), loaded, prompts, responses)
+    test_every.test_corruption_paints_the_masked_patches_and_nothing_else(prompts, "token")
+    for size in [(40, 50), (150, 40)]:  # one tile, and four with a thumbnail
+        test_every.test_length_is_that_of_the_prompt(processor, item, picture, family_items, size)
