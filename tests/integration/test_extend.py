@@ -15,6 +15,7 @@ from PIL import Image
 from policy.families import test_every
 from transformers import AutoModelForImageTextToText
 
+import papo
 from papo.policy import families
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
@@ -82,6 +83,12 @@ def test_a_term_and_its_view(run):
     assert "loss/mirror" not in without.scalars
     assert "views/mirrored" not in without.events.Tags()["images"]
     assert trained.weights != without.weights
+
+
+def test_a_built_in_term_is_a_file_and_a_line():
+    source = Path(papo.__file__).parent
+    knowing = [path.name for path in source.rglob("*.py") if "RobustnessKL" in path.read_text()]
+    assert sorted(knowing) == ["__init__.py", "robustness.py"]
 
 
 def test_a_term_on_the_command_line(run):
