@@ -9,7 +9,7 @@ from tiny_families import CASES, OTHERS
 from transformers import PaliGemmaConfig, Qwen2_5_VLProcessor
 
 import papo.policy.vlm
-from papo.errors import ConfigError
+from papo.errors import SettingError
 from papo.policy import families, processing
 from papo.policy.loading import load_policy
 from papo.policy.repeating import RepeatingPolicy
@@ -73,19 +73,19 @@ def test_the_slow_way_is_for_the_others_and_says_so_once(saved_family, caplog, n
 )
 def test_a_language_model_that_cannot_share_is_refused(edited, name, changes):
     folder = edited(name, text_config=changes)
-    with pytest.raises(ConfigError, match=rf"^model\.path={folder} cannot be used: .* share a prompt exactly only"):
+    with pytest.raises(SettingError, match=rf"^path must be .* got {folder}: .* share a prompt exactly only"):
         load_policy(folder, **SETTINGS)
 
 
 def test_another_tower_is_refused(edited):
     folder = edited("llava", vision_config={"model_type": "pixtral"})
-    with pytest.raises(ConfigError, match=rf"^model\.path={folder} cannot be used"):
+    with pytest.raises(SettingError, match=rf"^path must be a model that can be used here, got {folder}"):
         load_policy(folder, **SETTINGS)
 
 
 def test_prompts_that_attend_both_ways_are_refused(tmp_path):
     PaliGemmaConfig().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="does not read prompt and response as one causal text"):
+    with pytest.raises(SettingError, match="does not read prompt and response as one causal text"):
         load_policy(tmp_path, **SETTINGS)
 
 
@@ -93,13 +93,13 @@ def test_pictures_that_come_in_pieces_need_a_family(saved_family, monkeypatch):
     """Which piece shows what is not known, so that a mask could be looked around."""
     made = families.generic.made
     monkeypatch.setattr(families.generic, "made", lambda *args: made(*args).repeat(3, 1, 1, 1))
-    with pytest.raises(ConfigError, match=r"^model\.path=.* could not be loaded: .* shape \(3, 3, 56, 56\)"):
+    with pytest.raises(SettingError, match=r"^path must be a model that can be loaded, got .* shape \(3, 3, 56, 56\)"):
         load_policy(saved_family("gemma3"), **SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["llava", "smolvlm", "gemma3"])
 def test_a_pixel_budget_is_refused_where_images_have_a_fixed_size(saved_family, name):
-    with pytest.raises(ConfigError, match=r"^model\.min_pixels and model\.max_pixels must be null, got 100 and None"):
+    with pytest.raises(SettingError, match=r"^min_pixels and max_pixels must be null, got 100 and None"):
         load_policy(saved_family(name), **SETTINGS, min_pixels=100)
 
 

@@ -154,7 +154,7 @@ def test_prompts_begin_once(processor, prompts):
     """Whether chat format or tokenizer writes the token that begins a text."""
     bos = processor.tokenizer.bos_token_id
     for ids, mask in zip(prompts.prompt_ids, prompts.prompt_mask, strict=True):
-        begins = (ids[mask] == bos).nonzero().flatten().tolist()
+        begins = [place for place, token in enumerate(ids[mask].tolist()) if token == bos]
         assert begins == ([] if bos is None else [0])
 
 
