@@ -8,7 +8,7 @@ import os
 import runpy
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,11 +137,11 @@ class Run:
 
 @pytest.fixture(scope="session")
 def train(tiny, tmp_path_factory) -> Callable[..., Run]:
-    """Runs train.py to its end in `path`, else in a new folder."""
+    """Runs train.py to its end in `path`, else in a new folder; `options` are those of Hydra, which come first."""
 
-    def train(*overrides: str, path: Path | None = None, status: int = 0) -> Run:
+    def train(*overrides: str, path: Path | None = None, status: int = 0, options: Sequence[str] = ()) -> Run:
         path = path or tmp_path_factory.mktemp("train") / "run"
-        finished = command("train.py", *tiny, *overrides, f"hydra.run.dir={path}")
+        finished = command("train.py", *options, *tiny, *overrides, f"hydra.run.dir={path}")
         assert finished.status == status, finished.err
         return Run(path)
 

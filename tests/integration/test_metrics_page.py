@@ -1,0 +1,43 @@
+"""docs/metrics.md lists the tags that a run logs, each once and no other."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+TAGS = Counter(re.findall(r"^\| `(\S+)` \|", PAGE.read_text(), re.MULTILINE))
+REFERENCE = "+algorithm.objective.paid_reference"
+ALL_ON = [
+    "experiment=papo_qwen",
+    "reward=accuracy_perception",
+    "kl_coef=0.1",
+    f"{REFERENCE}._target_=papo.objective.ReferenceKL",  # the term once more, in its other place
+    f"{REFERENCE}.coef=0.1",
+    f"{REFERENCE}.place=reward",
+    "perception_coef=0.1",
+    "entropy_coef=0.1",
+    "corrupted_entropy_coef=0.1",
+    "algorithm.objective.surrogate.dual_clip=3",
+    "algorithm.objective.entropy_hinge.coef=0.1",
+    "algorithm.objective.robustness.coef=0.1",
+    "algorithm.max_refills=3",
+    "algorithm.overlong_buffer=4",
+    "monitor.window=1",
+    "val.blind=true",
+    "trainer.images_every=2",
+]
+
+
+def test_the_list_is_that_of_a_run(train):
+    found = {
+        tag.removesuffix("/text_summary")
+        for kind in ("scalars", "images", "tensors")
+        for tag in train(*ALL_ON).events.Tags()[kind]
+    }
+    found = {re.sub(r"@\d+$", "@K", re.sub("(?<=/|_)(corrupted|noised)$", "NAME", tag)) for tag in found}
+    assert found == set(TAGS)
+    assert set(TAGS.values()) == {1}
