@@ -33,6 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--new-tokens", type=int, default=48)
     parser.add_argument("--image-size", type=int, default=224, help="pixels")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--fast-layers", default="auto", help="as model.fast_layers")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -172,6 +173,7 @@ def build_module() -> PapoModule:
         train=PARTS if ARGUMENTS.vision == "trained" else ["language"],
         dtype="float32",
         chunk_tokens=4096,
+        fast_layers=ARGUMENTS.fast_layers,
     )
     policy, tokenizer = loaded.policy, loaded.processor.tokenizer
     # As on the other side: no special token is sampled, so every response has exactly --new-tokens tokens.

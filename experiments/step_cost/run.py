@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,17 +55,22 @@ class Competitor:
 
 # Name of a ratio, numerator, denominator, what the ratio is expected to be.
 RATIOS = [
-    ("trl / papo, vision trained", "trl trained", "papo trained", "at least 5"),
+    ("trl / papo, vision trained", "trl trained", "papo trained", "at least 4.5"),
     ("trl / papo, vision frozen", "trl frozen", "papo frozen", "at least 4"),
-    ("PAPO / GRPO, vision trained", "papo trained", "grpo trained", "at most 1.25"),
-    ("PAPO / GRPO, vision frozen", "papo frozen", "grpo frozen", "at most 1.25"),
+    ("PAPO / GRPO, vision trained", "papo trained", "grpo trained", "at most 1.4"),
+    ("PAPO / GRPO, vision frozen", "papo frozen", "grpo frozen", "at most 1.4"),
     (
         "corrupted branch without gradient / GRPO, vision trained",
         "papo-no-corrupted-gradient trained",
         "grpo trained",
-        "",
+        "at most 1.15",
     ),
-    ("corrupted branch without gradient / GRPO, vision frozen", "papo-no-corrupted-gradient frozen", "grpo frozen", ""),
+    (
+        "corrupted branch without gradient / GRPO, vision frozen",
+        "papo-no-corrupted-gradient frozen",
+        "grpo frozen",
+        "at most 1.15",
+    ),
     ("trl / papo without corrupted gradient, vision trained", "trl trained", "papo-no-corrupted-gradient trained", ""),
     ("group 16 / group 8, vision trained", "papo trained G=16", "papo trained", "at most 1.8"),
     ("group 8 / group 4, vision trained", "papo trained", "papo trained G=4", ""),
@@ -137,6 +143,7 @@ def main() -> None:
     }
     results = {
         "machine": platform.platform(),
+        "processor_flags": processor_flags(),
         "processor_cores": os.cpu_count(),
         "competitors": {competitor.name: competitor.facts for competitor in competitors},
         "rounds": rounds,
@@ -148,6 +155,12 @@ def main() -> None:
     text = table(results)
     (HERE / ("terms.md" if arguments.terms else "table.md")).write_text(text)
     print(text)
+
+
+def processor_flags() -> list[str]:
+    """The vector extensions that this machine says it has."""
+    found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return sorted(flag for flag in found[1].split() if flag.startswith(("avx", "fma", "amx"))) if found else []
 
 
 def table(results: dict) -> str:

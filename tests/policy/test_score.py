@@ -281,6 +281,34 @@ def test_no_more_than_chunk_tokens_logits_exist_at_once(make_policy, prompts, re
     assert sum(sizes) == 2 * total  # recomputed for the gradient instead of kept
 
 
+@pytest.mark.parametrize("constant", ["p", "q"])
+def test_a_constant_side_of_the_full_kl_moves_no_parameter(make_policy, prompts, responses, constant):
+    """Against log_softmax of detached logits: the embedding is the output layer, and both sides'."""
+    policy, mask = make_policy(chunk_tokens=10), responses.response_mask
+    blind = replace(prompts.images, pixel_values=prompts.images.pixel_values.flip(0))
+
+    def kl(full):
+        sides = []
+        for images, side in ((prompts.images, "p"), (blind, "q")):
+            with torch.set_grad_enabled(side != constant):
+                context = policy.prefill(prompts, policy.encode(images))
+                states = policy.score(context, responses, keep_states=True).states
+                sides.append(states if full else policy.model.lm_head(states[mask]).log_softmax(-1))
+        if full:
+            return policy.full_kl(*sides, mask, temperature=1.0, constant=constant).sum()
+        return (sides[0].exp() * (sides[0] - sides[1])).sum()
+
+    found = []
+    for full in (True, False):
+        policy.zero_grad()
+        kl(full).backward()
+        found.append({name: weight.grad for name, weight in policy.named_parameters() if weight.grad is not None})
+    got, expected = found
+    assert got.keys() == expected.keys()
+    for name, gradient in expected.items():
+        close(got[name], gradient, 1e-4 * gradient.abs().max().clamp(min=1).item())
+
+
 # ------------------------------------------------------------------------------------------------------------ encode
 
 

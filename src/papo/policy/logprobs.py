@@ -77,7 +77,8 @@ def token_kl(
 
 def scaled_logits(lm_head: Head, hidden: Tensor, temperature: float) -> Tensor:
     """[k, V] float32, because sums of 150,000 terms in bfloat16 lose nats."""
-    return lm_head(hidden).float() / temperature
+    logits = lm_head(hidden).float()
+    return logits if temperature == 1 else logits / temperature  # each division is a tensor of this size, twice
 
 
 def in_chunks(
