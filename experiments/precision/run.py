@@ -62,9 +62,10 @@ SETTINGS = (
 class Recording(SupervisedModule):
     losses: list[float]
 
-    def apply_gradient(self, loss):
-        self.losses.append(float(loss))
-        return super().apply_gradient(loss)
+    def loss(self, batch, denominators):
+        loss = super().loss(batch, denominators)
+        self.losses.append(float(loss.detach()))
+        return loss
 
 
 def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
@@ -88,6 +89,7 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         grad_clip=1.0,
         val_sampling=Sampling(4),
         val_samples=1,
+        val_blind=False,
         seed=0,
         final_temperature=1.0,
         micro_batch_prompts=ITEMS,

@@ -7,15 +7,23 @@ import torch
 
 from papo.evaluation.answering import answer, blinded, graded
 from papo.policy.sampling import Sampling
+from papo.rollout import NativeEngine
 
 K = 3
 
 
 @pytest.fixture(scope="module")
-def ask(policy, processor):
+def engine(policy):
+    engine = NativeEngine()
+    engine.sync(policy, 0)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def ask(policy, engine, processor):
     def ask(items, *, seed=5, sampling=None):
         sampling = sampling or Sampling(6)
-        return answer(policy, processor, processor.prompts(items), k=K, sampling=sampling, seed=seed)[0]
+        return answer(policy, engine, processor, processor.prompts(items), k=K, sampling=sampling, seed=seed)[0]
 
     return ask
 
@@ -46,12 +54,12 @@ def test_greedy_answers_are_all_the_same(ask, items):
         assert len(set(answered.responses)) == 1
 
 
-def test_answers_come_with_what_they_were_drawn_from(policy, processor, items):
-    """The context scores the responses as the policy that drew them did."""
+def test_answers_come_with_what_they_were_drawn_from(policy, engine, processor, items):
+    """With these visual tokens the policy scores the responses as it did when it drew them."""
     prompts = processor.prompts(items)
-    answers, context, responses = answer(policy, processor, prompts, k=K, sampling=Sampling(6), seed=5)
+    answers, features, responses = answer(policy, engine, processor, prompts, k=K, sampling=Sampling(6), seed=5)
     with torch.no_grad():
-        scores = policy.score(context, responses)
+        scores = policy.score(policy.prefill(prompts, features), responses)
     torch.testing.assert_close(scores.logprobs, responses.logprobs, atol=1e-5, rtol=0)
     assert processor.decode(responses) == [text for answered in answers for text in answered.responses]
 
