@@ -117,9 +117,14 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
 def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    lines = [
-        "| lr | precision, model.dtype, optimizer | loss, first and last | moved as float32, % | weights moved, % | |"
-    ]
+    columns = (
+        "lr",
+        "precision, model.dtype, optimizer",
+        "loss, first and last",
+        "moved as float32, %",
+        "weights moved, %",
+    )
+    lines = [f"| {' | '.join(columns)} | train.py |"]
     lines.append("|---" * 6 + "|")
     bars: dict[str, list[float]] = {}
     for lr in RATES:

@@ -62,6 +62,15 @@ def test_every_block_runs_twice_and_only_with_gradient(make_pair, prompts, make_
     assert len(runs) == 3 + 2 * 3
 
 
+def test_running_a_layer_again_adds_nothing_to_the_prompt(make_pair, prompts):
+    _, policy = make_pair()
+    context = policy.prefill(prompts, policy.encode(prompts.images))
+    before = list(context.layers)
+    context.hidden.sum().backward()
+    assert len(context.layers) == len(policy.family.language_layers())
+    assert all(a is b for a, b in zip(context.layers, before, strict=True))
+
+
 def test_a_copy_runs_its_own_blocks(make_pair, prompts, make_responses):
     """The reference is a copy: its blocks may not be those of the policy."""
     _, policy = make_pair()

@@ -105,6 +105,15 @@ def test_memory_is_that_of_what_is_trained(make_policy, settings, share):
     assert sum(more.values()) == expected
 
 
-def test_dropout_is_off(make_policy, prompts):
-    holder = Holder(make_policy()).train()
+def test_dropout_is_off(make_policy):
+    holder = Holder(make_policy().train()).train()
     assert not any(module.training for module in holder.reference.model.modules())
+
+
+@pytest.mark.parametrize("settings", [{}, {"lora": LORA}])
+def test_no_gradient_reaches_the_features_that_it_is_handed(make_policy, prompts, responses, settings):
+    holder = Holder(make_policy(**settings))
+    features = holder.policy.encode(prompts.images)
+    assert features[0].requires_grad
+    scores = holder.reference.score(holder.reference.prefill(prompts, features), responses)
+    assert not scores.logprobs.requires_grad
