@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from papo.errors import SettingError
-from papo.policy.sampling import Sampling, draw, next_token_probs
+from papo.policy.sampling import Sampling, doubling_sum, draw, next_token_probs
 
 NONE = torch.tensor([], dtype=torch.long)
 PROBS = torch.tensor([[0.1, 0.4, 0.05, 0.3, 0.15]])
@@ -155,3 +155,15 @@ def test_an_impossible_setting_names_its_override(name, value):
 def test_responses_are_scored_as_they_were_sampled():
     assert Sampling(1, temperature=0.7).score_temperature == 0.7
     assert Sampling(1, temperature=0).score_temperature == 1.0
+
+
+@pytest.mark.parametrize("V", [1, 2, 7, 64, 513])
+def test_a_running_sum_by_doubling_is_the_running_sum(V):
+    """What stands in where CUDA has no deterministic cumsum."""
+    x = torch.rand(3, V, dtype=torch.float64)
+    torch.testing.assert_close(doubling_sum(x), x.cumsum(-1), rtol=0, atol=1e-12)
+
+
+def test_from_no_numbers_a_token_of_the_vocabulary_is_drawn():
+    """Its caller sees that the log-probabilities are no numbers; an index outside would end in the lookup."""
+    assert draw(torch.full((2, 5), float("nan")), torch.tensor([0.1, 0.9])).tolist() == [4, 4]
