@@ -178,7 +178,7 @@ def idefics2(tokenizer):
 
 MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}}
 PIXELS = {"size": {"shortest_edge": 56 * 56, "longest_edge": 168 * 168}, "image_mean": [0.4, 0.5, 0.6]}
-TILES = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}, "image_mean": [0.4, 0.5, 0.6]}
+TILES = {"size": {"longest_edge": 100}, "max_image_size": {"longest_edge": 56}, "image_mean": [0.4, 0.5, 0.6]}
 
 CASES = {
     "qwen2_vl": Case(

@@ -159,7 +159,7 @@ def test_no_tensor_is_made_where_the_inputs_are_not(family, loaded, prompts, res
 # ------------------------------------------------------------------------------------------------------------ prompts
 
 
-@pytest.mark.parametrize("size", [(30, 30), (56, 57), (57, 56), (200, 60), (61, 180), (113, 112), (100, 99)])
+@pytest.mark.parametrize("size", [(30, 30), (56, 57), (57, 56), (200, 60), (61, 180), (113, 112), (100, 53)])
 def test_length_is_that_of_the_prompt(processor, item, picture, items, size):
     """Known without a pixel."""
     both = (item("a", "<image> or <image>", picture(*size), picture(64, 48)), item("b", "red?", picture(*size)), *items)
@@ -242,6 +242,20 @@ def painted_pieces(layout: TileLayout, grid: list[int], patches: np.ndarray) -> 
                 small[y, x] = whole[rows, columns].any()
         pieces.insert(0 if layout.thumbnail_first else len(pieces), small)
     return np.stack(pieces)
+
+
+def test_nothing_of_a_picture_stays_where_all_is_masked(prompts):
+    """Neither at its edges nor in its thumbnail; the padding around the only picture of a prompt is black already."""
+    painted = RandomPatchMask(1.0)(prompts.images.select([0, 3]), SEEDS[:2])
+    layout = painted.layout
+    for image, part in enumerate(painted.parts()):
+        assert painted.pixels(image).max() < 1e-5
+        if isinstance(layout, TileLayout):
+            n = layout.tile_size // layout.patch_size * layout.patch_size
+            black = -torch.tensor(layout.image_mean) / torch.tensor(layout.image_std)
+            close(part[:, :, :n, :n], black[:, None, None].expand(len(part), 3, n, n))
+            thumbnail = part[0 if layout.thumbnail_first else -1]
+            assert len(part) == 1 or float(thumbnail.amax((1, 2)).sub(black).abs().max()) < 1e-5
 
 
 def test_a_corrupted_picture_is_another_one(loaded, prompts):
