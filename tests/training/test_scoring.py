@@ -109,12 +109,21 @@ def test_once_keeps_what_is_known(scoring, counting, rollouts):
 
 
 def test_states_are_kept_where_they_are_asked_for(scoring, rollouts, model):
-    """Also where the clean view, which text-only prompts share, was scored without them."""
+    """Also where the clean view, which text-only prompts share, was scored without them: they are scored again."""
     scored = scoring.once(rollouts, {OLD: LOOKED_AT, STALE: STATES})
     assert scored.scores[OLD].states is None
     assert scored.scores[STALE].states.shape == (10, 6, model.config.get_text_config().hidden_size)
+    assert torch.equal(scored.scores[STALE].logprobs[TEXT_ONLY], scored.scores[OLD].logprobs[TEXT_ONLY])
     alone = scoring.once(scoring.once(rollouts.select([2]), {OLD: LOOKED_AT}), {STALE: STATES})
     assert alone.scores[STALE].states.shape == (2, 3, model.config.get_text_config().hidden_size)
+
+
+def test_states_are_not_kept_where_nobody_asks_for_them(scoring, rollouts):
+    """Not even those that text-only prompts share with the clean view."""
+    asked = {OLD: STATES, STALE: LOOKED_AT}
+    assert scoring.once(rollouts, asked).scores[STALE].states is None
+    scoring.micro_batch_prompts = 1
+    assert scoring.once(rollouts, asked).scores[STALE].states is None
 
 
 def test_the_reference_is_scored_by_the_reference(policy, make_policy, rollouts):
@@ -164,17 +173,25 @@ def test_text_only_prompts_alone_need_no_pass(scoring, counting, rollouts):
     assert not scores[CORRUPTED].logprobs.requires_grad
 
 
-@pytest.mark.parametrize("need", [LOOKED_AT, STATES])
-def test_without_the_clean_scores_text_only_prompts_have_zeros(scoring, counting, rollouts, need):
-    """No term averages over them; the shapes are right."""
-    scored = scoring.once(rollouts.select([2, 0]), {STALE: need}).scores[STALE]
+def test_without_the_clean_scores_text_only_prompts_have_zeros(scoring, counting, rollouts):
+    """No term averages over them."""
+    scored = scoring.once(rollouts.select([2, 0]), {STALE: LOOKED_AT}).scores[STALE]
     assert counting.prompts == [["square"]]
-    assert not any(x[:2].any() for x in vars(scored).values() if x is not None)
+    assert not scored.logprobs[:2].any()
+    assert not scored.entropy[:2].any()
     assert scored.logprobs[2:].any()
-    assert (scored.states is not None) == need.states
-    alone = scoring.once(rollouts.select([2]), {STALE: need}).scores[STALE]
+    alone = scoring.once(rollouts.select([2]), {STALE: LOOKED_AT}).scores[STALE]
     assert alone.logprobs.shape == (2, 3)
-    assert (alone.states is not None) == need.states
+
+
+def test_the_order_in_which_terms_ask_says_nothing(scoring, rollouts):
+    for scores in (
+        scoring.once(rollouts, {STALE: LOOKED_AT, OLD: LOOKED_AT}).scores,
+        scoring.now(rollouts, {CORRUPTED: TRAINED, CURRENT: TRAINED}),
+    ):
+        clean, other = (next(scores[b] for b in scores if b.view == view) for view in ("clean", "corrupted"))
+        assert torch.equal(clean.logprobs[TEXT_ONLY], other.logprobs[TEXT_ONLY])
+        assert other.logprobs[TEXT_ONLY].any()
 
 
 # --------------------------------------------------------------------------------------------------- in every update

@@ -38,7 +38,7 @@ class Scoring:
 
         To be called before the first update: until then the current policy is the one that wrote the responses.
         """
-        for branch, need in passes.items():
+        for branch, need in clean_first(passes):
             if branch not in rollouts.scores:
                 rollouts = replace(rollouts, scores={**rollouts.scores, branch: self._whole(rollouts, branch, need)})
         return rollouts
@@ -50,7 +50,7 @@ class Scoring:
         it, held constant: in the only update of a step they are the same, and their ratio is 1 by construction.
         """
         scores = dict(micro.scores)
-        for branch, need in passes.items():
+        for branch, need in clean_first(passes):
             with torch.set_grad_enabled(torch.is_grad_enabled() and need.gradient):
                 scores[branch] = self._score(micro, branch, need, scores)
             scores.setdefault(Branch("rollout", branch.view), scores[branch].detach())
@@ -90,17 +90,14 @@ class Scoring:
 
     def _score(self, micro: Rollouts, branch: Branch, need: Need, known: Mapping[Branch, Scores]) -> Scores:
         """One branch. Prompts without a picture look the same in every view and are not scored again."""
-        pictured = micro.prompts.pictured
-        if branch.view == CLEAN or len(pictured) == len(micro):
+        pictured, zeros = micro.prompts.pictured, torch.zeros_like(micro.responses.logprobs)
+        # Zeros where nobody asked for the clean view: no term averages over these responses.
+        same = known.get(Branch(branch.policy), Scores(zeros, zeros)).detach()
+        if branch.view == CLEAN or len(pictured) == len(micro) or (need.states and same.states is None):
             return self._pass(micro, branch, need)
-        same = known.get(Branch(branch.policy))
-        if same is not None:
-            # States that were not kept for the clean view are zeros here: no term averages over these responses.
-            same = None if need.states and same.states is None else same.detach()
-        if not pictured:
-            return same or self._nothing(micro, need)
-        part = self._pass(micro.select(pictured), branch, need)
-        return placed(part, micro.rows(pictured), same or blank(part, *micro.responses.response_mask.shape))
+        if not need.states:
+            same = replace(same, states=None)
+        return placed(self._pass(micro.select(pictured), branch, need), micro.rows(pictured), same) if pictured else same
 
     def _pass(self, micro: Rollouts, branch: Branch, need: Need) -> Scores:
         """encode (unless the features are known), prefill, score; one view per prompt, or one per response."""
@@ -111,10 +108,10 @@ class Scoring:
         context = policy.prefill(prompts, features)
         return policy.score(context, micro.responses, temperature=self.temperature, keep_states=need.states)
 
-    def _nothing(self, micro: Rollouts, need: Need) -> Scores:
-        zeros = torch.zeros_like(micro.responses.logprobs)
-        hidden = self.policies["current"].model.config.get_text_config().hidden_size
-        return Scores(zeros, zeros, zeros.new_zeros(*zeros.shape, hidden) if need.states else None)
+
+def clean_first(passes: Passes) -> list[tuple[Branch, Need]]:
+    """The passes, what others share with the clean view known before them."""
+    return sorted(passes.items(), key=lambda asked: asked[0].view != CLEAN)
 
 
 def divided(passes: Passes, *, single_update: bool) -> tuple[dict[Branch, Need], dict[Branch, Need]]:
