@@ -340,6 +340,21 @@ def test_perception_reward_is_the_divergence_of_each_response(make_module, promp
     assert module.metrics["reward/perception"] == pytest.approx(parts.mean().item())
 
 
+@pytest.mark.parametrize("updates_per_rollout", [1, 2])
+def test_a_reward_and_a_full_kl_may_look_at_the_same_branch(make_module, prompts, updates_per_rollout):
+    """The reward comes first and needs no states; the loss does."""
+    objective = having(PERCEPTION_ONLY, perception={"recompute": "rollout", "estimator": "full"})
+    reward = PerceptionReward(Reward(), weight=0.5, scale=2.0, correct_only=False)
+    module = make_module(objective, reward=reward, updates_per_rollout=updates_per_rollout)
+    passes = record_scores(module.policy)
+    fit(module, prompts)
+    assert module.metrics["perception/kl"] > 0
+    assert module.metrics["policy/skipped_updates"] == 0.0
+    assert len(passes) == 2 + updates_per_rollout  # old, old on the corrupted view, and each update
+    text_only = [G * i + g for i, item in enumerate(prompts.items) if not item.images for g in range(G)]
+    assert [module.rollouts.rewards[row].parts["perception"] for row in text_only] == [0.0] * G
+
+
 def test_length_penalty_enters_reward_and_advantage(make_module, prompts):
     module = fit(make_module(overlong_buffer=4), prompts)
     rollouts = module.rollouts
@@ -395,6 +410,18 @@ def test_a_share_of_the_group_answers_the_noised_image(make_module, prompts):
     noisy = [row for row in range(len(prompts) * G) if row % G == 2]
     assert [module.rollouts.texts[row] for row in clean] == [plain.rollouts.texts[row] for row in clean]
     assert [module.rollouts.texts[row] for row in noisy] != [plain.rollouts.texts[row] for row in noisy]
+
+
+def test_what_makes_the_noised_image_is_shown_the_policy(make_module):
+    """Also where no term looks at that view."""
+
+    class Looking(RandomPatchMask):
+        def attach(self, policy):
+            self.policy = policy
+
+    noise = Looking(0.5)
+    module = make_module(GRPO, noise=noise, noisy_rollout_share=1 / 3)
+    assert noise.policy is module.policy
 
 
 def test_answers_to_the_noised_image_start_at_a_ratio_of_one(make_module, prompts):

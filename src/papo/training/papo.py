@@ -14,6 +14,7 @@ from torch import Tensor
 from papo.corruption import Corruption
 from papo.errors import SettingError, TrainingDiverged
 from papo.objective import Denominators, Evidence, Objective, Over
+from papo.objective.branch import merged
 from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
@@ -113,10 +114,12 @@ class PapoModule(PolicyModule):
         )
         passes = objective.passes()
         self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
-        asked = passes.keys() | self.shaping.passes().keys()
+        asked = merged([passes, self.shaping.passes()])
+        # What rewards depend on is scored first, with all that the loss will need of it.
+        self.first = {branch: asked[branch] for branch in self.shaping.passes()}
         self.looked_at = sorted({branch.view for branch in asked})  # views
         self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
-        self.views.prepare(self.looked_at)
+        self.views.prepare({*self.looked_at, *(["noised"] if noisy_responses else [])})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
         self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
@@ -161,9 +164,8 @@ class PapoModule(PolicyModule):
 
     def rewarded(self, rollouts: Rollouts) -> Rollouts:
         """With everything that responses are paid for, and the scores that this depends on."""
-        passes = self.shaping.passes()
-        rollouts = self.views(rollouts, sorted({branch.view for branch in passes}), self.step)
-        return self.shaping(self.scoring.once(rollouts, passes))
+        rollouts = self.views(rollouts, sorted({branch.view for branch in self.first}), self.step)
+        return self.shaping(self.scoring.once(rollouts, self.first))
 
     def refill_items(self, refill: int) -> list[Item]:
         """Further training items of this step."""

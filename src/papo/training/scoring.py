@@ -97,7 +97,9 @@ class Scoring:
             return self._pass(micro, branch, need)
         if not need.states:
             same = replace(same, states=None)
-        return placed(self._pass(micro.select(pictured), branch, need), micro.rows(pictured), same) if pictured else same
+        return (
+            placed(self._pass(micro.select(pictured), branch, need), micro.rows(pictured), same) if pictured else same
+        )
 
     def _pass(self, micro: Rollouts, branch: Branch, need: Need) -> Scores:
         """encode (unless the features are known), prefill, score; one view per prompt, or one per response."""
