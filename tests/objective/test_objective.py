@@ -556,6 +556,20 @@ def test_terms_that_are_not_named_are_not_there():
     assert torch.equal(loss, run(having(OFF, "token-mean", surrogate=Surrogate()), evidence)[0])
 
 
+def test_two_terms_of_one_class_are_both_in_the_loss():
+    """On two views; what they report bears the second's name too."""
+    evidence = make_evidence()
+    one, other = {"coef": 0.4, "cap": None}, PerceptionKL(coef=0.3, view="noised", cap=None)
+    first = having(OFF, perception=one)
+    loss, metrics = run(having(first, second=other), evidence)
+    part = run(having(OFF, perception=other), evidence)[1]
+    assert metrics["loss/perception"] == run(first, evidence)[1]["loss/perception"]
+    assert metrics["loss/perception_second"] == part["loss/perception"]
+    assert metrics["perception/kl_second"] == part["perception/kl"]
+    torch.testing.assert_close(loss, run(first, evidence)[0] + part["loss/perception"])
+    assert torch.equal(metrics["loss/total"], loss)
+
+
 def test_the_terms_say_what_is_paid_shown_and_scaled():
     assert [part.name for part in having(OFF, reference=ReferenceKL(0.1, place="reward")).reward_parts()] == ["ref_kl"]
     assert EVERYTHING.reward_parts() == []

@@ -97,6 +97,18 @@ def test_a_run_without_the_term_is_not_watched():
     assert run.logged == []
 
 
+def test_what_no_term_measures_is_no_sign():
+    """The watched term looks at another view than the entropies do, or there is none of them."""
+    run = Run(monitor(threshold=100))
+    measured = {"perception/kl": 0.3, "policy/entropy": 0.4, "reward/mean": 0.5}
+    for kl in (0.3, 0.3, 3.0, 3.0):
+        run.module.metrics = measured | {"perception/kl": kl}
+        run.callback.on_train_batch_end(run.trainer, run.module, None, None, 0)
+    logged = run.logged[-1][1]
+    assert logged["collapse/kl"] == pytest.approx(1)
+    assert logged["collapse/score"] == pytest.approx(1)
+
+
 def collapsing(run, count=2):
     return run.steps(count, perception__kl=3.0, reward__mean=0.38)
 

@@ -8,11 +8,11 @@ from papo.training.metrics import ItemMeans, Sums
 
 def test_sums_add_up_and_begin_anew():
     sums = Sums()
-    sums.update({"loss/total": torch.tensor(1.5), "policy/entropy": torch.tensor(2.0)})
-    sums.update({"loss/total": torch.tensor(0.25), "policy/entropy": torch.tensor(1.0)})
-    assert {name: value.item() for name, value in sums.compute().items()} == {"loss/total": 1.75, "policy/entropy": 3.0}
+    sums.update({"loss/total": torch.tensor(1.5), "loss/my__term": torch.tensor(2.0)})
+    sums.update({"loss/total": torch.tensor(0.25), "loss/my__term": torch.tensor(1.0)})
+    assert {name: value.item() for name, value in sums.compute().items()} == {"loss/total": 1.75, "loss/my__term": 3.0}
     sums.reset()
-    sums.update({"loss/total": torch.tensor(1.0), "policy/entropy": torch.tensor(0.0)})
+    sums.update({"loss/total": torch.tensor(1.0), "loss/my__term": torch.tensor(0.0)})
     assert sums.compute()["loss/total"].item() == 1.0
 
 
@@ -21,7 +21,7 @@ def test_ranks_add_up():
     sums, means = Sums(), ItemMeans()
     sums.update({"loss/total": torch.tensor(1.0)})
     means.update([1.0, 0.0])
-    assert sums._reductions["loss__total"](torch.tensor([1.0, 2.0])).item() == 3.0
+    assert sums._reductions["loss/total"](torch.tensor([1.0, 2.0])).item() == 3.0
     assert means._reductions["means"]([torch.tensor([1.0]), torch.tensor([0.5])]).tolist() == [1.0, 0.5]
 
 

@@ -92,8 +92,13 @@ class Objective:
         for name, term in self.terms.items():
             value = term(evidence, means)
             scale = 1.0 if scales is None else scales.get(name, 1.0)
-            parts |= {part: loss if scale == 1 else scale * loss for part, loss in value.parts.items()}
-            metrics |= value.metrics
+            put(parts, {part: loss if scale == 1 else scale * loss for part, loss in value.parts.items()}, name)
+            put(metrics, value.metrics, name)
         loss = sum(parts.values())
         metrics |= {f"loss/{name}": value for name, value in parts.items()} | {"loss/total": loss}
         return loss, {name: value.detach() for name, value in metrics.items()}
+
+
+def put(into: dict[str, Tensor], values: Mapping[str, Tensor], term: str) -> None:
+    """Adds the values of a term; of two terms of one class, the second's bear its name as well."""
+    into |= {f"{name}_{term}" if name in into else name: value for name, value in values.items()}

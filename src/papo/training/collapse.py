@@ -85,10 +85,12 @@ class CollapseMonitor(Callback):
     def observe(self, metrics: dict[str, float]) -> dict[str, float] | None:
         """The parts of the score with this step's metrics; None while the baseline forms or without a term to watch."""
         names = (self.divergence, "policy/entropy", "policy/corrupted_entropy", "policy/clip_frac_high", "reward/mean")
+        # What no term measures is no sign; a constant has not grown.
+        found = {name: metrics.get(name, 0.0) for name in names}
         # One NaN would stay in the baseline, and no score is above any threshold then.
-        if self.divergence not in metrics or not all(math.isfinite(metrics[name]) for name in names):
+        if self.divergence not in metrics or not all(map(math.isfinite, found.values())):
             return None
-        self.recent.append({name: metrics[name] for name in names})
+        self.recent.append(found)
         if len(self.recent) < self.window:
             return None
         now = {name: sum(step[name] for step in self.recent) / self.window for name in names}

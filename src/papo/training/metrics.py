@@ -20,13 +20,12 @@ class Sums(Metric):
 
     def update(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            state = name.replace("/", "__")
-            if state not in self._defaults:
-                self.add_state(state, torch.zeros((), device=value.device), dist_reduce_fx="sum")
-            setattr(self, state, getattr(self, state) + value)
+            if name not in self._defaults:
+                self.add_state(name, torch.zeros((), device=value.device), dist_reduce_fx="sum")
+            setattr(self, name, getattr(self, name) + value)
 
     def compute(self) -> dict[str, Tensor]:
-        return {state.replace("__", "/"): getattr(self, state) for state in self._defaults}
+        return {name: getattr(self, name) for name in self._defaults}
 
 
 class ItemMeans(Metric):
