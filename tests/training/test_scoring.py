@@ -277,6 +277,20 @@ def test_full_kl_sends_nothing_into_the_states_that_are_constant(scoring, rollou
     assert (corrupted is None) == (constant is not None)
 
 
+def test_a_full_kl_against_the_roll_out_keeps_its_output_layer(make_policy, rollouts):
+    """Updates of the step move the head of the policy that is trained, not the distributions that were scored before."""
+    policy = make_policy()
+    scoring = Scoring(policy, None, temperature=0.8, micro_batch_prompts=2)
+    scored = scoring.once(rollouts, {STALE: STATES})
+    with torch.no_grad():
+        old = (policy.head(scored.scores[STALE].states) / 0.8).log_softmax(-1)
+        policy.model.lm_head.weight += 0.1 * torch.randn_like(policy.model.lm_head.weight)
+        scores = scoring.now(scored, {CURRENT: STATES})
+        new = (policy.head(scores[CURRENT].states) / 0.8).log_softmax(-1)
+    mask = rollouts.responses.response_mask
+    close(scoring.full_kl(scores, mask)(CURRENT, STALE, constant=STALE), (new.exp() * (new - old)).sum(-1) * mask)
+
+
 # ------------------------------------------------------------------------------------------------------------ how often
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from papo.objective.branch import CLEAN, Branch, Need, Passes
 from papo.objective.term import FullKL
@@ -29,6 +30,7 @@ class Scoring:
         self, policy: Policy, reference: Reference | None, temperature: float, micro_batch_prompts: int
     ) -> None:
         self.policies = {"current": policy, "rollout": policy, "reference": reference}
+        self.old_head: nn.Module | None = None  # of the policy that wrote the responses, where states of it are kept
         self.temperature = temperature
         self.micro_batch_prompts = micro_batch_prompts
 
@@ -40,6 +42,9 @@ class Scoring:
         """
         for branch, need in clean_first(passes):
             if branch not in rollouts.scores:
+                if branch.policy == "rollout" and need.states:
+                    # What the states meant must not change with the updates of the step.
+                    self.old_head = copy.deepcopy(self.policies["rollout"].head)
                 rollouts = replace(rollouts, scores={**rollouts.scores, branch: self._whole(rollouts, branch, need)})
         return rollouts
 
@@ -64,13 +69,19 @@ class Scoring:
                 scores[p].states,
                 scores[q].states,
                 response_mask,
-                head=self.policies[p.policy].head,
-                other_head=self.policies[q.policy].head,
+                head=self.head(p),
+                other_head=self.head(q),
                 temperature=self.temperature,
                 constant={p: "p", q: "q"}.get(constant),
             )
 
         return full_kl
+
+    def head(self, branch: Branch) -> nn.Module:
+        """The output layer that makes a branch's states its distribution."""
+        if branch.policy == "rollout" and self.old_head is not None:
+            return self.old_head
+        return self.policies[branch.policy].head
 
     def micro_batches(self, rollouts: Rollouts) -> Iterator[tuple[list[int], Rollouts]]:
         """The rollouts in pieces, prompts of similar length together, so that less of a piece is padding."""
