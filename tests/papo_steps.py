@@ -64,9 +64,9 @@ def reference_of(module: PapoModule) -> Policy:
 
 
 def record_updates(module: PapoModule) -> list[Rollouts]:
-    """What each later step trains on: the roll-outs of prompts that teach something, with all scores that stay."""
-    found, original = [], module.updates
-    module.updates = lambda rollouts: found.append(rollouts) or original(rollouts)
+    """What each later update trains on: its share of the roll-outs that teach something, with all scores that stay."""
+    found, original = [], module.update
+    module.update = lambda rollouts: found.append(rollouts) or original(rollouts)
     return found
 
 

@@ -205,11 +205,12 @@ def test_scored_once_per_step_it_is_constant_and_stale(make_module, prompts):
     start = [parameter.clone() for parameter in module.policy.parameters()]
     scores, updates = record_scores(module.policy), record_updates(module)
     fit(module, prompts)
-    *once, _, _, _, _, _ = scores
-    assert len(once) == 2  # the policy that wrote the responses, on the picture and on the corrupted one
+    # Of each share the policy that wrote the responses, on the picture and, but for the text, on the corrupted one.
+    once, later = scores[:9], scores[9:]
     assert not any(score.logprobs.requires_grad for score in once)
-    assert all(score.logprobs.requires_grad for score in scores[2:])  # no further corrupted pass
-    (after,) = updates
+    assert len(later) == len(updates) == 5
+    assert all(score.logprobs.requires_grad for score in later)  # no further corrupted pass
+    after = updates[-1]
     for parameter, value in zip(module.policy.parameters(), start, strict=True):
         parameter.data = value.data
     with torch.no_grad():

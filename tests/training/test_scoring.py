@@ -278,7 +278,7 @@ def test_full_kl_sends_nothing_into_the_states_that_are_constant(scoring, rollou
 
 
 def test_a_full_kl_against_the_roll_out_keeps_its_output_layer(make_policy, rollouts):
-    """Updates of the step move the head of the policy that is trained, not the distributions that were scored before."""
+    """Updates of a step move the head of the policy that is trained, not the distributions that were scored before."""
     policy = make_policy()
     scoring = Scoring(policy, None, temperature=0.8, micro_batch_prompts=2)
     scored = scoring.once(rollouts, {STALE: STATES})

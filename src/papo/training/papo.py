@@ -115,8 +115,7 @@ class PapoModule(PolicyModule):
         passes = objective.passes()
         self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
         asked = merged([passes, self.shaping.passes()])
-        # What rewards depend on is scored first, with all that the loss will need of it.
-        self.first = {branch: asked[branch] for branch in self.shaping.passes()}
+        self.first = {branch: asked[branch] for branch in self.shaping.passes()}  # with what the loss needs of it
         self.looked_at = sorted({branch.view for branch in asked})  # views
         self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
         self.views.prepare({*self.looked_at, *(["noised"] if noisy_responses else [])})
@@ -153,7 +152,7 @@ class PapoModule(PolicyModule):
             rollouts = self.views(rollouts, self.looked_at, self.step)
             metrics |= rollout_metrics(rollouts)
             if learning := rollouts.learning():
-                metrics |= self.updates(self.scoring.once(rollouts.select(learning), self.once))
+                metrics |= self.updates(rollouts.select(learning))
             else:
                 metrics["policy/skipped_steps"] = 1.0
         self.rollouts = rollouts
@@ -176,9 +175,11 @@ class PapoModule(PolicyModule):
     def updates(self, rollouts: Rollouts) -> dict[str, float]:
         """All updates of a step, each on its share of the prompts; the means of their metrics."""
         metrics: Counter[str] = Counter()
-        shares = split_evenly(len(rollouts), self.updates_per_rollout)
-        for prompts in shares:
-            for name, value in self.update(rollouts.select(prompts)).items():
+        shares = [rollouts.select(prompts) for prompts in split_evenly(len(rollouts), self.updates_per_rollout)]
+        # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
+        shares = [self.scoring.once(share, self.once) for share in shares]
+        for share in shares:
+            for name, value in self.update(share).items():
                 metrics[name] += value / len(shares)
         return dict(metrics)
 
