@@ -46,6 +46,10 @@ def test_the_bounds_are_the_seeds():
             {"estimator": "k1"},
             "estimator must be full or sampled, got 'k1'",
         ),
+        *(
+            (term, {"view": "clean"}, "view must be another view than clean, which says nothing of the picture")
+            for term in (DoubleEntropy, EntropyHinge)
+        ),
         (EntropyHinge, {"coef": -0.1}, "coef must be 0 (off) or positive, got -0.1"),
         *(
             (

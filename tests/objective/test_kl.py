@@ -345,7 +345,7 @@ def test_only_three_estimators_can_be_sampled(estimator):
             {"direction": "back"},
             "direction must be one of clean_to_noised, noised_to_clean, got 'back'",
         ),
-        (RobustnessKL, {"view": "clean"}, "view must be another view than clean, whose divergence is 0"),
+        (RobustnessKL, {"view": "clean"}, "view must be another view than clean, which says nothing of the picture"),
         (RobustnessKL, {"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),
     ],
 )

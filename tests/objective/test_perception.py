@@ -75,7 +75,7 @@ def test_a_warm_up_over_the_whole_run_and_over_a_tenth():
         ({"recompute": "never"}, "recompute must be one of update, rollout, got 'never'"),
         ({"responses": "wrong"}, "responses must be one of all, correct, weighted, got 'wrong'"),
         ({"schedule": "step"}, "schedule must be one of constant, linear, cosine, warmup, got 'step'"),
-        ({"view": "clean"}, "view must be another view than clean, whose divergence is 0"),
+        ({"view": "clean"}, "view must be another view than clean, which says nothing of the picture"),
         ({"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),
         ({"cap": -1.0}, "cap must be positive, or null for none, got -1.0"),
         ({"token_share": 0.0}, "token_share must lie in (0, 1], got 0.0"),

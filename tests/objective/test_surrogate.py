@@ -181,6 +181,7 @@ def test_defaults_are_those_of_grpo():
         ({"clip_high": 0.0}, "clip_high must be positive, or null for no upper bound, got 0.0"),
         ({"clip_high": -0.3}, "clip_high must be positive, or null for no upper bound, got -0.3"),
         ({"dual_clip": 1.0}, "dual_clip must exceed 1, or be null for none, got 1.0"),
+        ({"view": "clean"}, "view must be another view than clean, which says nothing of the picture"),
         ({"ratio": "word"}, "ratio must be one of token, sequence, got 'word'"),
         ({"visual_estimator": "k4"}, "visual_estimator must be one of k1, k2, k3, full, got 'k4'"),
         ({"visual_token_share": 0.0}, "visual_token_share must lie in (0, 1], or be null, got 0.0"),

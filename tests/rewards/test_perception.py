@@ -79,6 +79,11 @@ def test_it_looks_at_the_policy_that_wrote_the_responses():
     assert PerceptionReward(GRADED, 0.5, 0.2, True).masked == Branch("rollout", "corrupted")
 
 
+def test_the_picture_itself_is_no_view_of_it():
+    with pytest.raises(SettingError, match=r"^view must be another view than clean"):
+        PerceptionReward(GRADED, 0.5, 0.2, True, view="clean")
+
+
 @pytest.mark.parametrize("name", ["weight", "scale"])
 @pytest.mark.parametrize("value", [0.0, -0.5])
 def test_an_impossible_setting_names_its_override(name, value):

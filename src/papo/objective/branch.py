@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from papo.errors import SettingError
+
 POLICIES = ("current", "rollout", "reference")
 
 CLEAN = "clean"  # the picture as it is; every other view is made from it
@@ -46,6 +48,16 @@ class Need:
 Passes = Mapping[Branch, Need]
 
 CURRENT, OLD, REFERENCE = (Branch(policy) for policy in POLICIES)  # on the clean view
+
+
+def check_other_view(view: str) -> None:
+    """Refuses the picture itself where a policy is to be held against what it is without it.
+
+    Raises:
+        SettingError: of the argument `view`.
+    """
+    if view == CLEAN:
+        raise SettingError("view", f"must be another view than {CLEAN}, which says nothing of the picture")
 
 
 def merged(passes: Iterable[Passes]) -> dict[Branch, Need]:

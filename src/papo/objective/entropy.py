@@ -9,7 +9,7 @@ from torch import Tensor
 
 from papo.errors import SettingError
 from papo.objective.averages import ALL, Means, Over
-from papo.objective.branch import CURRENT, Branch, Need, Passes
+from papo.objective.branch import CURRENT, Branch, Need, Passes, check_other_view
 from papo.objective.term import Evidence, Term, Value
 
 PICTURED = Over(pictured=True)
@@ -37,6 +37,7 @@ class DoubleEntropy(Term):
                 raise SettingError(name, f"must be 0 (off) or positive, got {getattr(self, name)}")
         if self.estimator not in ("full", "sampled"):
             raise SettingError("estimator", f"must be full or sampled, got {self.estimator!r}")
+        check_other_view(self.view)
 
     def passes(self) -> Passes:
         """Only what is trained; the entropy of a branch that others ask for is reported all the same."""
@@ -86,6 +87,7 @@ class EntropyHinge(Term):
             raise SettingError("coef", f"must be 0 (off) or positive, got {self.coef}")
         if not 0 <= self.low < self.high:
             raise SettingError("low", f"and high must satisfy 0 <= low < high, got {self.low} and {self.high}")
+        check_other_view(self.view)
 
     def passes(self) -> Passes:
         if self.coef == 0:

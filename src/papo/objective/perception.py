@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from papo.errors import SettingError
 from papo.objective.averages import RESPONSES, Means, Over
-from papo.objective.branch import CLEAN, Branch
+from papo.objective.branch import Branch, check_other_view
 from papo.objective.divergence import DivergenceTerm
 from papo.objective.term import Evidence, Value
 
@@ -58,8 +58,7 @@ class PerceptionKL(DivergenceTerm):
         for name in ("token_share", "warmup_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise SettingError(name, f"must lie in (0, 1], got {getattr(self, name)}")
-        if self.view == CLEAN:
-            raise SettingError("view", "must be another view than clean, whose divergence is 0")
+        check_other_view(self.view)
 
     @property
     def other(self) -> Branch:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from papo.errors import SettingError
 from papo.objective.averages import Means
-from papo.objective.branch import CLEAN, Branch
+from papo.objective.branch import Branch, check_other_view
 from papo.objective.divergence import DivergenceTerm
 from papo.objective.term import Evidence, Value
 
@@ -31,8 +30,7 @@ class RobustnessKL(DivergenceTerm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.view == CLEAN:
-            raise SettingError("view", "must be another view than clean, whose divergence is 0")
+        check_other_view(self.view)
 
     @property
     def other(self) -> Branch:

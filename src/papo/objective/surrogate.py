@@ -11,7 +11,7 @@ from torch import Tensor
 from papo.errors import SettingError
 from papo.objective.aggregation import weighted_sum
 from papo.objective.averages import ALL, Means, Over
-from papo.objective.branch import CURRENT, OLD, Branch, Need, Passes
+from papo.objective.branch import CURRENT, OLD, Branch, Need, Passes, check_other_view
 from papo.objective.kl import ESTIMATORS, LOG_RATIO_LIMIT, sampled_kl
 from papo.objective.term import Evidence, Term, Value
 
@@ -54,6 +54,7 @@ class Surrogate(Term):
                 raise SettingError(name, f"must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.visual_token_share is not None and not 0 < self.visual_token_share <= 1:
             raise SettingError("visual_token_share", f"must lie in (0, 1], or be null, got {self.visual_token_share}")
+        check_other_view(self.view)
 
     def passes(self) -> Passes:
         passes = {CURRENT: Need(gradient=True), OLD: Need()}

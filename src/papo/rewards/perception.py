@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from papo.errors import SettingError
-from papo.objective.branch import OLD, Branch, Need, Passes
+from papo.objective.branch import OLD, Branch, Need, Passes, check_other_view
 from papo.objective.kl import sampled_kl
 from papo.objective.term import RewardPart
 from papo.rewards.reward import Reward
@@ -31,7 +31,7 @@ class PerceptionReward(RewardPart):
         view: what I_mask is.
 
     Raises:
-        SettingError: weight or scale is not positive.
+        SettingError: weight or scale is not positive, or the view is the picture itself.
     """
 
     name = "perception"
@@ -42,6 +42,7 @@ class PerceptionReward(RewardPart):
         for name, value in (("weight", weight), ("scale", scale)):
             if not 0 < value < float("inf"):
                 raise SettingError(name, f"must be positive, got {value}; reward=accuracy has no perception part")
+        check_other_view(view)
         self.graded, self.weight, self.scale, self.correct_only = graded, weight, scale, correct_only
         self.masked = Branch("rollout", view)
 
