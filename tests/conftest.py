@@ -26,6 +26,19 @@ from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another
 
+KINDS = {"integration": "integration", "test_notebooks.py": "notebook", "test_hostile.py": "hostile"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests that are not of the core, by where they lie and what they use."""
+    for test in items:
+        for part in test.path.relative_to(test.config.rootpath).parts:
+            if part in KINDS:
+                test.add_marker(KINDS[part])
+        if "browser" in getattr(test, "fixturenames", ()):
+            test.add_marker("browser")
+
+
 INSTRUCTION = "Think, then put the answer in \\boxed{}."
 TEXTS = [
     "What is the value of the red bar? How many blue circles are there?",

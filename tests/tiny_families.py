@@ -271,7 +271,7 @@ OTHERS = {
     ),
     "idefics2": Case(
         idefics2,
-        Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 112}),
+        Idefics2ImageProcessorPil(size={"shortest_edge": 28, "longest_edge": 112}, do_image_splitting=True),
         template=IDEFICS_TEMPLATE,
         tokens=("<fake_token_around_image>", "<image>", "<end_of_utterance>"),
         processor={"image_seq_len": 4, "processor_class": "Idefics2Processor"},

@@ -216,3 +216,9 @@ def test_without_a_policy_it_says_so(prompts):
     words = r"^SaliencyMask looks with a policy's vision tower: call attach\(policy\) first$"
     with pytest.raises(RuntimeError, match=words):
         SaliencyMask(0.5, vision_attention)(prompts.images, SEEDS)
+
+
+def test_a_model_without_such_a_tower_is_refused(policy, saved_family):
+    mask = SaliencyMask(0.5, vision_attention, path=str(saved_family("smolvlm")))
+    with pytest.raises(ConfigError, match=r"^corruption=saliency looks with a Qwen2\.5-VL vision tower"):
+        mask.attach(policy)

@@ -20,8 +20,6 @@ from papo.policy import families
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 
-pytestmark = pytest.mark.integration
-
 PAGE = Path(__file__).parents[2] / "docs" / "extend.md"
 NAME = r"^`(?P<file>\S+)`(?P<added>, at its end)?\n"
 BLOCK = re.compile(rf"(?:{NAME})?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -4,10 +4,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.integration
-
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 TAGS = Counter(re.findall(r"^\| `(\S+)` \|", PAGE.read_text(), re.MULTILINE))
 REFERENCE = "+algorithm.objective.paid_reference"

@@ -178,10 +178,10 @@ def test_the_loss_is_the_sum_of_its_parts(train):
 
 def test_pictures_and_samples_are_in_tensorboard(four_steps):
     events = four_steps.events
-    images = events.Images("corruption/original_corrupted")
+    images = events.Images("views/corrupted")
     assert [image.step for image in images] == [1, 3]  # trainer.images_every=2
     assert images[0].width == 2 * images[0].height  # the picture beside its corruption
-    tokens = events.Images("samples/perception_kl")  # each response a row of coloured tokens
+    tokens = events.Images("samples/kl_corrupted")  # each response a row of coloured tokens
     assert [image.step for image in tokens] == [1, 3]
     assert tokens[0].width > tokens[0].height
     texts = events.Tensors("samples/group/text_summary")

@@ -125,8 +125,9 @@ def vision_attention(policy: Policy, layers: Sequence[int] | None = None, path: 
         loaded = load_policy(path, train=(), dtype=dtype, chunk_tokens=1)
     except SettingError as error:
         raise ConfigError(f"corruption.{error}") from error
+    looks = VisionAttention(loaded.policy, layers, PromptProcessor(loaded.processor, "").layout)
     del loaded.policy.model.model.language_model, loaded.policy.model.lm_head  # only the tower looks
-    return VisionAttention(loaded.policy, layers, PromptProcessor(loaded.processor, "").layout)
+    return looks
 
 
 def window_order(rows: int, columns: int, window: int) -> Tensor:

@@ -89,6 +89,12 @@ def test_prompts_that_attend_both_ways_are_refused(tmp_path):
         load_policy(tmp_path, **SETTINGS)
 
 
+def test_pictures_go_in_whole_without_a_family(saved_family):
+    """A processor that would cut them is told not to."""
+    processor = load_policy(saved_family("idefics2"), **SETTINGS).processor
+    assert processor.image_processor.do_image_splitting is False
+
+
 def test_pictures_that_come_in_pieces_need_a_family(saved_family, monkeypatch):
     """Which piece shows what is not known, so that a mask could be looked around."""
     made = families.generic.made

@@ -128,6 +128,23 @@ def test_samples_are_scored_as_they_were_drawn(load, prompts, bias_logits):
     assert not torch.isin(drawn.response_ids, policy.banned).any()
 
 
+def test_a_response_stops_at_its_first_end(load, prompts, bias_logits):
+    policy = load().policy
+    settings, eos = policy.model.generation_config, int(policy.eos[0])
+    policy = bias_logits(policy, {eos: 5.0})
+    with torch.no_grad():
+        context = policy.prefill(prompts, policy.encode(prompts.images))
+        drawn = policy.sample(context, 4, Sampling(8), SEEDS)
+    lengths = drawn.response_mask.sum(-1).tolist()
+    assert len(set(lengths)) > 1
+    for row, length in enumerate(lengths):
+        ids = drawn.response_ids[row].tolist()
+        assert eos not in ids[: length - 1]
+        assert bool(drawn.finished[row]) == (ids[length - 1] == eos)
+        assert not drawn.logprobs[row, length:].any()
+    assert policy.model.generation_config is settings
+
+
 def test_states_are_what_the_head_reads(loaded, prompts, responses):
     """A full KL is made of them."""
     policy, mask = loaded.policy, responses.response_mask
@@ -244,9 +261,11 @@ def painted_pieces(layout: TileLayout, grid: list[int], patches: np.ndarray) -> 
     return np.stack(pieces)
 
 
-def test_nothing_of_a_picture_stays_where_all_is_masked(prompts):
+def test_nothing_of_a_picture_stays_where_all_is_masked(processor, item, picture):
     """Neither at its edges nor in its thumbnail; the padding around the only picture of a prompt is black already."""
-    painted = RandomPatchMask(1.0)(prompts.images.select([0, 3]), SEEDS[:2])
+    pictures = [picture(112, 100, 1), picture(50, 40, 5), picture(100, 20, 6)]
+    images = processor.prompts([item(str(n), "red?", one) for n, one in enumerate(pictures)]).images
+    painted = RandomPatchMask(1.0)(images, SEEDS[:3])
     layout = painted.layout
     for image, part in enumerate(painted.parts()):
         assert painted.pixels(image).max() < 1e-5
