@@ -41,15 +41,15 @@ def marks(item, text: str) -> RewardResult:
     return RewardResult(total, {"accuracy": total}, None, scorable=True)
 
 
-def fit(module: PapoModule, *batches: PromptBatch) -> PapoModule:
+def fit(module: PapoModule, *batches: PromptBatch, **settings) -> PapoModule:
     """Trains one step on each batch."""
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=1,
-        logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **{"logger": False} | settings,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # advice about workers, validation, eval mode

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from papo_steps import PAPO, G, fit
 
@@ -219,3 +220,18 @@ def test_the_tokens_of_the_first_group_are_coloured_by_their_perception_kl(
     short, values = drawn["cells"]
     assert short == [row[:1] for row in tokens[:2]]
     assert values == [row[:1] for row in kl[:2]]
+
+
+def test_pictures_are_computed_in_the_precision_of_the_run(make_module, prompts, tmp_path, monkeypatch):
+    """Outside of it some attention refuses float32 weights, and an adapter meets weights of another type."""
+    found, original = [], callbacks.divergence_figure
+
+    def figure(module, group, view):
+        found.append((view, torch.is_autocast_enabled("cpu")))
+        return original(module, group, view)
+
+    monkeypatch.setattr(callbacks, "divergence_figure", figure)
+    settings = {"precision": "bf16-mixed", "logger": Board(tmp_path), "callbacks": [StepLog(tmp_path, 1)]}
+    fit(make_module(), prompts, **settings)
+    assert found == [("corrupted", True)]
+    assert not torch.is_autocast_enabled("cpu")

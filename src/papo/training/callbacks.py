@@ -119,7 +119,10 @@ class StepLog(Callback):
             if name != CLEAN and view.per == "prompt" and item.images:
                 pair = [images.pixels() for images in (rollouts.prompts.images, view.images)]
                 writer.add_image(f"views/{name}", torch.cat(pair, dim=2), step)
-                writer.add_figure(f"samples/kl_{name}", divergence_figure(module, rollouts.select([0]), name), step)
+                # Callbacks run outside of the run's precision, where some attention refuses float32 weights.
+                with trainer.precision_plugin.forward_context():
+                    figure = divergence_figure(module, rollouts.select([0]), name)
+                writer.add_figure(f"samples/kl_{name}", figure, step)
 
 
 # Responses and tokens of each that a figure has room for.
