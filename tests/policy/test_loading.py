@@ -1,5 +1,6 @@
 """Saving and loading in the ordinary layout, and what a user reads when it fails."""
 
+import contextlib
 import json
 import re
 
@@ -192,6 +193,32 @@ def test_a_missing_tokenizer_is_refused(copy_of):
 def test_a_damaged_config_is_refused(copy_of):
     (copy_of / "config.json").write_text("{not json")
     refused(copy_of)
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("config.json", {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Theirs"}}),
+        ("processor_config.json", {"auto_map": {"AutoProcessor": "theirs.Theirs"}, "processor_class": "Theirs"}),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["theirs.Theirs", None]}, "tokenizer_class": "T"}),
+        (
+            "processor_config.json",
+            {"image_processor": {"auto_map": {"AutoImageProcessor": "theirs.Theirs"}, "image_processor_type": "T"}},
+        ),
+    ],
+    ids=["model", "processor", "tokenizer", "image processor"],
+)
+@pytest.mark.parametrize("torchvision", [False, True])
+def test_code_that_comes_with_a_model_is_not_run(copy_of, monkeypatch, file, settings, torchvision):
+    """Not even by somebody who says yes to everything that transformers asks at the terminal."""
+    found = json.loads((copy_of / file).read_text())
+    (copy_of / file).write_text(json.dumps(found | settings))
+    (copy_of / "theirs.py").write_text(f"open({str(copy_of / 'was_run')!r}, 'w').close()\nclass Theirs: pass\n")
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    monkeypatch.setattr("papo.policy.processing.is_torchvision_available", lambda: torchvision)
+    with contextlib.suppress(SettingError):
+        load_policy(copy_of, **SETTINGS)
+    assert not (copy_of / "was_run").exists()
 
 
 def test_an_unknown_precision_names_its_override(folder):
