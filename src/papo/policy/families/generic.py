@@ -36,7 +36,10 @@ class GenericReader(Reader):
         for name in CUTTING:
             if getattr(processor.image_processor, name, False):
                 setattr(processor.image_processor, name, False)
-        shape = tuple(made(processor, Image.new("RGB", (64, 48))).shape)
+        try:
+            shape = tuple(made(processor, Image.new("RGB", (64, 48))).shape)
+        except (AttributeError, KeyError) as error:
+            raise ValueError(f"{type(processor).__name__} makes no pixel_values of a picture") from error
         if len(shape) not in (4, 5) or set(shape[:-3]) != {1}:
             raise ValueError(
                 f"{type(processor).__name__} makes pixel_values of shape {shape} of one picture: only models that take "
@@ -171,5 +174,5 @@ class Generic(Family):
 
 
 def longest(module: nn.Module) -> Sequence[nn.Module]:
-    """The longest list of modules inside: the blocks of a transformer."""
-    return max((part for part in module.modules() if isinstance(part, nn.ModuleList)), key=len)
+    """The longest list of modules inside: the blocks of a transformer; none where they are kept in another way."""
+    return max((part for part in module.modules() if isinstance(part, nn.ModuleList)), key=len, default=())
