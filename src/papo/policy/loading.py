@@ -80,7 +80,7 @@ def load_policy(
     chunk_tokens: int,
     train: Sequence[str] = PARTS,
     lora: Mapping[str, Any] | None = None,
-    fast_layers: str = "auto",
+    fast_layers: str | bool = "auto",
     gradient_checkpointing: bool = False,
     attention: str | None = None,
     min_pixels: int | None = None,
