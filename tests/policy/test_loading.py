@@ -116,6 +116,20 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def test_a_tokenizer_that_knows_no_padding_pads_all_the_same(
+    copy_of, processor, items, policy, prompts, make_responses
+):
+    settings = json.loads((copy_of / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (copy_of / "tokenizer_config.json").write_text(json.dumps(settings))
+    loaded = load_policy(copy_of, **SETTINGS)
+    again = PromptProcessor(loaded.processor, processor.instruction).prompts(items)
+    assert torch.equal(again.prompt_mask, prompts.prompt_mask)
+    assert not torch.equal(again.prompt_ids, prompts.prompt_ids)
+    responses = make_responses([4] * 5)
+    assert torch.equal(scores(loaded.policy, again, responses), scores(policy, prompts, responses))
+
+
 # ------------------------------------------------------------------------------------------------------------- errors
 
 

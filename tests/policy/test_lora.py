@@ -154,6 +154,22 @@ def test_an_adapter_upon_another_is_exported_with_both(run, tmp_path, prompts, r
         torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
 
 
+def test_an_adapter_is_loaded_from_anywhere_and_without_a_processor_of_its_own(
+    base, tmp_path, monkeypatch, prompts, responses
+):
+    monkeypatch.chdir(base.parent)
+    loaded = load_policy("model", **SETTINGS, lora=LORA)
+    policy = train_two_steps(loaded.policy, prompts, responses)
+    save_policy(policy, loaded.processor, tmp_path / "run" / "model")
+    for file in (tmp_path / "run" / "model").iterdir():
+        if not file.name.startswith("adapter_"):
+            file.unlink()
+    monkeypatch.chdir(tmp_path)
+    with torch.no_grad():
+        again = logprobs(load_policy("run", **SETTINGS).policy, prompts, responses)
+        torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
+
+
 def renamed(folder):
     weights = load_file(folder / "adapter_model.safetensors")
     weights = {name.replace("layers.1", "layers.7"): tensor for name, tensor in weights.items()}

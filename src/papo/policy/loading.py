@@ -113,7 +113,8 @@ def load_policy(
     implementation = attention_of(attention, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)])
     try:
         model = read_weights(base, getattr(torch, dtype), implementation)
-        processor = load_processor(source, config, family.reader)
+        own_processor = any(Path(source).glob("*processor_config.json"))  # which other people's adapters lack
+        processor = load_processor(source if own_processor else base, config, family.reader)
         if base != source:
             model = fold_in(model, source)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
@@ -131,6 +132,8 @@ def load_policy(
         raise SettingError(
             "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
         )
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # any will do: padding is masked everywhere
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     if model.generation_config.pad_token_id is None:

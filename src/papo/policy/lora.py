@@ -84,8 +84,12 @@ def inject(model: PreTrainedModel, modules: Sequence[nn.Module], lora: Lora) -> 
             raise SettingError("lora.targets", f"must be among {', '.join(sorted(known))}, got {', '.join(unknown)}")
         linear = [name for name in linear if name.rpartition(".")[2] in lora.targets]
     gradients = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    base = Path(model.name_or_path)
     settings = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, target_modules=linear, base_model_name_or_path=model.name_or_path
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        target_modules=linear,
+        base_model_name_or_path=str(base.absolute()) if base.is_dir() else model.name_or_path,  # else a hub id
     )
     inject_adapter_in_model(settings, model)
     for name, parameter in model.named_parameters():
