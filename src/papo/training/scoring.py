@@ -113,8 +113,8 @@ class Scoring:
 
     def _nothing(self, micro: Rollouts, need: Need) -> Scores:
         zeros = torch.zeros_like(micro.responses.logprobs)
-        hidden = self.policies["current"].model.config.get_text_config().hidden_size
-        return Scores(zeros, zeros, zeros.new_zeros(*zeros.shape, hidden) if need.states else None)
+        width = self.policies["current"].family.state_width
+        return Scores(zeros, zeros, zeros.new_zeros(*zeros.shape, width) if need.states else None)
 
 
 def divided(passes: Passes, *, single_update: bool) -> tuple[dict[Branch, Need], dict[Branch, Need]]:
