@@ -129,3 +129,7 @@ def test_training_knows_no_term_by_name(file):
 def test_the_policy_knows_no_family_by_name():
     text = (SRC / "papo/policy/vlm.py").read_text().lower()
     assert not [family for family in ("qwen", "llava", "smolvlm", "idefics") if family in text]
+
+
+def test_the_step_reads_in_one_sitting():
+    assert len((SRC / "papo/training/papo.py").read_text().splitlines()) <= 250

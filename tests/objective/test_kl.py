@@ -1,6 +1,7 @@
 """The estimators against their formulas, and against the divergence and the gradient that they are said to have."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -205,10 +206,8 @@ def test_the_sampled_entropy_has_no_gradient_in_the_policy_that_drew():
 def full_kl(clean, corrupted, direction, corrupted_gradient=True):
     """As a step computes it, with logits in place of states: [1, 1, V] each."""
     term = PerceptionKL(1.0, "full", direction, corrupted_gradient=corrupted_gradient, cap=None)
-    head = SimpleNamespace(head=lambda states: states, chunk_tokens=8)
-    policy = SimpleNamespace(
-        full_kl=lambda *states, **options: Policy.full_kl(head, *states, **{**options, "other": None})
-    )
+    policy = SimpleNamespace(head=lambda states: states, chunk_tokens=8)
+    policy.full_kl = partial(Policy.full_kl, policy)
     none, mask = torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool)
     both = {CURRENT: clean, Branch("current", "corrupted"): corrupted}
     scores = {branch: Scores(none, none, states=logits[None, None]) for branch, logits in both.items()}

@@ -47,7 +47,7 @@ def walk(pair, prompts):
         each.score(each.prefill(prompts, each.encode(prompts.images)), responses, keep_states=True)
         for each in (policy, reference)
     )
-    kl = policy.full_kl(now.states, then.states, mask, other=reference, temperature=0.9)
+    kl = policy.full_kl(now.states, then.states, mask, other_head=reference.head, temperature=0.9)
     (now.logprobs.sum() + now.entropy.sum() + kl.sum()).backward()
     gradients = [p.grad for p in policy.parameters() if p.requires_grad]
     return [responses.response_ids, mask, now.logprobs, now.entropy, then.logprobs, kl, *gradients]

@@ -201,7 +201,7 @@ def test_a_missing_tokenizer_is_refused(copy_of):
     for file in copy_of.iterdir():
         if "token" in file.name:
             file.unlink()
-    refused(copy_of, "no tokenizer", "<|image_pad|>")
+    refused(copy_of, "must have a tokenizer", "<|image_pad|>")
 
 
 def test_a_damaged_config_is_refused(copy_of):

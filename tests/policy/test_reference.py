@@ -69,8 +69,8 @@ def test_the_head_is_the_references(make_policy, prompts, responses):
         now, then = score(holder.policy, prompts, responses), score(holder.reference, prompts, responses)
         mask = responses.response_mask
         kl = holder.policy.full_kl(now.states, then.states, mask, other_head=holder.reference.head, temperature=0.9)
-        p = (holder.policy.model.lm_head(now.states) / 0.9).log_softmax(-1)
-        q = (holder.reference.model.lm_head(then.states) / 0.9).log_softmax(-1)
+        p = (holder.policy.head(now.states) / 0.9).log_softmax(-1)
+        q = (holder.reference.head(then.states) / 0.9).log_softmax(-1)
     torch.testing.assert_close(kl[mask], (p.exp() * (p - q)).sum(-1)[mask], rtol=0, atol=1e-4)
 
 
@@ -88,18 +88,18 @@ def test_it_is_no_parameter_and_in_no_checkpoint(make_policy, settings):
 def test_it_goes_where_its_module_goes(make_policy, settings):
     holder = Holder(make_policy(**settings))
     holder.double()
-    assert {p.dtype for p in holder.reference.model.parameters()} == {torch.float64}
+    assert {p.dtype for p in holder.reference._policy[0].model.parameters()} == {torch.float64}
     holder.to("meta")
-    tensors = [*holder.reference.model.parameters(), *holder.reference.model.buffers()]
+    tensors = [*holder.reference._policy[0].model.parameters(), *holder.reference._policy[0].model.buffers()]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
-    assert not any(parameter.requires_grad for parameter in holder.reference.model.parameters())
+    assert not any(parameter.requires_grad for parameter in holder.reference._policy[0].model.parameters())
 
 
 @pytest.mark.parametrize(("settings", "share"), [({}, 1.0), ({"train": ["language"]}, None), ({"lora": LORA}, 0.0)])
 def test_memory_is_that_of_what_is_trained(make_policy, settings, share):
     holder = Holder(make_policy(**settings))
     own = {p.data_ptr(): p.numel() for p in holder.policy.parameters()}
-    more = {p.data_ptr(): p.numel() for p in holder.reference.model.parameters() if p.data_ptr() not in own}
+    more = {p.data_ptr(): p.numel() for p in holder.reference._policy[0].model.parameters() if p.data_ptr() not in own}
     trained = {p.data_ptr(): p.numel() for p in holder.policy.parameters() if p.requires_grad}
     expected = sum(trained.values()) if share is None else share * sum(own.values())
     assert sum(more.values()) == expected
@@ -107,7 +107,7 @@ def test_memory_is_that_of_what_is_trained(make_policy, settings, share):
 
 def test_dropout_is_off(make_policy):
     holder = Holder(make_policy().train()).train()
-    assert not any(module.training for module in holder.reference.model.modules())
+    assert not any(module.training for module in holder.reference._policy[0].model.modules())
 
 
 @pytest.mark.parametrize("settings", [{}, {"lora": LORA}])

@@ -9,7 +9,7 @@ from lightning import Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from papo.errors import SettingError
+from papo.errors import ConfigError, SettingError
 from papo.evaluation.answering import Answered
 from papo.policy.sampling import Sampling
 from papo.rewards.grading import Grade, Verdict
@@ -184,3 +184,8 @@ def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
     assert "loops" not in checkpoint
     other.on_load_checkpoint(checkpoint)
     assert (other.step, other.accuracy_before, other.blind_before) == (3, module.accuracy_before, module.blind_before)
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.train=\[\] leaves nothing to train"):
+        slope(policy=nn.Linear(1, 1).requires_grad_(False))

@@ -9,7 +9,7 @@ import torch
 from lightning import LightningModule
 from torch.optim import Optimizer
 
-from papo.errors import SettingError
+from papo.errors import ConfigError, SettingError
 from papo.evaluation.answering import answer, blinded
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -77,6 +77,8 @@ class PolicyModule(LightningModule):
             raise SettingError("schedule", f"must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
         if grad_clip <= 0:
             raise SettingError("grad_clip", f"must be positive, got {grad_clip}")
+        if not any(parameter.requires_grad for parameter in policy.parameters()):
+            raise ConfigError("model.train=[] leaves nothing to train; name vision, projector or language")
         try:
             self.configure_optimizers()  # now, and not when the run has begun
         except ValueError as error:

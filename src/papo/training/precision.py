@@ -41,8 +41,6 @@ def check_precision(precision: str, accelerator: str, policy: Policy, optimizer:
     """
     trained = {p.dtype for p in policy.parameters() if p.requires_grad}
     weights = {p.dtype for p in policy.parameters()}
-    if not trained:
-        raise ConfigError("model.train=[] leaves nothing to train; name vision, projector or language")
     if precision not in PRECISIONS:
         raise ConfigError(f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if torch.float16 in weights:
