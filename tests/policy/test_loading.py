@@ -122,6 +122,8 @@ def test_a_tokenizer_that_knows_no_padding_pads_all_the_same(
     settings = json.loads((copy_of / "tokenizer_config.json").read_text())
     del settings["pad_token"]
     (copy_of / "tokenizer_config.json").write_text(json.dumps(settings))
+    words = json.loads((copy_of / "tokenizer.json").read_text())
+    (copy_of / "tokenizer.json").write_text(json.dumps(words | {"padding": None}))  # of an earlier call
     loaded = load_policy(copy_of, **SETTINGS)
     again = PromptProcessor(loaded.processor, processor.instruction).prompts(items)
     assert torch.equal(again.prompt_mask, prompts.prompt_mask)
