@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, TrainingDiverged
-from papo.overrides import groups, refusal
+from papo.overrides import check_experiment, groups, refusal
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 DIVERGED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -66,6 +66,7 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
         # Here, because Lightning sets its own level when it is imported, which importing the task did.
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         try:
+            check_experiment(cfg)
             result = task(cfg)
         except (ConfigError, OmegaConfBaseException) as error:
             with contextlib.suppress(OSError):  # not empty: something was there before, and stays

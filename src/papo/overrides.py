@@ -1,12 +1,20 @@
-"""What Hydra and OmegaConf refuse about a command line, in one line."""
+"""What Hydra and OmegaConf refuse about a command line, in one line, and what they let pass in a file."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.arguments import nearest
+from papo.errors import ConfigError
 
 
 def refusal(error: Exception) -> str:
@@ -23,6 +31,40 @@ def refusal(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return f"{error.full_key}: {first}" if error.full_key else first
     return " ".join([first, *lines])
+
+
+def check_experiment(cfg: DictConfig) -> None:
+    """Whether an experiment's file sets keys that exist; Hydra checks those of a command line alone.
+
+    Keys inside a _target_ are its arguments, and checked where it is built. A key of the file's own is known where
+    something refers to it.
+
+    Raises:
+        ConfigError: the first that nothing knows.
+    """
+    choices = HydraConfig.get().runtime.choices
+    if choices.get("experiment") is None:
+        return
+    others = {group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")}
+    del others["experiment"]
+    usual = compose(HydraConfig.get().job.config_name, [f"{group}={choice}" for group, choice in others.items()])
+    named = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(cfg)))
+    named |= {line.lstrip("+").partition("=")[0] for line in HydraConfig.get().overrides.task if line.startswith("+")}
+    plain, known = (OmegaConf.to_container(each, resolve=False) for each in (cfg, usual))
+    for key, alike in strangers(plain, known):
+        if not any(f"{name}.".startswith(f"{key}.") for name in named):
+            raise ConfigError(f"{key} is unknown{alike}")
+
+
+def strangers(cfg: Mapping[str, Any], known: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    """The keys of `cfg` that `known` has not, outside of targets, and for each the nearest one that it has."""
+    for name, value in cfg.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            continue
+        if name not in known:
+            yield place + name, nearest(name, known)
+        elif isinstance(value, Mapping) and isinstance(known[name], Mapping):
+            yield from strangers(value, known[name], f"{place}{name}.")
 
 
 def is_choice(file: str) -> bool:

@@ -127,6 +127,29 @@ def test_the_key_is_named_in_one_line(command, tiny, here, override, message):
     assert runs(here) == []
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("trainer: {presicion: bf16-mixed}", "trainer.presicion is unknown; did you mean precision?"),
+        ("val: {sampels: 3}", "val.sampels is unknown; did you mean samples?"),
+        ("sead: 1", "sead is unknown; did you mean seed?"),
+        ("calbacks: {mine: {_target_: lightning.Callback}}", "calbacks is unknown; did you mean callbacks?"),
+        ("data: {val: {sise: 8}}", "data.val.sise is unknown; did you mean size?"),
+        ("nothing: 0\ntrainer: {max_steps: '${nothing}'}", "nothing must be at least 1, got 0"),  # its own
+        ("callbacks: {mine: {_target_: lightning.Callback}}\ntrainer: {max_steps: 0}", "trainer.max_steps must be at"),
+    ],
+)
+def test_a_key_in_an_experiments_file_is_named(command, tiny, here, tmp_path_factory, written, message):
+    """Hydra checks the keys of a command line, not those of a file."""
+    folder = tmp_path_factory.mktemp("conf")
+    (folder / "experiment").mkdir()
+    (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\ndefaults: [papo_qwen, _self_]\n{written}\n")
+    settings = [setting for setting in tiny if not setting.startswith("trainer.max_steps")]
+    finished = command("train.py", "--config-dir", str(folder), "experiment=mine", *settings)
+    assert_refused(finished, message)
+    assert runs(here) == []
+
+
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
 def test_help_offers_what_can_be_chosen(command, script):
     finished = command(script, "--help")

@@ -1,18 +1,24 @@
 """The faster layers are the same layers, and step aside where they do not apply."""
 
 import copy
+import itertools
 import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
 
+from papo.arguments import check_arguments
 from papo.errors import SettingError
+from papo.lab.model import new_lab_model
 from papo.policy import fast_layers as fast_layers_module
 from papo.policy.fast_layers import OneDnn, OneDnnLinear, PatchLinear, accelerate
+from papo.policy.loading import load_policy
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -182,6 +188,12 @@ def test_torch_without_onednn(monkeypatch):
         accelerate(model, "on")
 
 
+@pytest.mark.parametrize("loads", [load_policy, new_lab_model])
+def test_a_bare_on_and_off_in_yaml_reach_it(loads):
+    for choice in (True, False, "auto"):
+        check_arguments(loads, {"fast_layers": choice}, partial=True)
+
+
 def test_unknown_choice():
     with pytest.raises(SettingError, match="fast_layers must be one of auto, on, off, got 'fast'"):
         accelerate(nn.Sequential(), "fast")
@@ -206,6 +218,29 @@ def test_a_machine_is_measured_once(products, cache):
     fast_layers_module.speedups.cache_clear()  # as in another process
     assert fast_layers_module.speedups() == first
     assert len(products) == count
+
+
+def test_processes_that_start_together_agree(monkeypatch, cache):
+    """Each would measure while the others do, and keep what it found."""
+    found = iter([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])
+
+    def measure():
+        time.sleep(0.05)
+        return next(found)
+
+    monkeypatch.setattr(fast_layers_module, "measure", measure)
+    with ThreadPoolExecutor(3) as pool:
+        results = [pool.submit(fast_layers_module.speedups.__wrapped__) for _ in range(3)]
+    assert {result.result() for result in results} == {(1.0, 1.0)}
+
+
+def test_what_others_take_for_granted_does_not_matter(monkeypatch):
+    monkeypatch.setattr(fast_layers_module.time, "perf_counter", itertools.count().__next__)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert fast_layers_module.measure() == (1, 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_without_a_home_every_process_measures(products, cache):

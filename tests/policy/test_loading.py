@@ -1,5 +1,6 @@
 """Saving and loading in the ordinary layout, and what a user reads when it fails."""
 
+import contextlib
 import json
 import re
 
@@ -115,6 +116,22 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def test_a_tokenizer_that_knows_no_padding_pads_all_the_same(
+    copy_of, processor, items, policy, prompts, make_responses
+):
+    settings = json.loads((copy_of / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (copy_of / "tokenizer_config.json").write_text(json.dumps(settings))
+    words = json.loads((copy_of / "tokenizer.json").read_text())
+    (copy_of / "tokenizer.json").write_text(json.dumps(words | {"padding": None}))  # of an earlier call
+    loaded = load_policy(copy_of, **SETTINGS)
+    again = PromptProcessor(loaded.processor, processor.instruction).prompts(items)
+    assert torch.equal(again.prompt_mask, prompts.prompt_mask)
+    assert not torch.equal(again.prompt_ids, prompts.prompt_ids)
+    responses = make_responses([4] * 5)
+    assert torch.equal(scores(loaded.policy, again, responses), scores(policy, prompts, responses))
+
+
 # ------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -192,6 +209,32 @@ def test_a_missing_tokenizer_is_refused(copy_of):
 def test_a_damaged_config_is_refused(copy_of):
     (copy_of / "config.json").write_text("{not json")
     refused(copy_of)
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("config.json", {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Theirs"}}),
+        ("processor_config.json", {"auto_map": {"AutoProcessor": "theirs.Theirs"}, "processor_class": "Theirs"}),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["theirs.Theirs", None]}, "tokenizer_class": "T"}),
+        (
+            "processor_config.json",
+            {"image_processor": {"auto_map": {"AutoImageProcessor": "theirs.Theirs"}, "image_processor_type": "T"}},
+        ),
+    ],
+    ids=["model", "processor", "tokenizer", "image processor"],
+)
+@pytest.mark.parametrize("torchvision", [False, True])
+def test_code_that_comes_with_a_model_is_not_run(copy_of, monkeypatch, file, settings, torchvision):
+    """Not even by somebody who says yes to everything that transformers asks at the terminal."""
+    found = json.loads((copy_of / file).read_text())
+    (copy_of / file).write_text(json.dumps(found | settings))
+    (copy_of / "theirs.py").write_text(f"open({str(copy_of / 'was_run')!r}, 'w').close()\nclass Theirs: pass\n")
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    monkeypatch.setattr("papo.policy.processing.is_torchvision_available", lambda: torchvision)
+    with contextlib.suppress(SettingError):
+        load_policy(copy_of, **SETTINGS)
+    assert not (copy_of / "was_run").exists()
 
 
 def test_an_unknown_precision_names_its_override(folder):

@@ -1,12 +1,15 @@
 """An adapter: what it changes, what it leaves, and the folders it is saved in."""
 
 import copy
+import json
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
+from papo.errors import SettingError
 from papo.policy.loading import load_policy, save_policy
 from papo.policy.lora import adapter_off, is_adapter, trains_adapter_alone
 from papo.policy.vlm import Policy
@@ -65,6 +68,23 @@ def test_training_moves_the_adapter_and_nothing_else(make_policy, prompts, respo
     assert trains_adapter_alone(policy)  # switched on again, gradient and all
 
 
+def test_switched_off_within_off_it_stays_off(make_policy, prompts, responses):
+    policy = make_policy(lora=LORA)
+    frozen = next(parameter for name, parameter in policy.named_parameters() if is_adapter(name))
+    frozen.requires_grad_(False)
+    with torch.no_grad():
+        untrained = logprobs(policy, prompts, responses)
+        for name, parameter in policy.named_parameters():
+            if is_adapter(name):
+                parameter.add_(0.1)
+        with adapter_off(policy):
+            with adapter_off(policy):
+                pass
+            assert torch.equal(logprobs(policy, prompts, responses), untrained)
+        assert not torch.equal(logprobs(policy, prompts, responses), untrained)
+    assert not frozen.requires_grad  # what is trained is not its affair
+
+
 def test_the_output_layer_has_none(make_policy):
     policy = make_policy(lora=LORA)
     assert type(policy.model.lm_head).__name__.endswith("Linear")
@@ -107,3 +127,93 @@ def test_export(base, tmp_path, prompts, responses, export):
             torch.testing.assert_close(logprobs(Policy(model), prompts, responses), expected, rtol=0, atol=1e-5)
     assert not again.policy.lora
     assert list(folder.glob("model*.safetensors")) == ([] if export == "adapter" else [folder / "model.safetensors"])
+
+
+@pytest.fixture
+def run(base, tmp_path):
+    """The run directory of a trained adapter."""
+    loaded = load_policy(base, **SETTINGS, lora=LORA)
+    with torch.no_grad():
+        for parameter in loaded.policy.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05)
+    save_policy(loaded.policy, loaded.processor, tmp_path / "run" / "model")
+    return tmp_path / "run"
+
+
+def test_an_adapter_upon_another_is_exported_with_both(run, tmp_path, prompts, responses):
+    """Alone it would be taken for one of the model that lies below both."""
+    for export in ("adapter", "both"):
+        with pytest.raises(SettingError, match=rf"^lora\.export must be merged: {run} is itself an adapter"):
+            load_policy(run, **SETTINGS, lora=LORA | {"export": export})
+    loaded = load_policy(run, **SETTINGS, lora=LORA | {"export": "merged"})
+    policy = train_two_steps(loaded.policy, prompts, responses)
+    save_policy(policy, loaded.processor, tmp_path / "second")
+    with torch.no_grad():
+        again = logprobs(load_policy(tmp_path / "second", **SETTINGS).policy, prompts, responses)
+        torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
+
+
+def test_an_adapter_is_loaded_from_anywhere_and_without_a_processor_of_its_own(
+    base, tmp_path, monkeypatch, prompts, responses
+):
+    monkeypatch.chdir(base.parent)
+    loaded = load_policy("model", **SETTINGS, lora=LORA)
+    policy = train_two_steps(loaded.policy, prompts, responses)
+    save_policy(policy, loaded.processor, tmp_path / "run" / "model")
+    for file in (tmp_path / "run" / "model").iterdir():
+        if not file.name.startswith("adapter_"):
+            file.unlink()
+    monkeypatch.chdir(tmp_path)
+    with torch.no_grad():
+        again = logprobs(load_policy("run", **SETTINGS).policy, prompts, responses)
+        torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
+
+
+def renamed(folder):
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights = {name.replace("layers.1", "layers.7"): tensor for name, tensor in weights.items()}
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def edited(**changes):
+    def edit(folder):
+        settings = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps(settings | changes))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (renamed, "do not fit, e.g. base_model"),
+        (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"no weights"), "header"),
+        (lambda folder: (folder / "adapter_model.safetensors").unlink(), ""),
+        (lambda folder: (folder / "adapter_config.json").write_text("{"), "whose model is there"),
+        (edited(base_model_name_or_path=None), "must be a path or hub id, got None"),
+        (edited(base_model_name_or_path="/no/such/model"), "got /no/such/model"),
+        (edited(peft_type="IA3", target_modules=["q_proj"], feedforward_modules=[]), "must be of type LORA"),
+    ],
+    ids=["of another model", "damaged", "without weights", "without settings", "of no model", "of a lost one", "other"],
+)
+def test_what_cannot_be_added_in_is_refused(run, damage, said):
+    damage(run / "model")
+    with pytest.raises(SettingError, match=rf"^path must be .*got {run}") as caught:
+        load_policy(run, **SETTINGS)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"r": 3, "aplha": 6}, "lora.aplha is unknown; did you mean alpha?"),
+        ({"r": 3}, "lora.alpha must be set"),
+        ({"r": 3, "alpha": "six"}, "lora.alpha must be a number, got 'six'"),
+        ({"r": 0, "alpha": 6}, "lora.r must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_settings_are_refused_by_name(make_policy, settings, said):
+    with pytest.raises(SettingError) as caught:
+        make_policy(lora=settings)
+    assert str(caught.value) == said

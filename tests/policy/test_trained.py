@@ -81,7 +81,7 @@ def test_through_an_adapter_and_beside_it(make_policy):
         (["language"], {"r": 2, "alpha": 4, "export": "zip"}, "lora.export must be one of adapter, merged, both"),
         (["language"], {"r": 2, "alpha": 4, "targets": ["qkv"]}, "lora.targets must be among down_proj, gate_proj"),
         (["language"], {"r": 2, "alpha": 4, "targets": "q_proj"}, 'must be "all-linear" or a list'),
-        (["language"], {"rank": 2}, "lora must have r, alpha and, where wanted, targets and export, got ['rank']"),
+        (["language"], {"rank": 2}, "lora.rank is unknown; known are r, alpha, targets, export"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(make_policy, train, lora, message):

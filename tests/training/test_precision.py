@@ -156,3 +156,14 @@ def test_flash_attention_needs_its_device_and_precision(make_policy, monkeypatch
     check_precision("bf16-mixed", "gpu", policy, torch.optim.AdamW)
     with pytest.raises(ConfigError, match=r"model\.attention=flash_attention_2 needs"):
         check_precision(precision, accelerator, policy, torch.optim.AdamW)
+
+
+def test_a_model_of_no_family_may_name_its_tower_otherwise(make_policy):
+    policy = make_policy()
+    policy.model.config = policy.model.config.get_text_config()
+    check_precision("32-true", "cpu", policy, torch.optim.AdamW)
+
+
+def test_whatever_else_makes_an_optimizer_is_refused_for_bfloat16_weights(make_loaded):
+    with pytest.raises(ConfigError, match=r"bf16-true needs optimizer=adamw_bf16"):
+        check_precision("bf16-true", "cpu", make_loaded("bfloat16", False), lambda params: torch.optim.AdamW(params))

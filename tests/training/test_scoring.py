@@ -8,6 +8,8 @@ import torch
 from papo.corruption import RandomPatchMask
 from papo.objective import Branch, Need
 from papo.objective.branch import CURRENT, OLD, REFERENCE
+from papo.policy.loading import load_policy
+from papo.policy.processing import PromptProcessor
 from papo.policy.reference import Reference
 from papo.training.scoring import Scoring, divided
 from papo.types import PromptBatch, RewardResult, Rollouts, View
@@ -192,6 +194,22 @@ def test_the_order_in_which_terms_ask_says_nothing(scoring, rollouts):
         clean, other = (next(scores[b] for b in scores if b.view == view) for view in ("clean", "corrupted"))
         assert torch.equal(clean.logprobs[TEXT_ONLY], other.logprobs[TEXT_ONLY])
         assert other.logprobs[TEXT_ONLY].any()
+
+
+def test_zeros_are_as_wide_as_states_where_these_are_logits(saved_family, family_items, make_responses):
+    loaded = load_policy(saved_family("gemma3"), dtype="float32", chunk_tokens=100)
+    prompts = PromptProcessor(loaded.processor, "").prompts(family_items[:2])  # the second has no picture
+    rollouts = Rollouts(
+        prompts=prompts,
+        responses=make_responses([4, 2, 3, 1]),
+        texts=("",) * 4,
+        rewards=(RewardResult(0.0, {}, None, True),) * 4,
+        views={"clean": View(prompts.images), "corrupted": View(RandomPatchMask(0.6)(prompts.images, range(2)))},
+    )
+    scoring = Scoring(loaded.policy, None, temperature=0.8, micro_batch_prompts=1)
+    states = scoring.once(rollouts, {STALE: STATES}).scores[STALE].states
+    assert states[0].any()
+    assert not states[2:].any()
 
 
 # --------------------------------------------------------------------------------------------------- in every update

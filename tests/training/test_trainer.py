@@ -1,6 +1,7 @@
 """Lightning's Trainer as a run needs it, and loggers that need a package of their own."""
 
 import pytest
+import torch
 from lightning import Callback
 from lightning.pytorch.loggers import CSVLogger
 
@@ -27,6 +28,13 @@ def test_no_validation_in_between(tmp_path):
     assert trainer_of(tmp_path, val_every=0).val_check_interval == 8
     with pytest.raises(SettingError, match=r"^val_every must be 0 .*got -1"):
         trainer_of(tmp_path, val_every=-1)
+
+
+def test_a_device_that_is_not_there_is_a_setting_that_cannot_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match="gpu"):
+        trainer_of(tmp_path, accelerator="gpu")
 
 
 def test_a_logger_without_its_package_names_the_extra(monkeypatch):

@@ -150,7 +150,7 @@ def new_lab_model(
     vocab_size: int,
     train: Sequence[str],
     chunk_tokens: int,
-    fast_layers: str = "auto",
+    fast_layers: str | bool = "auto",
     **sizes: int,
 ) -> Loaded:
     """An untrained policy with a tokenizer learnt from `texts`; what `experiment=sft_lab` starts from."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -112,7 +113,7 @@ class PatchLinear(nn.Conv3d):
         return linear(x.flatten(1), self.weight.flatten(1), self.bias, self.onednn)[..., None, None, None]
 
 
-def accelerate(model: nn.Module, fast_layers: str) -> str:
+def accelerate(model: nn.Module, fast_layers: str | bool) -> str:
     """Puts the layers above in the place of every nn.Linear and nn.Conv3d inside `model`.
 
     Args:
@@ -175,15 +176,23 @@ def speedups() -> tuple[float, float]:
     """
     facts = (torch.__version__, platform.node(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "papo" / "fast_layers.json"
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        # Processes that start together: one measures, undisturbed, and the others take its word.
+        with FileLock(f"{cache}.lock", timeout=10):
+            return remembered(cache, " ".join(map(str, facts)))
+    except (OSError, NotImplementedError):  # without a home, or one that knows no locks, every process measures
+        return measure()
+
+
+def remembered(cache: Path, key: str) -> tuple[float, float]:
+    """What `cache` says of `key`, measured where it says nothing."""
     known = {}
     with contextlib.suppress(OSError, ValueError):  # none yet, or not ours
         known = json.loads(cache.read_text())
-    key = " ".join(map(str, facts))
     if key not in known:
         known[key] = measure()
-        with contextlib.suppress(OSError):  # without a home every process measures
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            write_text(cache, json.dumps(known, indent=2) + "\n")
+        write_text(cache, json.dumps(known, indent=2) + "\n")
     values, weight_gradient = known[key]
     return values, weight_gradient
 
@@ -191,7 +200,8 @@ def speedups() -> tuple[float, float]:
 def measure() -> tuple[float, float]:
     """`speedups`, in about 25 milliseconds on one thread."""
     # No random numbers: loading a model must not move the seeds that come after it.
-    x, weight, gradient = (torch.full(shape, 0.5) for shape in ((512, 192), (256, 192), (512, 256)))
+    shapes = ((512, 192), (256, 192), (512, 256))
+    x, weight, gradient = (torch.full(shape, 0.5, dtype=torch.float32, device="cpu") for shape in shapes)
 
     def seconds(product: Callable[[Tensor, Tensor], Tensor], *pairs: tuple[Tensor, Tensor]) -> float:
         start = time.perf_counter()

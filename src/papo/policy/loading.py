@@ -1,4 +1,7 @@
-"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the argument to fix."""
+"""A policy and its processor from a folder, a shipped name, or a hub id; every failure names the argument to fix.
+
+Code that comes with a model is never run: not on demand, and not by transformers' asking at the terminal whether to.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,14 @@ from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
+    PreTrainedConfig,
+    PreTrainedModel,
     ProcessorMixin,
 )
 
 from papo.errors import SettingError
 from papo.policy.checkpointing import recompute
-from papo.policy.families import SUPPORTED, family_for, reader_of
+from papo.policy.families import SUPPORTED, Family, family_for, reader_of
 from papo.policy.families.generic import Generic
 from papo.policy.fast_layers import accelerate
 from papo.policy.kernels import attention_of
@@ -75,7 +80,7 @@ def load_policy(
     chunk_tokens: int,
     train: Sequence[str] = PARTS,
     lora: Mapping[str, Any] | None = None,
-    fast_layers: str = "auto",
+    fast_layers: str | bool = "auto",
     gradient_checkpointing: bool = False,
     attention: str | None = None,
     min_pixels: int | None = None,
@@ -97,16 +102,77 @@ def load_policy(
 
     Raises:
         SettingError: nothing loadable there, no image-text-to-text model, one of a family that cannot share prompts,
-            one of none whose processor cuts pictures up, or impossible bounds; and from `choose_trained`, `accelerate`
-            and `attention_of`.
+            one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported alone that
+            lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
     """
-    source = locate(path)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise SettingError("dtype", f"must be float32, bfloat16 or float16, got {dtype!r}")
-    adapted = base_of(source)
-    base = source if adapted is None else locate(adapted)
+    source = locate(path)
+    base = base_at(source, path)
+    config, family = family_at(base, path)
+    implementation = attention_of(attention, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)])
     try:
-        config = AutoConfig.from_pretrained(base)
+        model = read_weights(base, getattr(torch, dtype), implementation)
+        own_processor = any(Path(source).glob("*processor_config.json"))  # which other people's adapters lack
+        processor = load_processor(source if own_processor else base, config, family.reader)
+        if base != source:
+            model = fold_in(model, source)
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
+    reader_of(processor).limit_pixels(min_pixels, max_pixels)
+    if family is Generic:
+        log.warning(
+            "model.path=%s is of type %r, which has no family here: every response is computed with its whole prompt. "
+            "That is the slow way; %s share it.",
+            path,
+            config.model_type,
+            ", ".join(sorted(SUPPORTED)),
+        )
+    elif processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
+        raise SettingError(
+            "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
+        )
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # any will do: padding is masked everywhere
+    if model.generation_config.eos_token_id is None:
+        model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    chosen = accelerate(model, fast_layers)
+    policy = (RepeatingPolicy if family is Generic else Policy)(model, chunk_tokens=chunk_tokens)
+    choose_trained(policy, train, lora)
+    if policy.lora is not None and policy.lora.export != "merged" and base != source:
+        raise SettingError(
+            "lora.export", f"must be merged: {path} is itself an adapter, and a second one alone would lack it"
+        )
+    if gradient_checkpointing:
+        recompute([*policy.family.vision_blocks(), *policy.family.language_layers()])
+    return Loaded(policy, processor, source, chosen)
+
+
+def base_at(source: str, path: str | Path) -> str:
+    """Where the weights of `source` lie: there, or where the adapter in it says.
+
+    Raises:
+        SettingError: the adapter says nothing, or its model is gone.
+    """
+    try:
+        base = base_of(source)
+        return source if base is None else locate(base)
+    except ValueError as error:
+        raise SettingError(
+            "path", f"must be an adapter whose model is there, got {path}: {first_line(error)}"
+        ) from error
+
+
+def family_at(base: str, path: str | Path) -> tuple[PreTrainedConfig, type[Family]]:
+    """The config of the model at `base`, and its family.
+
+    Raises:
+        SettingError: there is no model, or none that can be used here.
+    """
+    try:
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise SettingError(
             "path",
@@ -123,43 +189,21 @@ def load_policy(
             f"must be a supported vision-language model ({', '.join(sorted(SUPPORTED))}), "
             f"got {path} of type {config.model_type!r}",
         )
-    implementation = attention_of(attention, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)])
-    try:
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=getattr(torch, dtype), attn_implementation=implementation, output_loading_info=True
-        )
-        processor = load_processor(source, config, family.reader)
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
-    reader_of(processor).limit_pixels(min_pixels, max_pixels)
-    # transformers makes up what it does not find, weights and tokenizer alike, and only warns.
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise SettingError("path", f"must hold all weights, got {path} without {len(missing)}, e.g. {missing[0]}")
-    if family is Generic:
-        log.warning(
-            "model.path=%s is of type %r, which has no family here: every response is computed with its whole prompt. "
-            "That is the slow way; %s share it.",
-            path,
-            config.model_type,
-            ", ".join(sorted(SUPPORTED)),
-        )
-    elif processor.tokenizer.convert_tokens_to_ids(processor.image_token) != config.image_token_id:
-        raise SettingError(
-            "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
-        )
-    if model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
-    if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    if adapted is not None:
-        model = fold_in(model, source)
-    chosen = accelerate(model, fast_layers)
-    policy = (RepeatingPolicy if family is Generic else Policy)(model, chunk_tokens=chunk_tokens)
-    choose_trained(policy, train, lora)
-    if gradient_checkpointing:
-        recompute([*policy.family.vision_blocks(), *policy.family.language_layers()])
-    return Loaded(policy, processor, source, chosen)
+    return config, family
+
+
+def read_weights(base: str, dtype: torch.dtype, attention: str | dict[str, str] | None) -> PreTrainedModel:
+    """The model at `base`, whole: transformers makes up the weights that it does not find, and only warns.
+
+    Raises:
+        OSError, ValueError, RuntimeError, ImportError, SafetensorError: as transformers says, or weights are missing.
+    """
+    model, info = AutoModelForImageTextToText.from_pretrained(
+        base, dtype=dtype, attn_implementation=attention, output_loading_info=True, trust_remote_code=False
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(f"{len(missing)} weights are missing, e.g. {missing[0]}")
+    return model
 
 
 def save_policy(policy: Policy, processor: ProcessorMixin, folder: str | Path) -> None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from papo.errors import ConfigError, SettingError
+from papo.arguments import check_arguments
+from papo.errors import SettingError
 
 EXPORTS = ("adapter", "merged", "both")
 
@@ -53,13 +54,12 @@ class Lora:
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> Lora:
+        """Raises SettingError as above, and for a setting that is unknown, missing or of another type."""
         try:
-            return Lora(**settings)
-        except TypeError:
-            keys = sorted(settings)
-            raise SettingError(
-                "lora", f"must have r, alpha and, where wanted, targets and export, got {keys}"
-            ) from None
+            check_arguments(Lora, settings)
+        except SettingError as error:
+            raise SettingError(f"lora.{error.field}", error.problem) from None
+        return Lora(**settings)
 
 
 def inject(model: PreTrainedModel, modules: Sequence[nn.Module], lora: Lora) -> None:
@@ -84,8 +84,12 @@ def inject(model: PreTrainedModel, modules: Sequence[nn.Module], lora: Lora) -> 
             raise SettingError("lora.targets", f"must be among {', '.join(sorted(known))}, got {', '.join(unknown)}")
         linear = [name for name in linear if name.rpartition(".")[2] in lora.targets]
     gradients = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    base = Path(model.name_or_path)
     settings = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, target_modules=linear, base_model_name_or_path=model.name_or_path
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        target_modules=linear,
+        base_model_name_or_path=str(base.absolute()) if base.is_dir() else model.name_or_path,  # else a hub id
     )
     inject_adapter_in_model(settings, model)
     for name, parameter in model.named_parameters():
@@ -112,13 +116,17 @@ def adapter_off(model: nn.Module) -> Iterator[None]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    for layer in layers:
+    switched = [layer for layer in layers if not layer.disable_adapters]  # others are off already, and stay
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    for layer in switched:
         layer.enable_adapters(False)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in switched:
             layer.enable_adapters(True)
+            for parameter in layer.parameters():  # which peft has frozen, and now trains all of the adapter's
+                parameter.requires_grad_(id(parameter) in trained)
 
 
 # ------------------------------------------------------------------------------------------------------------- folders
@@ -153,21 +161,37 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def base_of(folder: str) -> str | None:
-    """The model that the adapter in `folder` belongs to; None if there is no adapter."""
+    """The model that the adapter in `folder` belongs to; None if there is no adapter.
+
+    Raises:
+        ValueError: its settings cannot be read, or name none.
+    """
     settings = Path(folder) / "adapter_config.json"
-    return json.loads(settings.read_text())["base_model_name_or_path"] if settings.is_file() else None
+    if not settings.is_file():
+        return None
+    base = json.loads(settings.read_text()).get("base_model_name_or_path")
+    if not isinstance(base, str):
+        raise ValueError(f"base_model_name_or_path in {settings} must be a path or hub id, got {base!r}")
+    return base
 
 
 def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     """`model` with the adapter in `folder` added in.
 
     Raises:
-        ConfigError: peft is not installed.
+        ImportError: peft is not installed.
+        ValueError: no LoRA adapter, or one of another model. peft leaves what does not fit as it is, and only warns.
     """
     try:
-        from peft import PeftModel
+        from peft import LoraConfig, PeftConfig, PeftModel
     except ImportError as error:
-        raise ConfigError(
-            f'{folder} holds an adapter, which needs the package peft: pip install "papo[lora]"'
-        ) from error
-    return PeftModel.from_pretrained(model, folder).merge_and_unload()
+        raise ImportError('an adapter needs the package peft: pip install "papo[lora]"') from error
+
+    settings = PeftConfig.from_pretrained(folder)
+    if not isinstance(settings, LoraConfig):
+        raise ValueError(f"the adapter must be of type LORA, got {settings.peft_type}")
+    adapted = PeftModel(model, settings)
+    found = adapted.load_adapter(folder, "default")
+    if wrong := sorted([*found.missing_keys, *found.unexpected_keys]):
+        raise ValueError(f"the adapter is not this model's: {len(wrong)} of its tensors do not fit, e.g. {wrong[0]}")
+    return adapted.merge_and_unload()

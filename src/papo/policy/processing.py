@@ -19,13 +19,21 @@ IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
 def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Reader]) -> ProcessorMixin:
-    """The processor saved beside a model; without its video half where torchvision, which that needs, is missing."""
+    """The processor saved beside a model; without its video half where torchvision, which that needs, is missing.
+
+    Raises:
+        OSError, ValueError, ImportError: there is none.
+    """
     processor = None
     if is_torchvision_available():
         # A folder saved without its video half has none to load; some want a package more for it.
         with suppress(OSError, ValueError, ImportError):
-            processor = AutoProcessor.from_pretrained(path)
-    processor = processor or reader.image_only.from_pretrained(path)
+            processor = AutoProcessor.from_pretrained(path, trust_remote_code=False)
+    # Of a class that transformers does not know, ours without a video half, it hands on the tokenizer alone.
+    if not isinstance(processor, reader.processors):
+        processor = reader.image_only.from_pretrained(path, trust_remote_code=False)
+    if not isinstance(processor, reader.processors):
+        raise ValueError(f"no processor for texts and images, got {type(processor).__name__}")
     reader.inform(processor, config)
     return processor
 

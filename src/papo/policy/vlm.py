@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,6 @@ from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.lora import Lora
 from papo.policy.sampling import Sampling, draw, next_token_probs
 from papo.types import Features, Images, PromptBatch, Responses, Scores
-
-if TYPE_CHECKING:
-    pass
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2

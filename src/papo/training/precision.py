@@ -56,7 +56,8 @@ def check_precision(precision: str, accelerator: str, policy: Policy, optimizer:
                 "trainer.precision=bf16-true trains bfloat16 weights, of which model.dtype=bfloat16 without model.lora "
                 "has any; use bf16-mixed for float32 weights and for adapters"
             )
-        if not issubclass(optimizer.func if isinstance(optimizer, partial) else optimizer, StochasticAdamW):
+        maker = optimizer.func if isinstance(optimizer, partial) else optimizer
+        if not (isinstance(maker, type) and issubclass(maker, StochasticAdamW)):
             raise ConfigError(
                 "trainer.precision=bf16-true needs optimizer=adamw_bf16: any other rounds small steps to nothing"
             )
@@ -65,7 +66,8 @@ def check_precision(precision: str, accelerator: str, policy: Policy, optimizer:
             f"model.dtype=bfloat16 does not go with trainer.precision={precision}; use model.dtype=float32, or "
             "bf16-true with optimizer=adamw_bf16, or bf16-mixed with model.lora"
         )
-    flash = policy.model.config.vision_config._attn_implementation == "flash_attention_2"
+    vision = getattr(policy.model.config, "vision_config", None)  # which some models of no family lack
+    flash = vision is not None and vision._attn_implementation == "flash_attention_2"
     if flash and (precision == "32-true" or device_of(accelerator) != "cuda"):
         raise ConfigError("model.attention=flash_attention_2 needs a CUDA device and bf16-mixed, 16-mixed or bf16-true")
 

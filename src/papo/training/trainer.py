@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from papo.errors import ConfigError, SettingError
 from papo.training.precision import trainer_precision
@@ -35,23 +36,27 @@ def make_trainer(
 
     Raises:
         SettingError: val_every is negative.
+        ValueError: Lightning refuses the settings, e.g. for a device that is not there.
     """
     if val_every < 0:
         raise SettingError("val_every", f"must be 0 (only before and after training) or positive, got {val_every}")
-    return Trainer(
-        max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
-        limit_train_batches=max_steps - done,
-        check_val_every_n_epoch=None,  # count steps instead; PolicyModule makes Lightning count from step 0
-        val_check_interval=val_every or max_steps + 1,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        callbacks=callbacks,
-        logger=logger,
-        **trainer_precision(precision),
-        **settings,
-    )
+    try:
+        return Trainer(
+            max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
+            limit_train_batches=max_steps - done,
+            check_val_every_n_epoch=None,  # count steps instead; PolicyModule makes Lightning count from step 0
+            val_check_interval=val_every or max_steps + 1,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            callbacks=callbacks,
+            logger=logger,
+            **trainer_precision(precision),
+            **settings,
+        )
+    except MisconfigurationException as error:  # no ValueError, as which settings are refused everywhere else
+        raise ValueError(str(error)) from error
 
 
 def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:

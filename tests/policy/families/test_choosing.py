@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tiny_families import CASES, OTHERS
-from transformers import PaliGemmaConfig, Qwen2_5_VLProcessor
+from transformers import BlipConfig, GitConfig, Kosmos2Config, PaliGemmaConfig, Qwen2_5_VLProcessor
 
 import papo.policy.vlm
 from papo.errors import SettingError
 from papo.policy import families, processing
-from papo.policy.loading import load_policy
+from papo.policy.loading import load_policy, save_policy
 from papo.policy.repeating import RepeatingPolicy
 from papo.policy.vlm import Policy
 
@@ -114,7 +114,7 @@ def test_the_whole_processor_is_loaded_where_torchvision_is(saved_family, monkey
     whole = load_policy(saved_family("qwen2_5_vl"), **SETTINGS).processor
     asked = []
 
-    def from_pretrained(path):
+    def from_pretrained(path, **kwargs):
         asked.append(path)
         if len(asked) == 2:
             raise OSError("no video processor")
@@ -127,3 +127,20 @@ def test_the_whole_processor_is_loaded_where_torchvision_is(saved_family, monkey
     assert other is not whole
     assert isinstance(other, Qwen2_5_VLProcessor)
     assert len(asked) == 2
+
+
+def test_what_was_saved_without_a_video_half_is_loaded_where_torchvision_is(saved_family, monkeypatch, tmp_path):
+    """transformers does not know the class that was saved, and hands on a tokenizer in its place."""
+    loaded = load_policy(saved_family("qwen2_5_vl"), **SETTINGS)
+    save_policy(loaded.policy, loaded.processor, tmp_path / "model")
+    monkeypatch.setattr(processing, "is_torchvision_available", lambda: True)
+    assert isinstance(load_policy(tmp_path / "model", **SETTINGS).processor, Qwen2_5_VLProcessor)
+
+
+@pytest.mark.parametrize("config", [GitConfig(), Kosmos2Config(), BlipConfig()], ids=lambda config: config.model_type)
+def test_models_whose_prompts_hold_no_place_for_a_picture_are_refused(tmp_path, config):
+    config.save_pretrained(tmp_path)
+    with pytest.raises(
+        SettingError, match=rf"^path must be a model that can be used here, got {tmp_path}: .*{config.model_type}"
+    ):
+        load_policy(tmp_path, **SETTINGS)

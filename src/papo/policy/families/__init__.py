@@ -21,8 +21,9 @@ FAMILIES: tuple[type[Family], ...] = (Qwen2VL, Qwen25VL, Qwen3VL, Llava, LlavaOn
 SUPPORTED: frozenset[str] = frozenset(name for family in FAMILIES for name in family.model_types)
 
 
-# Their prompts attend both ways, which generate() knows and a forward pass over prompt and response does not.
-PREFIX = ("paligemma",)
+# Attend both ways: paligemma in its prompts, which generate() knows and a forward pass over prompt and response does
+# not; diffusion_gemma in what it writes.
+BOTH_WAYS = ("paligemma", "diffusion_gemma")
 
 
 def family_for(config: PreTrainedConfig) -> type[Family] | None:
@@ -30,7 +31,7 @@ def family_for(config: PreTrainedConfig) -> type[Family] | None:
 
     Raises:
         ValueError: of a family, but with a language model that cannot share a prompt exactly; or of none, and a
-            response cannot be scored in one pass with its prompt.
+            response cannot be scored in one pass with its prompt, or nothing in it stands for a picture.
     """
     for family in FAMILIES:
         if config.model_type in family.model_types:
@@ -42,8 +43,10 @@ def family_for(config: PreTrainedConfig) -> type[Family] | None:
             return family
     if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return None
-    if config.is_encoder_decoder or config.model_type in PREFIX:
+    if config.is_encoder_decoder or config.model_type in BOTH_WAYS:
         raise ValueError(f"a {config.model_type} does not read prompt and response as one causal text")
+    if not (hasattr(config, "image_token_id") or hasattr(config, "image_token_index")):
+        raise ValueError(f"the prompts of a {config.model_type} hold no token for a picture")
     return Generic
 
 

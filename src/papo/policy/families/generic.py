@@ -36,7 +36,10 @@ class GenericReader(Reader):
         for name in CUTTING:
             if getattr(processor.image_processor, name, False):
                 setattr(processor.image_processor, name, False)
-        shape = tuple(made(processor, Image.new("RGB", (64, 48))).shape)
+        try:
+            shape = tuple(made(processor, Image.new("RGB", (64, 48))).shape)
+        except (AttributeError, KeyError) as error:
+            raise ValueError(f"{type(processor).__name__} makes no pixel_values of a picture") from error
         if len(shape) not in (4, 5) or set(shape[:-3]) != {1}:
             raise ValueError(
                 f"{type(processor).__name__} makes pixel_values of shape {shape} of one picture: only models that take "
@@ -136,6 +139,11 @@ class Generic(Family):
         return self.model(**inputs, **kept, use_cache=False).logits[:, -last:]
 
     @property
+    def state_width(self) -> int:
+        """V: the states are logits."""
+        return len(self.model.get_output_embeddings().weight)
+
+    @property
     def image_token_id(self) -> int:
         config = self.model.config
         return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
@@ -171,5 +179,5 @@ class Generic(Family):
 
 
 def longest(module: nn.Module) -> Sequence[nn.Module]:
-    """The longest list of modules inside: the blocks of a transformer."""
-    return max((part for part in module.modules() if isinstance(part, nn.ModuleList)), key=len)
+    """The longest list of modules inside: the blocks of a transformer; none where they are kept in another way."""
+    return max((part for part in module.modules() if isinstance(part, nn.ModuleList)), key=len, default=())
