@@ -196,7 +196,7 @@ def test_the_order_in_which_terms_ask_says_nothing(scoring, rollouts):
         assert other.logprobs[TEXT_ONLY].any()
 
 
-def test_zeros_are_as_wide_as_states_where_these_are_logits(saved_family, family_items, make_responses):
+def test_states_that_are_logits_are_kept_of_prompts_without_a_picture_too(saved_family, family_items, make_responses):
     loaded = load_policy(saved_family("gemma3"), dtype="float32", chunk_tokens=100)
     prompts = PromptProcessor(loaded.processor, "").prompts(family_items[:2])  # the second has no picture
     rollouts = Rollouts(
@@ -208,8 +208,10 @@ def test_zeros_are_as_wide_as_states_where_these_are_logits(saved_family, family
     )
     scoring = Scoring(loaded.policy, None, temperature=0.8, micro_batch_prompts=1)
     states = scoring.once(rollouts, {STALE: STATES}).scores[STALE].states
-    assert states[0].any()
-    assert not states[2:].any()
+    clean = scoring.once(rollouts, {OLD: STATES}).scores[OLD].states
+    assert states.shape == clean.shape
+    assert not torch.equal(states[0], clean[0])
+    torch.testing.assert_close(states[2:], clean[2:], rtol=0, atol=1e-5)
 
 
 # --------------------------------------------------------------------------------------------------- in every update

@@ -115,11 +115,6 @@ class Family(ABC):
         return self.model.config.get_text_config().hidden_size
 
     @property
-    def state_width(self) -> int:
-        """What the head takes."""
-        return self.hidden_size
-
-    @property
     def image_token_id(self) -> int:
         return self.model.config.image_token_id
 

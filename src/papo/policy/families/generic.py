@@ -139,11 +139,6 @@ class Generic(Family):
         return self.model(**inputs, **kept, use_cache=False).logits[:, -last:]
 
     @property
-    def state_width(self) -> int:
-        """V: the states are logits."""
-        return len(self.model.get_output_embeddings().weight)
-
-    @property
     def image_token_id(self) -> int:
         config = self.model.config
         return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
