@@ -29,6 +29,8 @@ torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one
 KINDS = {
     "integration": "integration",
     "config": "integration",  # composes and builds every file of conf/
+    "test_conf.py": "integration",
+    "test_schemas.py": "integration",  # reads eleven data sets from files of six formats
     "families": "integration",  # holds nine models to transformers' own numbers
     "test_families.py": "integration",
     "test_precision.py": "integration",

@@ -91,6 +91,7 @@ def peak_bytes(run) -> int:
     return peak
 
 
+@pytest.mark.integration  # it measures memory
 def test_the_peak_of_an_update_is_less_than_half(image_text_processor, prompts, make_responses):
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "heads": 4, "intermediate_size": 48}

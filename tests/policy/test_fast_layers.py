@@ -304,6 +304,7 @@ for shapes in (range(2, 300), range(300, 600)):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is asked")
+@pytest.mark.integration  # it measures memory
 def test_memory_does_not_grow_with_the_shapes_that_were_met():
     """In a process of its own: how much may be kept is read at the first product."""
     environment = {name: value for name, value in os.environ.items() if "CACHE_CAPACITY" not in name}

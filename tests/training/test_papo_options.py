@@ -165,6 +165,7 @@ def live_tensors() -> tuple[int, int]:
     return len(tensors), sum(storages.values())
 
 
+@pytest.mark.integration  # it measures memory
 def test_a_step_leaves_no_tensor_behind(make_module, prompts, further):
     """But the last roll-outs, whose width the seed decides."""
     module = make_module(PAPO, max_refills=1, reward=dead_but({"wide", "small-0"}), updates_per_rollout=2)

@@ -86,8 +86,7 @@ def test_the_update_is_the_one_by_hand(make_module, prompts, train_vision):
     assert any("visual" in name for name in moved) == train_vision
 
 
-@pytest.mark.parametrize("train_vision", [True, False])
-@pytest.mark.parametrize("aggregation", ["seq-mean-token-mean", "token-mean"])
+@pytest.mark.parametrize(("train_vision", "aggregation"), [(True, "seq-mean-token-mean"), (False, "token-mean")])
 def test_micro_batches_change_memory_only(make_module, prompts, train_vision, aggregation):
     """Two updates of a step, so that the second one sees ratios, a reference and clipping away from 1."""
     objective = having(PAPO, aggregation)
