@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 DEVICE = torch.device("meta")
 aten = torch.ops.aten
 # Moves, and indexing, where an index may lie on the CPU.
-MIXING = {aten._to_copy.default, aten.copy_.default, aten.index.Tensor, aten.index_put.default}
+MIXING = {aten._to_copy.default, aten.copy_.default, aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 
 
 class Elsewhere(Tensor):
@@ -35,12 +35,24 @@ class Elsewhere(Tensor):
     def __repr__(self) -> str:
         return f"Elsewhere({self.value})"
 
+    def __getitem__(self, index: Any) -> Tensor:
+        return super().__getitem__(with_tensors(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(with_tensors(index), value)
+
     def tolist(self) -> list:  # torch refuses it to subclasses
         return self.value.tolist()
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         return run(func, args, kwargs or {})
+
+
+def with_tensors(index: Any) -> Any:
+    """An index whose lists are tensors on the CPU: torch would make them on the device, without values."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return tuple(torch.tensor(part, dtype=torch.long) if isinstance(part, list) else part for part in parts)
 
 
 class OtherDevice(TorchDispatchMode):
