@@ -1,7 +1,8 @@
 """A device that is not the CPU, on a machine that has no other: a tensor that was forgotten on the CPU is found.
 
 Tensors say that they are on the device "meta", but have values, which lie on the CPU unseen. An operation that mixes
-them with the CPU's fails as it would on any accelerator.
+them with the CPU's fails as it would on any accelerator. The device knows no float64, as MPS, and no running sum of
+floats where algorithms are to be deterministic, as CUDA.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def run(func: Any, args: tuple, kwargs: dict) -> Any:
     if func not in MIXING and there and any(type(x) is not Elsewhere and x.dim() > 0 for x in found):
         shapes = [f"{x.device.type} {tuple(x.shape)}" for x in found]
         raise RuntimeError(f"Expected all tensors to be on the same device in {func}, but found {', '.join(shapes)}")
+    if func is aten.cumsum.default and there and found[0].is_floating_point():
+        assert not torch.are_deterministic_algorithms_enabled(), "this device has no deterministic cumsum"
     elsewhere = bool(there) if target is None else torch.device(target) == DEVICE
     values = tree_map(lambda x: x.value if isinstance(x, Elsewhere) else x, (args, kwargs))
     if target is not None:
@@ -90,6 +93,9 @@ def run(func: Any, args: tuple, kwargs: dict) -> Any:
         return args[0] if isinstance(args[0], Tensor) else result  # in place: what is mutated is first
     if func is aten._local_scalar_dense.default or not elsewhere:
         return result
+    made: list[Tensor] = []
+    tree_map(lambda x: made.append(x) if isinstance(x, Tensor) else None, result)
+    assert not any(x.dtype == torch.float64 for x in made), f"this device has no float64: {func}"
     return tree_map(lambda x: Elsewhere(x) if isinstance(x, Tensor) else x, result)
 
 

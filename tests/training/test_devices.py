@@ -1,9 +1,11 @@
 """The whole training step on a device that is not the CPU."""
 
+from dataclasses import replace
+
 import torch
 from devices import DEVICE, Constants, OtherDevice, move
 from objectives import having
-from papo_steps import PAPO
+from papo_steps import PAPO, SAMPLING
 
 from papo.objective import EntropyHinge, RobustnessKL
 
@@ -19,7 +21,12 @@ EVERY_TERM = having(
 
 def stepped(make_module, prompts, device):
     module = make_module(
-        EVERY_TERM, updates_per_rollout=2, micro_batch_prompts=2, noisy_rollout_share=1 / 3, overlong_filter=True
+        EVERY_TERM,
+        sampling=replace(SAMPLING, top_p=0.95),
+        updates_per_rollout=2,
+        micro_batch_prompts=2,
+        noisy_rollout_share=1 / 3,
+        overlong_filter=True,
     )
     if device == DEVICE:
         move(module)
@@ -33,11 +40,15 @@ def stepped(make_module, prompts, device):
 
 
 def test_a_training_step_stays_on_its_device(make_module, prompts):
-    """With every term on: a tensor that is made or left on the CPU fails here."""
+    """With every term on: a tensor that is made or left on the CPU, or asks for what accelerators lack, fails here."""
     prompts = prompts.select([2, 3, 4])
     here = stepped(make_module, prompts, torch.device("cpu"))
-    with Constants(), OtherDevice():
-        there = stepped(make_module, prompts, DEVICE)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with Constants(), OtherDevice():
+            there = stepped(make_module, prompts, DEVICE)
+    finally:
+        torch.use_deterministic_algorithms(False)
     assert there.keys() == here.keys()
     for name in here.keys() - {"time/step", "time/rollout"}:
         assert abs(there[name] - here[name]) < 1e-3, name

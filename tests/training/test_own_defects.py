@@ -59,7 +59,7 @@ def test_the_first_update_loses_no_token_to_the_clip(make_module, prompts, dtype
     module = make_module(having(GRPO, surrogate=narrow))
     module.policy.to(dtype)
     fit(module, prompts)
-    assert module.metrics["policy/ratio_mean"] == 1.0
+    assert module.metrics["policy/ratio_mean"] == pytest.approx(1.0, abs=1e-6)  # but for the sum of the weights
     assert module.metrics["policy/clip_frac_low"] == module.metrics["policy/clip_frac_high"] == 0.0
 
 

@@ -93,7 +93,7 @@ def draw(probs: Tensor, uniform: Tensor) -> Tensor:
 
 def running_sum(x: Tensor) -> Tensor:
     """x.cumsum(-1), also under `torch.use_deterministic_algorithms` on CUDA, where torch refuses its own."""
-    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+    if x.device.type != "cpu" and torch.are_deterministic_algorithms_enabled():
         return doubling_sum(x)
     return x.cumsum(-1)
 
