@@ -56,6 +56,7 @@ def quieten() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", message=r"Glyph \d+")  # a box stands for what a model wrote and the font lacks
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # as it should be: no dropout
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
 
 
