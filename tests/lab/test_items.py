@@ -502,3 +502,9 @@ def test_prior_by_hand():
 def test_a_full_prior_still_finds_every_kind_of_picture():
     kinds = {item.scene["kind"] for item in LabDataset("test", 200, prior_strength=1.0)}
     assert kinds == {"bar", "line", "pie", "grid", "segments", "angle"}
+
+
+def test_an_unknown_split_is_refused_when_the_data_set_is_made():
+    """Not when a run first asks it for an item."""
+    with pytest.raises(SettingError, match=r"^split must be one of train, val, test, got 'foo'"):
+        LabDataset("foo", 4)
