@@ -74,9 +74,10 @@ class Browser:
         WebDriverWait(self.driver, 10, 0.02).until(lambda _: until())
 
     def requests(self) -> list[str]:
-        """Addresses asked for since the last call."""
+        """Addresses asked for since the last call, but for parts of Chromium's own first page, which may come late."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith("chrome://")]
 
     def complaints(self) -> list[str]:
         """Errors and blocked attempts that the console was told of since the last call."""
@@ -99,5 +100,6 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(chromedriver))
     driver.set_page_load_timeout(60)
+    driver.get("about:blank")
     yield Browser(driver, tmp_path_factory.mktemp("report"))
     driver.quit()
