@@ -11,9 +11,9 @@ Shape legend, used in every docstring and suffix comment of the package:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -26,6 +26,13 @@ from papo.layouts import PixelLayout as PixelLayout
 
 if TYPE_CHECKING:
     from papo.objective.branch import Branch
+
+
+class Guess(NamedTuple):
+    """What one would answer who knows the words of a question and has not seen its picture."""
+
+    rationale: str  # the values that the words suggest, as a rationale states them
+    answer: str  # what follows from them
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,10 @@ class Item:
     rationale: str | None = None  # the perceived values in words; supervised targets only
     tags: Mapping[str, str] = field(default_factory=dict)  # break-downs: family, task, vision_dependency
     scene: Mapping[str, Any] | None = None  # the ground truth that was drawn (lab only)
+    guess: Guess | None = None  # where the words suggest an answer (lab only)
+    # Other pictures that the same words could be asked about, from a seed; they take as many visual tokens. Picklable.
+    counterfactual: Callable[[int], tuple[Image.Image, ...]] | None = None
+    guessability: float | None = None  # accuracy of a base model that does not see the picture, in [0, 1]
 
 
 @dataclass(frozen=True)
