@@ -213,7 +213,7 @@ def test_a_model_is_loaded(make_policy, image_text_processor, tmp_path):
 def test_a_model_is_made_from_nothing():
     small = ["hidden_size=32", "layers=1", "heads=4", "vision_hidden_size=32", "vision_layers=1", "vision_heads=2"]
     overrides = [f"model.{setting}" for setting in (*small, "texts.count=4", "vocab_size=300")]
-    loaded = instantiate(composed("experiment=sft_lab", *overrides).model)
+    loaded = instantiate(composed("experiment=sft_lab_read", *overrides).model)
     assert loaded.policy.model.config.text_config.hidden_size == 32
     assert loaded.policy.model.config.vision_config.depth == 1
 
