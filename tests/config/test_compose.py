@@ -76,8 +76,8 @@ def test_every_algorithm_is_built(name, make_policy, processor):
     cfg = composed(f"algorithm={name}", "seed=5", "val.samples=3", "trainer.max_steps=7", "optimizer.lr=0.5")
     module = instantiate(cfg.algorithm, policy=make_policy(), processor=processor)
     assert isinstance(module, PolicyModule)
-    assert (module.seed, module.val_samples, module.total_steps) == (5, 3, 7)
-    assert isinstance(module.val_sampling, Sampling)
+    assert (module.seed, module.held_out.samples, module.total_steps) == (5, 3, 7)
+    assert isinstance(module.held_out.sampling, Sampling)
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.param_groups[0]["lr"] == 0.5
@@ -411,10 +411,13 @@ def test_every_experiment_is_named_after_its_file(name):
         ("group_size", 3, ["algorithm.group_size"]),
         ("seed", 77, ["algorithm.seed", "data.seed"]),
         ("trainer.max_steps", 77, ["algorithm.total_steps"]),
-        ("val.samples", 77, ["algorithm.val_samples"]),
+        ("val.items", 77, ["data.val_items"]),
+        ("val.samples_during", 77, ["algorithm.held_out.samples_during"]),
+        ("val.masked.mask_ratio", 0.125, ["algorithm.held_out.masked.mask_ratio"]),
+        ("val.samples", 77, ["algorithm.held_out.samples"]),
         ("rollout.max_new_tokens", 77, ["algorithm.sampling.max_new_tokens", "val.sampling.max_new_tokens"]),
         ("rollout.temperature", 0.5, ["algorithm.sampling.temperature"]),
-        ("val.sampling.temperature", 0.5, ["algorithm.val_sampling.temperature"]),
+        ("val.sampling.temperature", 0.5, ["algorithm.held_out.sampling.temperature"]),
         ("optimizer.lr", 0.5, ["algorithm.optimizer.lr"]),
         ("reward.format_weight", 0.5, ["algorithm.reward.format_weight"]),
     ],
