@@ -215,7 +215,7 @@ def test_corruption_paints_the_masked_patches_and_nothing_else(prompts, unit):
     corruption = RandomPatchMask(0.4, fill="mean", unit=unit)  # no pixel of the pictures is that, nor the padding
     masks = corruption.patch_mask(images, SEEDS).split(images.patches())
     painted, layout = corruption(images, SEEDS), images.layout
-    patches_of_unit = corruption.unit_patches(layout)
+    patches_of_unit = corruption.units_of(images)[0].shape[1]
     for image, (before, after) in enumerate(zip(images.parts(), painted.parts(), strict=True)):
         grid, mask = images.grid[image].tolist(), masks[image]
         assert int(mask.sum()) == int(0.4 * len(mask) / patches_of_unit) * patches_of_unit
