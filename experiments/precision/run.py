@@ -91,7 +91,6 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         val_samples=1,
         val_blind=False,
         seed=0,
-        final_temperature=1.0,
         micro_batch_prompts=ITEMS,
     )
     module.losses = []

@@ -125,7 +125,7 @@ def test_every_generated_data_is_built(name):
     assert isinstance(data.train[0], Item)
     assert isinstance(data.val[0], Item)
     assert (data.train.source.split, data.val.source.split) == ("train", "val")
-    assert getattr(data.val.source, "prior_strength", 0) == 0  # held-out accuracy is never of what language gives away
+    assert getattr(data.val.source, "guessable_share", 0) == 0  # held-out accuracy is never of what language gives away
 
 
 @pytest.fixture
@@ -170,15 +170,14 @@ def test_training_and_held_out_items_are_not_the_same(name):
         assert train != val
 
 
-def test_the_supervised_stage_has_pictures_and_a_prior_of_its_own():
+def test_the_supervised_stage_has_pictures_of_its_own():
     supervised, lab = (composed(f"data={name}").data for name in ("lab_supervised", "lab"))
     assert supervised.train.seed != lab.train.seed
-    assert supervised.train.prior_strength > lab.train.prior_strength == 0
     assert supervised.val == lab.val
     assert target_text(instantiate(supervised.train)[0])
 
 
-@pytest.mark.parametrize("name", ["lab", "lab_prior"])
+@pytest.mark.parametrize("name", ["lab", "lab_guessable"])
 def test_every_generated_benchmark_is_built(name):
     cfg = composed(f"benchmarks=[{name}]", entry="evaluate")
     assert list(cfg.benchmarks) == [name]

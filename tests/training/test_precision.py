@@ -94,7 +94,6 @@ def train(make_loaded, processor, items):
             val_blind=False,
             engine=NativeEngine(),
             seed=0,
-            final_temperature=1.0,
             micro_batch_prompts=2,
         )
         module.losses = []
