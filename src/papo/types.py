@@ -117,6 +117,7 @@ class PromptBatch(Batch):
     prompt_ids: Tensor = column(pad="left", fill="pad_token_id")  # [N, P] int64
     prompt_mask: Tensor = column(pad="left", mask=True)  # [N, P] bool, true = token
     images: Images
+    views: Mapping[str, Images] = field(default_factory=dict)  # by name, those that were made where the data is loaded
 
     def __len__(self) -> int:
         return len(self.items)

@@ -137,6 +137,12 @@ def test_validation_is_screened_too(table):
         make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
 
 
+@pytest.mark.parametrize(("kind", "items"), [("table", 1), ("stream", 1), ("mixture", 2)])
+def test_one_item_of_each_source_says_what_it_has(kinds, table, kind, items):
+    found = named(make_data(kinds(kind), table()).firsts())
+    assert len(found) == items
+
+
 # ------------------------------------------------------------------------------------------------------- once per epoch
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from papo.corruption import Corruption
+from papo.corruption import Maker
 from papo.errors import SettingError, TrainingDiverged
 from papo.objective import Denominators, Evidence, Objective, Over
 from papo.objective.branch import merged
@@ -37,10 +37,8 @@ class PapoModule(PolicyModule):
         sampling: how roll-outs are drawn.
         group_size: G, responses per prompt.
         normalize_std: see `group_advantages`.
-        max_refills: see Collector.
+        noisy_rollout_share, max_refills: see Collector.
         overlong_buffer, overlong_filter: see Shaping.
-        noisy_rollout_share: share of each group that is drawn from the noised view, in [0, 1), and trained on the
-            clean one (the idea of NoisyRollout, arXiv 2504.13055).
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         max_skipped_updates: consecutive non-finite updates after which the run stops.
@@ -55,8 +53,8 @@ class PapoModule(PolicyModule):
         self,
         *,
         objective: Objective,
-        corruption: Corruption,
-        noise: Corruption,
+        corruption: Maker,
+        noise: Maker,
         reward: Callable[[Item, str], RewardResult],
         sampling: Sampling,
         group_size: int,
@@ -68,34 +66,13 @@ class PapoModule(PolicyModule):
         updates_per_rollout: int,
         micro_batch_prompts: int,
         max_skipped_updates: int,
-        views: Mapping[str, Corruption] | None = None,
+        views: Mapping[str, Maker] | None = None,
         **base,
     ) -> None:
         super().__init__(**base)
-        if group_size < 2:
-            raise SettingError(
-                "group_size", f"must be at least 2 (advantages compare within a group), got {group_size}"
-            )
         for name, value in (("updates_per_rollout", updates_per_rollout), ("micro_batch_prompts", micro_batch_prompts)):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
-        if max_refills < 0:
-            raise SettingError("max_refills", f"must be 0 (off) or positive, got {max_refills}")
-        if not 0 <= overlong_buffer <= sampling.max_new_tokens:
-            raise SettingError(
-                "overlong_buffer", f"must lie in 0..{sampling.max_new_tokens} (max_new_tokens), got {overlong_buffer}"
-            )
-        noisy_responses = round(noisy_rollout_share * group_size)
-        if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
-            raise SettingError(
-                "noisy_rollout_share",
-                f"must be 0 (off) or give 1 to {group_size - 1} of a group's {group_size} responses, got "
-                f"{noisy_rollout_share}, which gives {noisy_responses}",
-            )
-        if sampling.temperature == 0:
-            raise SettingError(
-                "sampling.temperature", "must be positive in training: greedy responses are all the same"
-            )
         self.objective, self.sampling = objective, sampling
         self.updates_per_rollout, self.max_skipped_updates = updates_per_rollout, max_skipped_updates
         self.skipped_in_a_row = 0
@@ -117,8 +94,9 @@ class PapoModule(PolicyModule):
         asked = merged([passes, self.shaping.passes()])
         self.first = {branch: asked[branch] for branch in self.shaping.passes()}  # with what the loss needs of it
         self.looked_at = sorted({branch.view for branch in asked})  # views
-        self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
-        self.views.prepare({*self.looked_at, *(["noised"] if noisy_responses else [])})
+        makers = {"corrupted": corruption, "noised": noise, **(views or {})}
+        self.views = Views(self.policy, self.processor, makers, self.seed)
+        self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else [])})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
         self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
@@ -129,11 +107,19 @@ class PapoModule(PolicyModule):
             reward,
             sampling=sampling,
             group_size=group_size,
-            noisy_responses=noisy_responses,
+            noisy_rollout_share=noisy_rollout_share,
             noised=lambda prompts, step: self.views.make("noised", prompts, 1, step),
+            collate=self.collate,
             max_refills=max_refills,
             seed=self.seed,
         )
+
+    def collate(self, items: Sequence[Item]) -> PromptBatch:
+        return self.views.collate(items)
+
+    def check_data(self, items: Iterable[Item]) -> None:
+        if self.views.early:
+            self.collate(list(items))
 
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.

@@ -90,6 +90,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
+    module.check_data(data.firsts())
     return loaded, module, data
 
 
