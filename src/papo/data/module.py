@@ -8,6 +8,7 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from papo.data.guessability import guessability_of
 from papo.data.order import Source as Source  # also found here
 from papo.data.order import StepSampler, endless
 from papo.data.screening import Screen, Skips
@@ -29,6 +30,7 @@ class PromptData(LightningDataModule):
         num_workers: processes that prepare batches; 0 prepares them in the training process.
         seed: order of the training items.
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        guessability, max_guessable: of the training items, see Guessability.
 
     Raises:
         SettingError: a setting cannot work.
@@ -50,6 +52,8 @@ class PromptData(LightningDataModule):
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        guessability: str | None = None,
+        max_guessable: float | None = None,
     ) -> None:
         super().__init__()
         if hasattr(val, "endless"):
@@ -61,7 +65,9 @@ class PromptData(LightningDataModule):
             decode_at_start=decode_at_start,
         )
         self.skips: Skips = screen.skips
-        self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
+        self.guessable: Skips = screen.guessable
+        self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
+        self.val = screen(val, "data.val")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if not 0 < batch_size <= most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
@@ -87,6 +93,13 @@ class PromptData(LightningDataModule):
         """
         items = endless(self.train, derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
+
+    def first(self, count: int) -> list[Item]:
+        """The first `count` training items of the run, or all where there are fewer."""
+        if hasattr(self.train, "__len__"):
+            count = min(count, len(self.train))
+        items = endless(self.train, self.seed)
+        return [items[position] for position in range(count)]
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(

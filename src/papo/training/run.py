@@ -42,6 +42,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
+    data.guessable.log_to(run.path / "guessable.jsonl")
 
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
@@ -71,6 +72,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "steps": module.step,
         "interrupted": interrupted,
         "skipped_rows": data.skips.count(),
+        "guessable_rows": data.guessable.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "peak_memory_gib": peak_memory_gib(),
