@@ -48,7 +48,9 @@ def screened(source, *setting, **screen):
 @pytest.mark.parametrize("source", [Rows(), Drawn()])
 def test_items_get_their_blind_accuracy(source, write):
     _, items = screened(source, write(), None)
-    assert [(item.id, item.guessability) for item in items] == [(f"row-{n}", mean) for n, mean in enumerate(MEANS)]
+    assert [(item.id, item.guessability) for item in items] == [
+        (f"row-{n}", mean or 0.0) for n, mean in enumerate(MEANS)
+    ]
 
 
 def test_without_a_file_nothing_is_known_and_nothing_looked_at():
@@ -64,7 +66,7 @@ def test_without_a_file_nothing_is_known_and_nothing_looked_at():
 @pytest.mark.parametrize("source", [Rows(), Drawn()])
 def test_items_above_the_limit_are_left_out_listed_and_not_bad(source, write, tmp_path, capsys):
     screen, items = screened(source, write(), 0.3, max_bad_share=0.0)
-    screen.guessable.log_to(tmp_path / "guessable.jsonl")
+    screen.too_guessable.log_to(tmp_path / "guessable.jsonl")
     assert [item.id for item in items] == ["row-0", "row-1", "row-2", "row-3", "row-10"]
     assert screen.skips.count() == 0
     listed = [json.loads(line) for line in (tmp_path / "guessable.jsonl").read_text().splitlines()]
@@ -101,9 +103,9 @@ def test_a_stream_is_followed_past_what_is_too_guessable(write, tmp_path):
     seen = [order[position] for position in range(40)]
     assert {(item.id, item.guessability) for item in seen} == {
         *((f"row-{n}", n / 10) for n in range(4)),
-        ("row-10", None),
+        ("row-10", 0.0),
     }
-    assert (screen.guessable.count(), screen.skips.count()) == (6, 0)
+    assert (screen.too_guessable.count(), screen.skips.count()) == (6, 0)
 
 
 def test_a_mixture_has_a_file_for_each_source(write, tmp_path):
@@ -149,7 +151,7 @@ def make_data(**settings) -> PromptData:
 def test_held_out_items_are_not_asked_about(write):
     data = make_data(guessability=write(), max_guessable=0.3)
     assert (len(data.train), len(data.val)) == (5, 11)
-    assert data.guessable.count() == 6
+    assert data.too_guessable.count() == 6
 
 
 def test_the_first_items_are_those_of_the_first_steps():

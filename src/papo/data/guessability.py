@@ -22,12 +22,12 @@ class Guessability:
         path: what `python evaluate.py guessable=true` wrote of the source; of a Mixture the folder of such files, each
             named as its source is.
         most: largest blind accuracy, in [0, 1], of an item that is kept; None = any.
-        means: blind accuracy by item id, None of an item that cannot be graded; for this source, once known.
+        means: blind accuracy by item id; for this source, once known.
     """
 
     path: Path
     most: float | None = None
-    means: dict[str, float | None] = field(default_factory=dict)
+    means: dict[str, float] = field(default_factory=dict)
 
     def part(self, name: str) -> Guessability:
         """What is known of a mixture's source of this name."""
@@ -36,14 +36,14 @@ class Guessability:
         return replace(self, path=self.path / f"{name}.jsonl")
 
     def read(self) -> Guessability:
-        """With the blind accuracies of the file.
+        """With the blind accuracies of the file. An item that could not be graded was never answered right: 0.
 
         Raises:
             SettingError: there is none, or a line of it is something else.
         """
         try:
             rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-            return replace(self, means={row["item"]: row["mean"] for row in rows})
+            return replace(self, means={row["item"]: row["mean"] or 0.0 for row in rows})
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"must be a file that evaluate.py guessable=true wrote, got {self.path} ({error!r:.100})"
             raise SettingError("guessability", problem) from error
@@ -59,7 +59,7 @@ class Guessability:
         if item.id not in self.means:
             raise BadRow(item.id, f"not in data.guessability={self.path}; evaluate.py guessable=true measures it")
         mean = self.means[item.id]
-        if self.most is not None and mean is not None and mean > self.most:
+        if self.most is not None and mean > self.most:
             raise TooGuessable(item.id, f"blind accuracy {mean:g}, more than max_guessable={self.most:g}")
         return replace(item, guessability=mean)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from papo.data.guessability import guessability_of
+from papo.data.order import Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
-from papo.data.order import StepSampler, endless
 from papo.data.screening import Screen, Skips
 from papo.errors import SettingError
 from papo.seeding import derive_seed
@@ -65,7 +65,7 @@ class PromptData(LightningDataModule):
             decode_at_start=decode_at_start,
         )
         self.skips: Skips = screen.skips
-        self.guessable: Skips = screen.guessable
+        self.too_guessable: Skips = screen.too_guessable
         self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
         self.val = screen(val, "data.val")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
@@ -85,6 +85,12 @@ class PromptData(LightningDataModule):
             collate_fn=self.collate,
             num_workers=self.num_workers,
         )
+
+    def firsts(self) -> Iterator[Item]:
+        """One training item of each source."""
+        sources = self.train.sources.values() if isinstance(self.train, Mixture) else [self.train]
+        for source in sources:
+            yield endless(source, self.seed)[0]
 
     def refill(self, step: int, refill: int) -> list[Item]:
         """Further training items for a step that has too few (dynamic sampling): a pure function of the arguments.

@@ -101,7 +101,7 @@ class Screen:
         self.length, self.max_prompt_tokens = length, max_prompt_tokens
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
         self.skips = Skips()
-        self.guessable = Skips()  # good rows that are answered blind too often
+        self.too_guessable = Skips()  # good rows that are answered blind too often
 
     def __call__(self, source: Any, key: str, guessability: Guessability | None = None) -> Any:
         """The source without its bad rows; `key` is its place in the configuration.
@@ -141,7 +141,7 @@ class Screen:
             try:
                 return self.check(items[index], guessability)
             except TooGuessable as known:
-                self.guessable.add(key, known)
+                self.too_guessable.add(key, known)
             except BadRow as bad:
                 self.skips.add(key, bad)
         raise ConfigError(
@@ -167,7 +167,7 @@ class Screen:
                 guessable.append(found)
             except BadRow as found:
                 bad.append(found)
-        for skips, rows in ((self.skips, bad), (self.guessable, guessable)):
+        for skips, rows in ((self.skips, bad), (self.too_guessable, guessable)):
             for found in rows:
                 skips.add(key, found)
         if guessable and not good:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from papo.errors import SettingError
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
@@ -29,6 +30,9 @@ class Collector:
         max_refills: roll-outs of further prompts with which a step replaces groups that teach nothing (DAPO's dynamic
             sampling, arXiv 2503.14476, Eq. 11; the paper allows 20); 0 = such groups stay, without a gradient.
         seed: of the run.
+
+    Raises:
+        SettingError: a setting out of range.
     """
 
     def __init__(
@@ -45,6 +49,12 @@ class Collector:
         max_refills: int,
         seed: int,
     ) -> None:
+        if sampling.temperature == 0:
+            raise SettingError(
+                "sampling.temperature", "must be positive in training: greedy responses are all the same"
+            )
+        if max_refills < 0:
+            raise SettingError("max_refills", f"must be 0 (off) or positive, got {max_refills}")
         self.policy, self.engine, self.processor, self.reward = policy, engine, processor, reward
         self.sampling, self.group_size = sampling, group_size
         self.noisy_responses, self.noised = noisy_responses, noised

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 import torch
@@ -23,6 +23,7 @@ from papo.training.metrics import Sums, rollout_metrics
 from papo.training.scoring import Scoring, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
+from papo.training.weighing import Weighing
 from papo.types import Item, PromptBatch, RewardResult, Rollouts
 
 
@@ -39,6 +40,7 @@ class PapoModule(PolicyModule):
         normalize_std: see `group_advantages`.
         max_refills: see Collector.
         overlong_buffer, overlong_filter: see Shaping.
+        weigh_by_guessability: see Weighing.
         noisy_rollout_share: share of each group that is drawn from the noised view, in [0, 1), and trained on the
             clean one (the idea of NoisyRollout, arXiv 2504.13055).
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
@@ -64,6 +66,7 @@ class PapoModule(PolicyModule):
         max_refills: int,
         overlong_buffer: int,
         overlong_filter: bool,
+        weigh_by_guessability: bool | str,
         noisy_rollout_share: float,
         updates_per_rollout: int,
         micro_batch_prompts: int,
@@ -79,22 +82,12 @@ class PapoModule(PolicyModule):
         for name, value in (("updates_per_rollout", updates_per_rollout), ("micro_batch_prompts", micro_batch_prompts)):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
-        if max_refills < 0:
-            raise SettingError("max_refills", f"must be 0 (off) or positive, got {max_refills}")
-        if not 0 <= overlong_buffer <= sampling.max_new_tokens:
-            raise SettingError(
-                "overlong_buffer", f"must lie in 0..{sampling.max_new_tokens} (max_new_tokens), got {overlong_buffer}"
-            )
         noisy_responses = round(noisy_rollout_share * group_size)
         if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
             raise SettingError(
                 "noisy_rollout_share",
                 f"must be 0 (off) or give 1 to {group_size - 1} of a group's {group_size} responses, got "
                 f"{noisy_rollout_share}, which gives {noisy_responses}",
-            )
-        if sampling.temperature == 0:
-            raise SettingError(
-                "sampling.temperature", "must be positive in training: greedy responses are all the same"
             )
         self.objective, self.sampling = objective, sampling
         self.updates_per_rollout, self.max_skipped_updates = updates_per_rollout, max_skipped_updates
@@ -112,6 +105,7 @@ class PapoModule(PolicyModule):
             overlong_buffer=overlong_buffer,
             overlong_filter=overlong_filter,
         )
+        self.weighing = Weighing(weigh_by_guessability, self.policy, self.engine, self.processor, sampling, self.seed)
         passes = objective.passes()
         self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
         asked = merged([passes, self.shaping.passes()])
@@ -135,6 +129,9 @@ class PapoModule(PolicyModule):
             seed=self.seed,
         )
 
+    def check_data(self, items: Iterable[Item]) -> None:
+        self.weighing.check(items)
+
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
         self.policy.eval()
@@ -149,8 +146,8 @@ class PapoModule(PolicyModule):
         )
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
-            rollouts = self.views(rollouts, self.looked_at, self.step)
-            metrics |= rollout_metrics(rollouts)
+            rollouts, weighed = self.weighing(self.views(rollouts, self.looked_at, self.step), self.step)
+            metrics |= rollout_metrics(rollouts) | weighed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:

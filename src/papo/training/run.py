@@ -20,6 +20,7 @@ from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
 from papo.statistics import Estimate
 from papo.training.base import PolicyModule
+from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.precision import check_precision
 from papo.training.resume import steps_behind
@@ -42,7 +43,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
-    data.guessable.log_to(run.path / "guessable.jsonl")
+    data.too_guessable.log_to(run.path / "guessable.jsonl")
 
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
@@ -60,6 +61,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     recipe = OmegaConf.to_container(cfg, resolve=True)
     del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
+    asked_blind = training_blind(trainer)
     metrics = {
         "name": cfg.name,
         "accuracy_before": before.mean,
@@ -69,10 +71,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "after": None if after is None else after.to_dict(),
         "blind_before": None if blind_before is None else blind_before.to_dict(),
         "blind_after": None if blind_after is None else blind_after.to_dict(),
+        "training_blind": None if asked_blind is None else asked_blind.to_dict(),
         "steps": module.step,
         "interrupted": interrupted,
         "skipped_rows": data.skips.count(),
-        "guessable_rows": data.guessable.count(),
+        "guessable_rows": data.too_guessable.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "peak_memory_gib": peak_memory_gib(),
@@ -98,6 +101,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
+    module.check_data(data.firsts())
     return loaded, module, data
 
 
@@ -148,7 +152,8 @@ def summary(
     before, after = (seen for seen, _ in measured.values())
     if after is not None:
         rows.append(("gain", f"{100 * (after.mean - before.mean):+.1f} points", "", ""))
-    table = "\n".join(f"{a:<22}{b:<28}{c:<22}{d}".rstrip() for a, b, c, d in rows)
+    lines = [f"{a:<22}{b:<28}{c:<22}{d}".rstrip() for a, b, c, d in rows]
+    table = "\n".join(lines + training_lines(metrics["training_blind"]))
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
     if after is None:
         pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"
