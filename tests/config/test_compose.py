@@ -337,7 +337,7 @@ TRAINER = {
     "_target_": "papo.training.trainer.make_trainer",
     "_convert_": "all",
     "max_steps": 120,
-    "val_every": 0,
+    "val_every": 20,
     "accelerator": "auto",
     "precision": "32-true",
     "deterministic": False,
@@ -346,7 +346,14 @@ TRAINER = {
 CALLBACKS = {
     "stop": {"_target_": "papo.training.callbacks.GracefulStop"},
     "progress": {"_target_": "lightning.pytorch.callbacks.TQDMProgressBar", "refresh_rate": 1},
+    "training_blind": {
+        "_target_": "papo.training.blind.TrainingBlind",
+        "items": 64,
+        "samples": 8,
+        "sampling": {"_target_": "papo.policy.sampling.Sampling", "max_new_tokens": 40, "temperature": 1.0},
+    },
     "log": {"_target_": "papo.training.callbacks.StepLog", "run_dir": "here", "images_every": 20},
+    "held_out": {"_target_": "papo.training.callbacks.HeldOutLog", "run_dir": "here"},
     "monitor": {
         "_target_": "papo.training.collapse.CollapseMonitor",
         "on_collapse": "warn",
@@ -376,7 +383,7 @@ def test_how_a_run_is_driven():
 
 def test_supervised_training_has_no_rollouts_to_log_or_watch():
     callbacks = resolved(composed("algorithm=sft", "run_dir=here"))["callbacks"]
-    assert callbacks == CALLBACKS | {"log": None, "monitor": None}
+    assert callbacks == CALLBACKS | {"training_blind": None, "log": None, "monitor": None}
 
 
 @pytest.mark.parametrize(
@@ -388,7 +395,7 @@ def test_the_trainer_is_built(logger, kind, tmp_path):
     assert trainer.limit_train_batches == 20
     assert type(trainer.logger).__name__ == kind
     ours = [type(callback).__name__ for callback in trainer.callbacks if "papo" in type(callback).__module__]
-    assert ours == ["GracefulStop", "StepLog", "Checkpointer"]
+    assert ours == ["GracefulStop", "TrainingBlind", "StepLog", "HeldOutLog", "Checkpointer"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from replicas import picture, plain_parquet, problems, write_lines
 
@@ -26,7 +27,9 @@ def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> Prom
 
 
 def batches(data: PromptData, count: int, step: int = 0) -> list:
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step))
+    data.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(step=step), state=SimpleNamespace(fn=TrainerFn.VALIDATING)
+    )
     return list(islice(data.train_dataloader(), count))
 
 
@@ -174,5 +177,5 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
     seen = [item.id for batch in batches(data, 3) for item in batch.items]
     assert len(set(seen)) == 12
     assert counts == {"opened": 36, "decoded": 12, "processed": 12}
-    assert sum(map(len, data.val_dataloader())) == 12
+    assert sum(map(len, data.val_dataloader()[0])) == 12
     assert counts == {"opened": 48, "decoded": 24, "processed": 24}

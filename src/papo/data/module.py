@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Subset
 
+from papo.data.guessability import guessability_of
 from papo.data.order import Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen, Skips
@@ -32,6 +33,7 @@ class PromptData(LightningDataModule):
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        guessability, max_guessable: of the training items, see Guessability.
 
     Raises:
         SettingError: a setting cannot work.
@@ -55,6 +57,8 @@ class PromptData(LightningDataModule):
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        guessability: str | None = None,
+        max_guessable: float | None = None,
     ) -> None:
         super().__init__()
         for name, source in (("val", val), ("guessable", guessable)):
@@ -69,7 +73,9 @@ class PromptData(LightningDataModule):
             decode_at_start=decode_at_start,
         )
         self.skips: Skips = screen.skips
-        self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
+        self.too_guessable: Skips = screen.too_guessable
+        self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
+        self.val = screen(val, "data.val")
         self.guessable = None if guessable is None else screen(guessable, "data.guessable")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if not 0 < batch_size <= most:
@@ -102,6 +108,13 @@ class PromptData(LightningDataModule):
         """
         items = endless(self.train, derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
+
+    def first(self, count: int) -> list[Item]:
+        """The first `count` training items of the run, or all where there are fewer."""
+        if hasattr(self.train, "__len__"):
+            count = min(count, len(self.train))
+        items = endless(self.train, self.seed)
+        return [items[position] for position in range(count)]
 
     def val_dataloader(self) -> list[DataLoader]:
         """The held-out items, and those that the words give away: all of them, but few in the midst of training."""

@@ -23,6 +23,7 @@ from papo.training.metrics import Sums, rollout_metrics
 from papo.training.scoring import Scoring, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
+from papo.training.weighing import Weighing
 from papo.types import Item, PromptBatch, RewardResult, Rollouts
 
 
@@ -39,6 +40,7 @@ class PapoModule(PolicyModule):
         normalize_std: see `group_advantages`.
         noisy_rollout_share, max_refills: see Collector.
         overlong_buffer, overlong_filter: see Shaping.
+        weigh_by_guessability: see Weighing.
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         max_skipped_updates: consecutive non-finite updates after which the run stops.
@@ -62,6 +64,7 @@ class PapoModule(PolicyModule):
         max_refills: int,
         overlong_buffer: int,
         overlong_filter: bool,
+        weigh_by_guessability: bool | str,
         noisy_rollout_share: float,
         updates_per_rollout: int,
         micro_batch_prompts: int,
@@ -89,6 +92,7 @@ class PapoModule(PolicyModule):
             overlong_buffer=overlong_buffer,
             overlong_filter=overlong_filter,
         )
+        self.weighing = Weighing(weigh_by_guessability, self.policy, self.engine, self.processor, sampling, self.seed)
         passes = objective.passes()
         self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
         asked = merged([passes, self.shaping.passes()])
@@ -135,8 +139,8 @@ class PapoModule(PolicyModule):
         )
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
-            rollouts = self.views(rollouts, self.looked_at, self.step)
-            metrics |= rollout_metrics(rollouts)
+            rollouts, weighed = self.weighing(self.views(rollouts, self.looked_at, self.step), self.step)
+            metrics |= rollout_metrics(rollouts) | weighed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:
