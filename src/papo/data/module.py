@@ -9,8 +9,9 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Subset
 
+from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
-from papo.data.order import Mixture, StepSampler, endless
+from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen, Skips
 from papo.errors import SettingError
@@ -33,6 +34,7 @@ class PromptData(LightningDataModule):
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        blank: whether training pictures are black: what is gained then is gained without seeing.
         guessability, max_guessable: of the training items, see Guessability.
 
     Raises:
@@ -57,6 +59,7 @@ class PromptData(LightningDataModule):
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        blank: bool = False,
         guessability: str | None = None,
         max_guessable: float | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class PromptData(LightningDataModule):
         if not 0 < batch_size <= most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
+        self.blank = blank
         self.batch_size, self.val_batch_size, self.val_items = batch_size, val_batch_size, val_items
         self.num_workers = num_workers
         self.seed = seed
@@ -89,11 +93,16 @@ class PromptData(LightningDataModule):
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
         return DataLoader(
-            endless(self.train, self.seed),
+            self.items(self.seed),
             batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
         )
+
+    def items(self, seed: int) -> Endless:
+        """The training items in the order of the seed, again and again."""
+        items = endless(self.train, seed)
+        return Blanked(items) if self.blank else items
 
     def firsts(self) -> Iterator[Item]:
         """One training item of each source."""
@@ -106,14 +115,14 @@ class PromptData(LightningDataModule):
 
         They may have come before; the caller knows which it has had in this step.
         """
-        items = endless(self.train, derive_seed("refill", self.seed, step, refill))
+        items = self.items(derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
 
     def first(self, count: int) -> list[Item]:
         """The first `count` training items of the run, or all where there are fewer."""
         if hasattr(self.train, "__len__"):
             count = min(count, len(self.train))
-        items = endless(self.train, self.seed)
+        items = self.items(self.seed)
         return [items[position] for position in range(count)]
 
     def val_dataloader(self) -> list[DataLoader]:
