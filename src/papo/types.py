@@ -189,6 +189,7 @@ class Rollouts(Batch):
     advantages: Tensor | None = column(of="response", default=None)  # [B] float32, once the rewards are complete
     # [B, T] bool, the tokens that are trained on; None = all of response_mask
     loss_mask: Tensor | None = column(of="response", pad="right", default=None)
+    guesses: Rollouts | None = None  # responses to another view of the same prompts, which is their clean one
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from papo.corruption import Maker
 from papo.errors import SettingError, TrainingDiverged
-from papo.objective import Denominators, Evidence, Objective, Over
+from papo.objective import Denominators, Objective, Over
 from papo.objective.branch import merged
 from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
+from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
-from papo.training.scoring import Scoring, divided
+from papo.training.scoring import Scoring, divided, outcome
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
 from papo.training.weighing import Weighing
@@ -45,6 +46,7 @@ class PapoModule(PolicyModule):
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         max_skipped_updates: consecutive non-finite updates after which the run stops.
         views: what makes further views of the images, by name, for terms that look at them.
+        blind_guess: whether, and on which view, guesses are drawn and unlearnt, see Guesses; None = they are not.
         **base: see PolicyModule.
 
     Attributes:
@@ -70,6 +72,7 @@ class PapoModule(PolicyModule):
         micro_batch_prompts: int,
         max_skipped_updates: int,
         views: Mapping[str, Maker] | None = None,
+        blind_guess: BlindGuess | None = None,
         **base,
     ) -> None:
         super().__init__(**base)
@@ -100,7 +103,9 @@ class PapoModule(PolicyModule):
         self.looked_at = sorted({branch.view for branch in asked})  # views
         makers = {"corrupted": corruption, "noised": noise, **(views or {})}
         self.views = Views(self.policy, self.processor, makers, self.seed)
-        self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else [])})
+        blind_guess = blind_guess or BlindGuess()
+        guessed_at = [blind_guess.view] if blind_guess.coef else []
+        self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else []), *guessed_at})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
         self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
@@ -116,6 +121,14 @@ class PapoModule(PolicyModule):
             collate=self.collate,
             max_refills=max_refills,
             seed=self.seed,
+        )
+        self.guesses = Guesses(
+            blind_guess,
+            self.collector,
+            self.views,
+            self.scoring,
+            normalize_std=normalize_std,
+            single_update=updates_per_rollout == 1,
         )
 
     def collate(self, items: Sequence[Item]) -> PromptBatch:
@@ -139,8 +152,10 @@ class PapoModule(PolicyModule):
         )
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
-            rollouts, weighed = self.weighing(self.views(rollouts, self.looked_at, self.step), self.step)
-            metrics |= rollout_metrics(rollouts) | weighed
+            rollouts = self.views(rollouts, self.looked_at, self.step)
+            rollouts, weighed = self.weighing(rollouts, self.step)
+            rollouts, guessed = self.guesses(rollouts, self.step)
+            metrics |= rollout_metrics(rollouts) | weighed | guessed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:
@@ -167,7 +182,7 @@ class PapoModule(PolicyModule):
         metrics: Counter[str] = Counter()
         shares = [rollouts.select(prompts) for prompts in split_evenly(len(rollouts), self.updates_per_rollout)]
         # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
-        shares = [self.scoring.once(share, self.once) for share in shares]
+        shares = [self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
         for share in shares:
             for name, value in self.update(share).items():
                 metrics[name] += value / len(shares)
@@ -178,11 +193,16 @@ class PapoModule(PolicyModule):
         denominators = self.objective.denominators(
             rollouts.trained, *outcome(rollouts), horizon=self.sampling.max_new_tokens
         )
+        of_guesses = self.guesses.denominators(rollouts)
         self.sums.reset()  # on the device: nothing waits for it before the last micro-batch
         for _, micro in self.scoring.micro_batches(rollouts):
             loss, parts = self.loss(micro, denominators)
             self.manual_backward(loss)
             self.sums.update(parts)
+            if micro.guesses is not None:
+                loss, parts = self.guesses.loss(micro.guesses, of_guesses)
+                self.manual_backward(loss)
+                self.sums.update(parts)
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         total, norm = metrics["loss/total"], metrics["policy/grad_norm"]
@@ -199,20 +219,9 @@ class PapoModule(PolicyModule):
 
     def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""
-        scores = self.scoring.now(micro, self.every)
-        rewards, correct, pictured = outcome(micro)
-        evidence = Evidence(
-            scores=scores,
-            advantages=micro.advantages,
-            response_mask=micro.trained,
-            rewards=rewards,
-            correct=correct,
-            pictured=pictured,
-            full_kl=self.scoring.full_kl(scores, micro.responses.response_mask),
-        )
         scales = self.objective.scales(min(1.0, self.step / self.total_steps))
         damped = {name: scale * self.damping.get(name, 1.0) for name, scale in scales.items()}
-        return self.objective(evidence, denominators, scales=damped)
+        return self.objective(self.scoring.evidence(micro, self.every), denominators, scales=damped)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -230,11 +239,3 @@ def split_evenly(n: int, parts: int) -> list[range]:
     parts = min(parts, n)
     bounds = [n * i // parts for i in range(parts + 1)]
     return [range(low, high) for low, high in pairwise(bounds)]
-
-
-def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
-    """The rewards [B], which responses are correct [B] bool, and which have a picture to look at [B] bool."""
-    device = rollouts.advantages.device
-    pictured = torch.zeros(len(rollouts.texts), dtype=torch.bool)
-    pictured[rollouts.rows(rollouts.prompts.pictured)] = True
-    return rollouts.totals.to(device), rollouts.correct.to(device), pictured.to(device)
