@@ -12,6 +12,9 @@ from papo.study.runs import HELD_OUT, Run
 # it there is, is a factor (--by) where it differs.
 COMMON = ("data.train", "data.val", "data.guessable", "model", "prompt", "val", "trainer.max_steps")
 
+# Not the base model but what is done with it.
+OF_ARMS = ("model.train", "model.lora")
+
 
 def check_alike(cells: Sequence[Cell], allow: Sequence[str] = ()) -> None:
     """Whether the runs at each level of the factors can be compared.
@@ -31,7 +34,7 @@ def check_alike(cells: Sequence[Cell], allow: Sequence[str] = ()) -> None:
 
 def check_settings(first: Run, other: Run, allow: Sequence[str]) -> None:
     for key in sorted(first.settings.keys() | other.settings.keys()):
-        if not lies_in(key, COMMON) or lies_in(key, allow):
+        if not lies_in(key, COMMON) or lies_in(key, (*OF_ARMS, *allow)):
             continue
         a, b = (run.settings.get(key, ABSENT) for run in (first, other))
         if a != b:

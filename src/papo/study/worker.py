@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-# A process grows by some 5 MiB with each run, most of it what allocators keep; after so many another one takes its place.
+# A process grows by 5 MiB or so with each run, most of it what allocators keep; after so many another takes its place.
 RUNS_EACH = 20
 
 LOG = "log.txt"  # in a run's folder: what it would have printed
