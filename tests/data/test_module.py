@@ -26,7 +26,7 @@ def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> Prom
 
 
 def batches(data: PromptData, count: int, step: int = 0) -> list:
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step))
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step), state=SimpleNamespace(fn="validate"))
     return list(islice(data.train_dataloader(), count))
 
 
@@ -168,5 +168,5 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
     seen = [item.id for batch in batches(data, 3) for item in batch.items]
     assert len(set(seen)) == 12
     assert counts == {"opened": 36, "decoded": 12, "processed": 12}
-    assert sum(map(len, data.val_dataloader())) == 12
+    assert sum(map(len, data.val_dataloader()[0])) == 12
     assert counts == {"opened": 48, "decoded": 24, "processed": 24}
