@@ -90,7 +90,6 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         grad_clip=1.0,
         held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
         seed=0,
-        final_temperature=1.0,
         micro_batch_prompts=ITEMS,
     )
     module.losses = []

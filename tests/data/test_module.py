@@ -4,6 +4,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from replicas import picture, plain_parquet, problems, write_lines
 
@@ -11,6 +12,7 @@ from papo.data.module import PromptData
 from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
 from papo.errors import ConfigError, SettingError
+from papo.lab import LabDataset
 
 
 def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
@@ -26,7 +28,9 @@ def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> Prom
 
 
 def batches(data: PromptData, count: int, step: int = 0) -> list:
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step), state=SimpleNamespace(fn="validate"))
+    data.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(step=step), state=SimpleNamespace(fn=TrainerFn.VALIDATING)
+    )
     return list(islice(data.train_dataloader(), count))
 
 
@@ -137,6 +141,12 @@ def test_validation_is_screened_too(table):
         make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
 
 
+@pytest.mark.parametrize(("kind", "items"), [("table", 1), ("stream", 1), ("mixture", 2)])
+def test_one_item_of_each_source_says_what_it_has(kinds, table, kind, items):
+    found = named(make_data(kinds(kind), table()).firsts())
+    assert len(found) == items
+
+
 # ------------------------------------------------------------------------------------------------------- once per epoch
 
 
@@ -170,3 +180,16 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
     assert counts == {"opened": 36, "decoded": 12, "processed": 12}
     assert sum(map(len, data.val_dataloader()[0])) == 12
     assert counts == {"opened": 48, "decoded": 24, "processed": 24}
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_training_and_refills_are_blank_and_held_out_items_are_not(blank):
+    data = make_data(LabDataset("train", 12), LabDataset("val", 3), blank=blank)
+
+    def black(image: Image.Image) -> bool:
+        return image.getextrema() == ((0, 0),) * 3
+
+    (batch,) = batches(data, 1)
+    for item in [*batch, *data.refill(0, 0), *data.first(2)]:
+        assert black(item.images[0]) == blank
+    assert not any(black(item.images[0]) for item in data.val)

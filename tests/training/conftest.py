@@ -34,6 +34,7 @@ def make_module(make_policy, bias_logits, processor):
             "max_refills": 0,
             "overlong_buffer": 0,
             "overlong_filter": False,
+            "weigh_by_guessability": False,
             "noisy_rollout_share": 0.0,
             "updates_per_rollout": 1,
             "micro_batch_prompts": 5,

@@ -93,7 +93,6 @@ def train(make_loaded, processor, items):
             held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             engine=NativeEngine(),
             seed=0,
-            final_temperature=1.0,
             micro_batch_prompts=2,
         )
         module.losses = []

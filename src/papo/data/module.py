@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Subset
 
+from papo.data.blank import Blanked
+from papo.data.guessability import guessability_of
+from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
-from papo.data.order import StepSampler, endless
 from papo.data.screening import Screen, Skips
 from papo.errors import SettingError
 from papo.seeding import derive_seed
@@ -32,6 +34,8 @@ class PromptData(LightningDataModule):
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        blank: whether training pictures are black: what is gained then is gained without seeing.
+        guessability, max_guessable: of the training items, see Guessability.
 
     Raises:
         SettingError: a setting cannot work.
@@ -55,6 +59,9 @@ class PromptData(LightningDataModule):
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        blank: bool = False,
+        guessability: str | None = None,
+        max_guessable: float | None = None,
     ) -> None:
         super().__init__()
         for name, source in (("val", val), ("guessable", guessable)):
@@ -69,12 +76,15 @@ class PromptData(LightningDataModule):
             decode_at_start=decode_at_start,
         )
         self.skips: Skips = screen.skips
-        self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
+        self.too_guessable: Skips = screen.too_guessable
+        self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
+        self.val = screen(val, "data.val")
         self.guessable = None if guessable is None else screen(guessable, "data.guessable")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if not 0 < batch_size <= most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
+        self.blank = blank
         self.batch_size, self.val_batch_size, self.val_items = batch_size, val_batch_size, val_items
         self.num_workers = num_workers
         self.seed = seed
@@ -83,19 +93,37 @@ class PromptData(LightningDataModule):
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
         return DataLoader(
-            endless(self.train, self.seed),
+            self.items(self.seed),
             batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
         )
+
+    def items(self, seed: int) -> Endless:
+        """The training items in the order of the seed, again and again."""
+        items = endless(self.train, seed)
+        return Blanked(items) if self.blank else items
+
+    def firsts(self) -> Iterator[Item]:
+        """One training item of each source."""
+        sources = self.train.sources.values() if isinstance(self.train, Mixture) else [self.train]
+        for source in sources:
+            yield endless(source, self.seed)[0]
 
     def refill(self, step: int, refill: int) -> list[Item]:
         """Further training items for a step that has too few (dynamic sampling): a pure function of the arguments.
 
         They may have come before; the caller knows which it has had in this step.
         """
-        items = endless(self.train, derive_seed("refill", self.seed, step, refill))
+        items = self.items(derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
+
+    def first(self, count: int) -> list[Item]:
+        """The first `count` training items of the run, or all where there are fewer."""
+        if hasattr(self.train, "__len__"):
+            count = min(count, len(self.train))
+        items = self.items(self.seed)
+        return [items[position] for position in range(count)]
 
     def val_dataloader(self) -> list[DataLoader]:
         """The held-out items, and those that the words give away: all of them, but few in the midst of training."""

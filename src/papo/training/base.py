@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -84,6 +84,16 @@ class PolicyModule(LightningModule):
     def collate(self, items: Sequence[Item]) -> Any:
         """What `training_step` gets for the items of one step."""
         return self.processor.prompts(items)
+
+    def check_data(self, items: Iterable[Item]) -> None:
+        """Looks, before a run begins, whether the data has what a step needs; most steps need no more than items.
+
+        Args:
+            items: one training item of each source.
+
+        Raises:
+            ConfigError: it has not.
+        """
 
     # ----------------------------------------------------------------------------------------------------- optimizer
 

@@ -19,6 +19,7 @@ from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
 from papo.training.base import PolicyModule
+from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
 from papo.training.history import History
@@ -43,6 +44,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
+    data.too_guessable.log_to(run.path / "guessable.jsonl")
 
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
@@ -55,6 +57,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     recipe = OmegaConf.to_container(cfg, resolve=True)
     del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
+    asked_blind = training_blind(trainer)
     found = figures(module.history, ended=ended)
     metrics = {
         "name": cfg.name,
@@ -62,9 +65,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "accuracy_after": found["after"]["mean"] if ended else None,
         "accuracy": f"avg@{cfg.val.samples}",
         **found,
+        "training_blind": None if asked_blind is None else asked_blind.to_dict(),
         "steps": module.step,
         "interrupted": not ended,
         "skipped_rows": data.skips.count(),
+        "guessable_rows": data.too_guessable.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "peak_memory_gib": peak_memory_gib(),
@@ -90,6 +95,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
+    module.check_data(data.firsts())
     return loaded, module, data
 
 
@@ -138,6 +144,7 @@ def summary(metrics: Mapping[str, Any], history: History, run: RunDir) -> str:
         pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"
     lines = [
         table(history, metrics["accuracy"], ended=ended),
+        *training_lines(metrics["training_blind"]),
         pace,
         str(run.path),
         *(warnings(history) if ended else ()),

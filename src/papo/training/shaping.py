@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from papo.errors import SettingError
 from papo.objective import RewardPart, group_advantages, zero_std_groups
 from papo.objective.branch import Passes, merged
 from papo.rewards.length import overlong_penalty
@@ -21,6 +22,9 @@ class Shaping:
         max_new_tokens: longest possible response.
         overlong_buffer: see `overlong_penalty`.
         overlong_filter: whether responses that were cut off are left out of the loss.
+
+    Raises:
+        SettingError: the buffer is longer than a response.
     """
 
     def __init__(
@@ -33,6 +37,10 @@ class Shaping:
         overlong_buffer: int,
         overlong_filter: bool,
     ) -> None:
+        if not 0 <= overlong_buffer <= max_new_tokens:
+            raise SettingError(
+                "overlong_buffer", f"must lie in 0..{max_new_tokens} (max_new_tokens), got {overlong_buffer}"
+            )
         self.before = [reward] if isinstance(reward, RewardPart) else []
         self.after = list(parts)
         self.normalize_std = normalize_std
