@@ -18,8 +18,8 @@ def checkpoint(run) -> str:
 def assert_same(resumed, four_steps):
     assert resumed.weights == four_steps.weights
     assert resumed.rollouts == four_steps.rollouts
-    names = "name accuracy_before accuracy_after before after blind_before blind_after steps interrupted seed"
-    for name in names.split():
+    names = "name accuracy_before accuracy_after before after blind_before blind_after training_blind steps interrupted"
+    for name in [*names.split(), "seed"]:
         assert resumed.json()[name] == four_steps.json()[name], name
     got, expected = (run.scalars for run in (resumed, four_steps))
     for tag in ("loss/total", "perception/kl", "policy/grad_norm", "reward/mean"):
