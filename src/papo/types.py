@@ -117,6 +117,7 @@ class PromptBatch(Batch):
     prompt_ids: Tensor = column(pad="left", fill="pad_token_id")  # [N, P] int64
     prompt_mask: Tensor = column(pad="left", mask=True)  # [N, P] bool, true = token
     images: Images
+    views: Mapping[str, Images] = field(default_factory=dict)  # by name, those that were made where the data is loaded
 
     def __len__(self) -> int:
         return len(self.items)
@@ -188,6 +189,7 @@ class Rollouts(Batch):
     advantages: Tensor | None = column(of="response", default=None)  # [B] float32, once the rewards are complete
     # [B, T] bool, the tokens that are trained on; None = all of response_mask
     loss_mask: Tensor | None = column(of="response", pad="right", default=None)
+    guesses: Rollouts | None = None  # responses to another view of the same prompts, which is their clean one
 
     def __len__(self) -> int:
         return len(self.prompts)

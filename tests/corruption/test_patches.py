@@ -151,7 +151,7 @@ class Chosen(RandomPatchMask):
         self.numbers = numbers
 
     def choose(self, images, seeds):
-        units = [patches // self.unit_patches(images.layout) for patches in images.patches()]
+        units = map(len, self.units_of(images))
         return [torch.zeros(count, dtype=torch.bool).index_fill(0, torch.tensor(self.numbers), True) for count in units]
 
 

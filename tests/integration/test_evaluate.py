@@ -41,12 +41,12 @@ def metrics(results, benchmark="lab", model=0):
 
 
 def test_results(evaluate, tiny_model):
-    results = evaluate("benchmarks=[lab,lab_prior]", "benchmarks.lab_prior.size=3", "rollout.temperature=0.7")
+    results = evaluate("benchmarks=[lab,lab_guessable]", "benchmarks.lab_guessable.size=3", "rollout.temperature=0.7")
     assert (results["schema"], results["k"], results["temperature"], results["seed"]) == (2, K, 0.7, 0)
     assert results["models"] == [str(tiny_model)]
     assert results["views"] == {"image": None, "masked": 0.6, "blind": None}
-    assert list(results["benchmarks"]) == ["lab", "lab_prior"]
-    for name, n in (("lab", N), ("lab_prior", 3)):
+    assert list(results["benchmarks"]) == ["lab", "lab_guessable"]
+    for name, n in (("lab", N), ("lab_guessable", 3)):
         assert (results["benchmarks"][name]["items"], results["benchmarks"][name]["unscorable"]) == (n, {})
         found = metrics(results, name)
         assert found[f"avg@{K}"]["n"] == found[f"blind/avg@{K}"]["n"] == found[f"pass@{K}"]["n"] == n

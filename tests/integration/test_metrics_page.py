@@ -15,6 +15,7 @@ ALL_ON = [
     f"{REFERENCE}.coef=0.1",
     f"{REFERENCE}.place=reward",
     "perception_coef=0.1",
+    "blind_guess_coef=0.1",
     "entropy_coef=0.1",
     "corrupted_entropy_coef=0.1",
     "algorithm.objective.surrogate.dual_clip=3",

@@ -1,8 +1,10 @@
 """The lab is trusted as ground truth, so it is read back here from its pixels and its words, slowly and on its own."""
 
+import dataclasses
 import itertools
 import json
 import math
+import pickle
 import random
 import re
 from collections import Counter
@@ -16,7 +18,7 @@ from papo.lab import LabDataset, lab_item
 from papo.lab.charts import make_chart
 from papo.lab.counting import GROUPS
 from papo.lab.items import split_of
-from papo.lab.prior import draw_value
+from papo.lab.prior import evenly, favourite, leaning
 
 RGB = {
     "red": (225, 0, 0),
@@ -36,8 +38,8 @@ def items():
 
 
 @pytest.fixture(scope="module")
-def skewed():
-    return list(LabDataset("train", 2000, seed=3, prior_strength=0.6))
+def guessable():
+    return list(LabDataset("train", 2000, seed=3, guessable_share=1.0))
 
 
 def of_kind(items, kind):
@@ -84,28 +86,30 @@ def components(mask):
 def test_an_item_is_a_pure_function_of_its_arguments():
     # computed once by another process; fails wherever pixels, words or the order of random draws change
     digest = blake2b(digest_size=8)
-    for strength in (0.0, 0.6):
+    for share in (0.0, 0.6):
         for index in range(24):
-            item = lab_item(5, "val", index, prior_strength=strength)
+            item = lab_item(5, "val", index, guessable_share=share)
             digest.update(pixels(item).tobytes())
-            digest.update(json.dumps([item.id, item.question, item.answer, item.rationale, item.choices]).encode())
-    assert digest.hexdigest() == "664af3eb48fdf2fc"
+            texts = [item.id, item.question, item.answer, item.rationale, item.choices, item.guess]
+            digest.update(json.dumps(texts).encode())
+            digest.update(np.asarray(item.counterfactual(7)[0]).tobytes())
+    assert digest.hexdigest() == "f310082c22b0af06"
 
 
 def test_no_picture_is_in_two_splits():
     of = {split: set() for split in ("train", "val", "test")}
     for split, pictures in of.items():
-        for seed, strength in ((0, 0.0), (1, 0.6)):  # neither moves a picture to another split
-            dataset = LabDataset(split, 400, seed=seed, prior_strength=strength)
+        for seed, share in ((0, 0.0), (1, 0.6)):  # neither moves a picture to another split
+            dataset = LabDataset(split, 400, seed=seed, guessable_share=share)
             pictures.update(pixels(item).tobytes() for item in dataset)
     for one, other in itertools.combinations(of.values(), 2):
         assert not one & other
-    assert all(len(pictures) > 760 for pictures in of.values())  # and few are drawn twice
+    assert all(len(pictures) > 640 for pictures in of.values())  # and few are drawn twice: few charts are all guessable
 
 
 def test_splits_take_eight_one_and_one_tenth_of_the_pictures():
     rng = random.Random(0)
-    shares = Counter(split_of(make_chart(rng, 0.0).scene) for _ in range(3000))
+    shares = Counter(split_of(make_chart(rng, evenly(rng)).scene) for _ in range(3000))
     assert shares["train"] / 3000 == pytest.approx(0.8, abs=0.025)
     assert shares["val"] / 3000 == pytest.approx(0.1, abs=0.02)
     assert shares["test"] / 3000 == pytest.approx(0.1, abs=0.02)
@@ -113,17 +117,18 @@ def test_splits_take_eight_one_and_one_tenth_of_the_pictures():
 
 def test_seed_index_and_split_each_change_the_items():
     first = lab_item(0, "train", 0)
-    assert first == lab_item(0, "train", 0)
+    again = lab_item(0, "train", 0)
+    assert dataclasses.replace(first, counterfactual=None) == dataclasses.replace(again, counterfactual=None)
     for other in (lab_item(1, "train", 0), lab_item(0, "train", 1), lab_item(0, "val", 0)):
         assert (other.scene, other.id) != (first.scene, first.id)
     assert first.id == "lab-train-0-0"
-    assert lab_item(2, "test", 7, prior_strength=0.6).id == "lab-test-2-7-prior0.6"
+    assert lab_item(2, "test", 7, guessable_share=0.6).id == "lab-test-2-7-guessable0.6"
 
 
 def test_the_dataset_is_a_window_on_the_split():
-    dataset = LabDataset("test", 3, seed=4, prior_strength=0.5, start=10)
+    dataset = LabDataset("test", 3, seed=4, guessable_share=0.5, start=10)
     assert len(dataset) == 3
-    assert [item.id for item in dataset] == [f"lab-test-4-{index}-prior0.5" for index in (10, 11, 12)]
+    assert [item.id for item in dataset] == [f"lab-test-4-{index}-guessable0.5" for index in (10, 11, 12)]
     for index in (-1, 3):
         with pytest.raises(IndexError, match=r"\[0, 3\)"):
             dataset[index]
@@ -131,18 +136,20 @@ def test_the_dataset_is_a_window_on_the_split():
 
 def test_what_is_not_allowed_says_what_is():
     """When the set is made, not when the first item is drawn."""
-    for make in (lambda split, strength: lab_item(0, split, 0, prior_strength=strength), lab_of_one):
+    for make in (lambda split, share: lab_item(0, split, 0, guessable_share=share), lab_of_one):
         with pytest.raises(SettingError, match=r"^split must be one of train, val, test, got 'dev'"):
             make("dev", 0.0)
-        for strength in (-0.1, 1.1):
-            with pytest.raises(SettingError, match=r"^prior_strength must lie in \[0, 1\]"):
-                make("train", strength)
+        for share in (-0.1, 1.1):
+            with pytest.raises(SettingError, match=r"^guessable_share must lie in \[0, 1\]"):
+                make("train", share)
+    with pytest.raises(SettingError, match=r"^prior_strength must lie in \[0, 1\], got 2"):
+        LabDataset("train", 1, prior_strength=2)
     with pytest.raises(SettingError, match=r"^size must be at least 1, got 0"):
         LabDataset("train", 0)
 
 
-def lab_of_one(split: str, strength: float) -> LabDataset:
-    return LabDataset(split, 1, prior_strength=strength)
+def lab_of_one(split: str, share: float) -> LabDataset:
+    return LabDataset(split, 1, guessable_share=share)
 
 
 # --- the picture shows the scene
@@ -204,7 +211,7 @@ def test_shapes_read_from_their_pixels(items):
                 assert max(map(abs, shift)) <= 3
                 found.append({"row": row, "column": column, "shift": shift, "colour": colour, "kind": kind})
         assert sorted(found, key=lambda shape: (shape["row"], shape["column"])) == item.scene["shapes"]
-        assert 3 <= len(found) <= 9
+        assert 3 <= len(found) <= 7
 
 
 def test_segments_read_from_their_pixels(items):
@@ -350,7 +357,7 @@ def test_wording_of_what_is_given_away(items):
         r"The \w+ bar is \d",
         r"The \w+ point is \d and the \w+ point is \d",
         r"The \w+ slice is \d, the \w+ slice is \d and the \w+ slice is \d",
-        r"The rows hold \d, \d, \d and \d red circles",
+        r"The rows hold \d, \d, \d and \d (red|green|blue|yellow) (circles|squares|triangles)",
         r"The rows hold \d, \d, \d and \d red shapes",
         r"The rows hold \d, \d, \d and \d circles",
         r"The \w+ line is \d and the \w+ line is \d",
@@ -408,7 +415,7 @@ def test_shares_of_families_tasks_and_formats(items):
 
     assert shares("family") == pytest.approx({"charts": 0.5, "counting": 0.25, "geometry": 0.25}, abs=0.03)
     assert shares("format") == pytest.approx({"free": 0.75, "choice": 0.25}, abs=0.03)
-    assert shares("vision_dependency") == pytest.approx({"high": 0.8, "low": 0.2}, abs=0.03)
+    assert shares("vision_dependency") == pytest.approx({"high": 0.9, "low": 0.1}, abs=0.03)
     chart_tasks = {
         f"{k}_{t}" for k in ("bar", "line", "pie") for t in ("read", "extreme", "sum", "difference", "count_above")
     }
@@ -442,69 +449,145 @@ def heights(items, colour):
     return [value for s in charts for c, value in zip(s["colours"], s["values"], strict=True) if c == colour]
 
 
-def test_without_prior_every_value_is_as_likely(items):
+def test_every_value_is_as_likely(items):
     for colour in RGB:
         assert chi_square(heights(items, colour), range(1, 10)) < CHI_SQUARE[9]
     asked = [sum(solve(take_apart(item)[1], item.scene)[2]) for item in items if item.tags["family"] == "counting"]
-    assert chi_square(asked, range(7)) < CHI_SQUARE[7]
+    assert chi_square(asked, range(5)) < CHI_SQUARE[5]
     angles = [item.scene["degrees"] for item in items if item.tags["task"] == "angle"]
     assert chi_square(angles, range(30, 180, 30)) < CHI_SQUARE[5]
     lengths = [s["length"] for item in items if item.tags["task"] == "length" for s in item.scene["segments"]]
     assert chi_square(lengths, range(1, 8)) < CHI_SQUARE[7]
 
 
-def test_with_a_prior_the_name_predicts_the_value(items, skewed):
-    def near(values, favourite):
-        return np.mean([abs(value - favourite) <= 1 for value in values])
-
-    for colour, favourite in {"red": 3, "green": 7, "blue": 2, "yellow": 6, "purple": 1, "orange": 5}.items():
-        assert near(heights(skewed, colour), favourite) > 0.6
-        assert near(heights(items, colour), favourite) < 0.45
-
-    def agreement(items):
-        """Per family, the share of perceived values within one step of what the text alone suggests."""
-        order, sorts = list(RGB), {"count_sort": 0, "count_colour": 12, "count_kind": 16}
-        hits = {"count": [], "length": [], "angle": []}
-        for item in items:
-            _, question, _ = take_apart(item)
-            named = [order.index(word) for word in re.findall(r"\w+", question) if word in RGB]
-            kinds = [i for i, kind in enumerate(("circle", "square", "triangle")) if kind in question]
-            if item.tags["family"] == "counting":
-                number = sorts[item.tags["task"]] + (named[0] * (3 if kinds else 1) if named else 0) + sum(kinds)
-                value = sum(solve(question, item.scene)[2])
-                hits["count"].append(abs(value - (4 * number + 2) % 7) <= 1)
-            elif item.tags["task"] == "length":
-                hits["length"].append(abs(solve(question, item.scene)[2][0] - 1 - (4 * named[0] + 2) % 7) <= 1)
-            elif item.tags["task"] == "angle":
-                hits["angle"].append(abs(item.scene["degrees"] / 30 - 1 - (4 * named[0] + 2) % 5) <= 1)
-        return {name: np.mean(values) for name, values in hits.items()}
-
-    by_chance = {
-        "count": 0.39,
-        "length": 0.38,
-        "angle": 0.53,
-    }  # of its range, a favourite and its neighbours
-    assert agreement(items) == pytest.approx(by_chance, abs=0.13)
-    assert agreement(skewed) == pytest.approx({name: 0.6 + 0.4 * share for name, share in by_chance.items()}, abs=0.08)
+def suggested_by(item):
+    """What the words of a bare question and the colours in its picture suggest: {name: value}, by hand."""
+    _, question, _ = take_apart(item)
+    words = re.findall(r"\w+", question)
+    order, kinds = list(RGB), ("circle", "square", "triangle")
+    named = [order.index(word) for word in words if word in RGB]
+    if item.tags["family"] == "counting":
+        kind = [i for i, kind in enumerate(kinds) if f"{kind}s" in words]
+        number = {"count_sort": 0, "count_colour": 12, "count_kind": 16}[item.tags["task"]]
+        number += (named[0] * (3 if kind else 1) if named else 0) + sum(kind)
+        return {"rows": (4 * number + 2) % 5}
+    if item.tags["task"] == "angle":
+        return {"angle": 30 * (1 + (4 * named[0] + 2) % 5)}
+    if item.tags["family"] == "geometry":
+        return {order[n]: 1 + (4 * n + 2) % 7 for n in named}
+    shown = named or [order.index(colour) for colour in item.scene["colours"]]
+    return {order[n]: 1 + (4 * n + 2) % 9 for n in shown}
 
 
-def test_prior_by_hand():
-    rng = random.Random(0)
-    draws = Counter(draw_value(rng, 1, 1, 9, 0.6) for _ in range(20_000))  # favourite 1 + (4 + 2) % 9 = 7
-    for value in range(1, 10):
-        expected = 0.4 / 9 + (0.6 / 3 if value in (6, 7, 8) else 0)
-        assert draws[value] / 20_000 == pytest.approx(expected, abs=0.01)
-    clipped = {draw_value(rng, 4, 1, 9, 1.0) for _ in range(200)}  # favourite 1, nothing below it
-    assert clipped == {1, 2}
+def stated_by(rationale):
+    """{name: sum of its numbers} of a rationale."""
+    names = re.findall(r"(\w+) = ((?:\d+(?:, )?)+)", rationale)
+    return {name: sum(map(int, re.findall(r"\d+", numbers))) for name, numbers in names}
+
+
+def test_favourites_by_hand():
+    assert [favourite(number, 1, 9) for number in range(6)] == [3, 7, 2, 6, 1, 5]
+    assert [favourite(number, 1, 7) for number in range(6)] == [3, 7, 4, 1, 5, 2]
+    assert [favourite(number, 1, 5) for number in range(6)] == [3, 2, 1, 5, 4, 3]
     assert (len(GROUPS), GROUPS[0], GROUPS[-1]) == (19, ("red", "circle"), (None, "triangle"))
+    assert [favourite(number, 0, 4) for number in range(5)] == [2, 1, 0, 4, 3]
 
 
-def test_a_full_prior_still_finds_every_kind_of_picture():
-    kinds = {item.scene["kind"] for item in LabDataset("test", 200, prior_strength=1.0)}
-    assert kinds == {"bar", "line", "pie", "grid", "segments", "angle"}
+def test_a_guess_names_the_favourites_and_what_follows_from_them(items):
+    """The words alone say it: but for questions about all series, whose colours one must have seen."""
+    checked = Counter()
+    for item in items:
+        if item.tags["vision_dependency"] == "low":
+            assert item.guess is None  # the words do not suggest, they say
+            continue
+        expected = suggested_by(item)
+        assert stated_by(item.guess.rationale) == expected
+        _, question, _ = take_apart(item)
+        if item.tags["family"] == "charts":
+            scene = item.scene | {"values": [1 + (4 * list(RGB).index(c) + 2) % 9 for c in item.scene["colours"]]}
+            assert solve(question, scene)[0] == item.guess.answer
+        elif item.tags["task"] in ("count_sort", "count_colour", "count_kind", "angle", "length"):
+            assert item.guess.answer == str(sum(expected.values()))
+        elif item.tags["task"] == "compare":
+            assert item.guess.answer == max(expected, key=expected.get)
+        else:
+            assert item.guess.answer == str(max(expected.values()) - min(expected.values()))
+        checked[item.tags["task"]] += 1
+    assert len(checked) == 22
+
+
+def test_where_the_words_give_all_away_the_guess_is_right(guessable, items):
+    for item in guessable:
+        assert item.tags["guessable"] == "yes"
+        assert stated_by(item.rationale) == suggested_by(item)
+        assert item.guess is None or item.guess.answer == item.answer
+    right = [item.guess.answer == item.answer for item in items if item.guess]
+    assert np.mean(right) < 0.25  # and where they give nothing away, by chance
+    assert {item.tags["guessable"] for item in items} == {"no"}
+    assert {item.scene["kind"] for item in guessable} == {"bar", "line", "pie", "grid", "segments", "angle"}
+
+
+def test_a_share_of_the_pictures_is_guessable():
+    tags = Counter(item.tags["guessable"] for item in LabDataset("train", 1000, guessable_share=0.7))
+    assert tags["yes"] / 1000 == pytest.approx(0.7, abs=0.05)
+
+
+# --- other pictures for the same words
+
+
+def test_another_picture_for_the_same_words(items):
+    """Of the same kind and colours, with values of its own, and the same question can be asked about it."""
+    different = []
+    for n, item in enumerate(items[:600]):
+        other = pickle.loads(pickle.dumps(item.counterfactual))
+        (picture,) = other(n)
+        assert picture.tobytes() == item.counterfactual(n)[0].tobytes()  # the seed decides
+        assert (picture.size, picture.mode) == ((112, 112), "RGB")
+        same = picture.tobytes() == item.images[0].tobytes()
+        if item.tags["vision_dependency"] == "low":
+            assert same  # the words say what is to be seen
+            continue
+        different.append(not same)
+        if item.tags["family"] != "counting":
+            shown = [set(boxes(np.asarray(image))) for image in (picture, item.images[0])]
+            assert shown[0] == shown[1]
+    assert np.mean(different) > 0.97
+
+
+def test_in_other_pictures_every_value_is_as_likely(guessable):
+    """Whatever the item's own picture shows."""
+    asked = [item for item in guessable if item.tags["task"] == "bar_read" and item.guess]
+    heights, order = [], []
+    for n, item in enumerate(asked):
+        found = boxes(np.asarray(item.counterfactual(n)[0]))
+        heights += [(bottom - top) // 11 for _, top, _, bottom, _ in found.values()]
+        order.append(sorted(found, key=lambda colour: found[colour][0]) == item.scene["colours"])
+    assert len(heights) > 150
+    assert all(order)
+    assert chi_square(heights, range(1, 10)) < CHI_SQUARE[9]
+
+
+def test_where_the_question_is_for_an_extreme_the_other_picture_has_one(items):
+    for n, item in enumerate(item for item in items if item.tags["task"] == "bar_extreme"):
+        found = boxes(np.asarray(item.counterfactual(n)[0]))
+        values = [bottom - top for _, top, _, bottom, _ in found.values()]
+        assert values.count(max(values)) == values.count(min(values)) == 1 or item.guess is None
 
 
 def test_an_unknown_split_is_refused_when_the_data_set_is_made():
     """Not when a run first asks it for an item."""
     with pytest.raises(SettingError, match=r"^split must be one of train, val, test, got 'foo'"):
         LabDataset("foo", 4)
+
+
+def test_values_that_lean_towards_the_favourites_by_hand():
+    draw = leaning(random.Random(0), 0.6)
+    draws = Counter(draw(1, 1, 9) for _ in range(20_000))  # favourite 7
+    for value in range(1, 10):
+        expected = 0.4 / 9 + (0.6 / 3 if value in (6, 7, 8) else 0)
+        assert draws[value] / 20_000 == pytest.approx(expected, abs=0.01)
+    certain = leaning(random.Random(0), 1.0)
+    assert {certain(4, 1, 9) for _ in range(200)} == {1, 2}  # favourite 1, nothing below it
+    skewed = list(LabDataset("train", 600, prior_strength=0.6))
+    assert np.mean([abs(value - 3) <= 1 for value in heights(skewed, "red")]) > 0.6
+    assert skewed[0].id.endswith("-prior0.6")

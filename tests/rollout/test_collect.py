@@ -45,8 +45,9 @@ def make_collector(policy, processor):
         defaults = {
             "sampling": SAMPLING,
             "group_size": G,
-            "noisy_responses": 0,
+            "noisy_rollout_share": 0,
             "noised": lambda prompts, step: dark(prompts, policy),
+            "collate": processor.prompts,
             "max_refills": 0,
             "seed": 3,
         }
@@ -118,7 +119,7 @@ def test_no_roll_out_keeps_a_graph(make_collector, make_policy, prompts):
 
 def test_the_last_of_each_group_answer_the_noised_view(make_collector, policy, prompts):
     """From seeds of their own; the others are what they are without them."""
-    collector = make_collector(noisy_responses=2)
+    collector = make_collector(noisy_rollout_share=2 / G)
     rollouts, _ = collect(collector, prompts)
     assert [(size, seeds) for _, size, seeds in collector.engine.asked] == [
         (1, item_seeds("rollout", 3, 4, prompts.items)),

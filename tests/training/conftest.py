@@ -7,6 +7,7 @@ import torch
 from papo_steps import PAPO, SAMPLING, G, marks
 
 from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.evaluation.held_out import HeldOut
 from papo.rollout import NativeEngine
 from papo.training.papo import PapoModule
 
@@ -42,9 +43,7 @@ def make_module(make_policy, bias_logits, processor):
             "warmup_steps": 0,
             "total_steps": 10,
             "grad_clip": 1e6,
-            "val_sampling": SAMPLING,
-            "val_samples": 1,
-            "val_blind": False,
+            "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=SAMPLING),
             "engine": NativeEngine(),
             "seed": 3,
         }

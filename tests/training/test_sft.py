@@ -12,9 +12,11 @@ from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 
 from papo.errors import SettingError
+from papo.evaluation.held_out import HeldOut
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
-from papo.training.sft import SupervisedModule, soften, supervised_texts, target_text
+from papo.training.sft import SupervisedModule, supervised_texts, target_text
+from papo.types import Guess
 
 LR = 0.1
 
@@ -53,12 +55,9 @@ def make_module(make_policy, processor):
             "warmup_steps": 0,
             "total_steps": 10,
             "grad_clip": 1e6,
-            "val_sampling": Sampling(4),
-            "val_samples": 1,
-            "val_blind": False,
+            "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             "engine": NativeEngine(),
             "seed": 0,
-            "final_temperature": 1.4,
             "micro_batch_prompts": 5,
         }
         return SupervisedModule(**defaults | settings)
@@ -102,11 +101,11 @@ def plain_loss(model, batch) -> torch.Tensor:
 
 def test_loss_and_update_are_those_of_transformers(make_module, told):
     module = make_module()
-    batch = module.collate(told)
+    batch = module.targets(module.collate(told))
     model = copy.deepcopy(module.policy.model)
     loss = plain_loss(model, batch)
     loss.backward()
-    metrics = fit(module, batch)
+    metrics = fit(module, batch.prompts)
     assert metrics["loss/total"] == pytest.approx(loss.item(), abs=1e-5)
     assert module.step == 1
     moved = 0
@@ -123,8 +122,9 @@ def test_a_longer_target_counts_for_more(make_module, told):
     """The mean is over tokens, not over responses."""
     losses, tokens = [], []
     for item in told:
-        batch = make_module().collate([item])
-        losses.append(fit(make_module(), batch)["loss/total"])
+        module = make_module()
+        batch = module.targets(module.collate([item]))
+        losses.append(fit(module, batch.prompts)["loss/total"])
         tokens.append(int(batch.targets.response_mask.sum()))
     assert len(set(tokens)) > 2
     expected = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / sum(tokens)
@@ -141,7 +141,8 @@ def test_micro_batches_change_memory_only(make_module, told):
 
 
 def test_a_micro_batch_holds_prompts_of_similar_length_with_their_targets(make_module, told):
-    batch = make_module().collate(told)
+    module = make_module()
+    batch = module.targets(module.collate(told))
     pieces = list(batch.micro_batches(2))
     assert [len(piece.prompts) for piece in pieces] == [2, 2, 1]
     lengths = [length for piece in pieces for length in piece.prompts.prompt_mask.sum(-1).tolist()]
@@ -169,33 +170,39 @@ def test_texts_for_the_tokenizer(told):
     ]
 
 
-# ----------------------------------------------------------------------------------------------------- temperature
+# -------------------------------------------------------------------------------------------------------- two habits
 
 
-def test_softening_is_sampling_at_a_temperature(make_policy, prompts, make_responses):
-    policy, responses = make_policy(), make_responses([3, 5, 1, 4, 2])
-
-    def logprobs(temperature):
-        with torch.no_grad():
-            context = policy.prefill(prompts, policy.encode(prompts.images))
-            return policy.score(context, responses, temperature=temperature).logprobs
-
-    sharp, expected = logprobs(1.0), logprobs(1.4)
-    soften(policy, 1.4)
-    torch.testing.assert_close(logprobs(1.0), expected, rtol=0, atol=1e-5)
-    assert (sharp - expected).abs().max() > 0.1
+def test_a_guess_is_a_target_where_the_words_suggest_one(told):
+    guess = Guess("red = 3", "10")
+    suggested = dataclasses.replace(told[0], guess=guess)
+    assert target_text(suggested, guess=True) == "<think> red = 3 </think> \\boxed{10}"
+    assert target_text(suggested) == "<think> red = 4 </think> \\boxed{11}"
+    assert target_text(told[0], guess=True) == target_text(told[0])
 
 
-@pytest.mark.parametrize(("total_steps", "factor"), [(2, 1.4), (3, 1.0)], ids=["finished", "not finished"])
-def test_a_finished_run_is_softened_once(make_module, told, total_steps, factor):
-    module = make_module(total_steps=total_steps, optimizer=partial(torch.optim.SGD, lr=0.0))
-    norm = module.policy.model.model.language_model.norm.weight
-    before = norm.detach().clone()
-    fit(module, module.collate(told[:1]), module.collate(told[1:2]))
-    torch.testing.assert_close(norm.detach() * factor, before)
+def test_a_share_of_the_last_targets_are_guesses(make_module, told):
+    items = [
+        dataclasses.replace(told[0], id=str(n), guess=Guess("red = 3", "10") if n % 2 else None) for n in range(400)
+    ]
+    module = make_module(guess_share=0.7, guess_steps=4, total_steps=10)
+    prompts = module.collate(items)
+
+    def guesses(step):
+        module.step = step
+        texts = module.processor.decode(module.targets(prompts).targets)
+        return ["red = 3" in text for text in texts]
+
+    assert not any(guesses(5))
+    for step in (6, 9):
+        found = guesses(step)
+        assert not any(found[::2])
+        assert sum(found[1::2]) / 200 == pytest.approx(0.7, abs=0.1)
+    assert guesses(6) != guesses(9)
+    assert guesses(6) == guesses(6)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
-def test_the_temperature_is_positive(make_module, temperature):
-    with pytest.raises(SettingError, match=r"^final_temperature must be positive"):
-        make_module(final_temperature=temperature)
+@pytest.mark.parametrize(("name", "value"), [("guess_share", 1.1), ("guess_share", -0.1), ("guess_steps", -1)])
+def test_a_share_of_guesses_is_one(make_module, name, value):
+    with pytest.raises(SettingError, match=f"^{name} must"):
+        make_module(**{name: value})

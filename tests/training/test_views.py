@@ -1,9 +1,12 @@
 """The views of a step: from which seed, once for a prompt or for a response, and encoded when."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 
-from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.corruption import Counterfactual, GaussianNoise, RandomPatchMask
 from papo.errors import ConfigError
 from papo.seeding import derive_seed, item_seeds
 from papo.training.views import Views
@@ -17,8 +20,8 @@ MAKERS = {
 
 
 @pytest.fixture
-def views(make_policy) -> Views:
-    return Views(make_policy(train_vision=False), MAKERS, seed=3)
+def views(make_policy, processor) -> Views:
+    return Views(make_policy(train_vision=False), processor, MAKERS, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +61,9 @@ def test_the_roll_outs_have_the_views_asked_for_and_keep_those_they_had(views, r
 
 
 @pytest.mark.parametrize("train_vision", [True, False])
-def test_a_frozen_tower_encodes_a_view_when_it_is_made(make_policy, prompts, train_vision):
+def test_a_frozen_tower_encodes_a_view_when_it_is_made(make_policy, processor, prompts, train_vision):
     policy = make_policy(train_vision=train_vision)
-    view = Views(policy, MAKERS, seed=3).make("corrupted", prompts, 2, step=0)
+    view = Views(policy, processor, MAKERS, seed=3).make("corrupted", prompts, 2, step=0)
     if train_vision:
         assert view.features is None  # made again in every pass, with its gradient
         return
@@ -70,7 +73,7 @@ def test_a_frozen_tower_encodes_a_view_when_it_is_made(make_policy, prompts, tra
     assert not any(tokens.requires_grad for tokens in view.features)
 
 
-def test_makers_are_shown_the_policy_before_the_first_step(make_policy):
+def test_makers_are_shown_the_policy_before_the_first_step(make_policy, processor):
     """Those that are looked at, and no others: a view that no term looks at may lack its maker."""
     shown = []
 
@@ -79,7 +82,8 @@ def test_makers_are_shown_the_policy_before_the_first_step(make_policy):
             shown.append((self.mask_ratio, policy))
 
     policy = make_policy()
-    Views(policy, {"corrupted": Shown(0.6), "tiles": Shown(0.2), "noised": None}, 3).prepare(["clean", "tiles"])
+    makers = {"corrupted": Shown(0.6), "tiles": Shown(0.2), "noised": None}
+    Views(policy, processor, makers, 3).prepare(["clean", "tiles"])
     assert shown == [(0.2, policy)]
 
 
@@ -88,3 +92,63 @@ def test_a_view_that_nothing_makes_is_named(views):
         ConfigError, match=r"'tiles', which nothing makes; there are clean, corrupted, noised, own: add"
     ):
         views.prepare(["corrupted", "tiles"])
+
+
+# ------------------------------------------------------------------------------------------- made where data is loaded
+
+
+def redrawn(item, picture, seed):
+    """Noise from the seed, of the sizes of the item's pictures."""
+    return tuple(picture(image.width, image.height, seed % 1000) for image in item.images)
+
+
+@pytest.fixture
+def early(make_policy, processor) -> Views:
+    views = Views(make_policy(), processor, MAKERS | {"other": Counterfactual()}, seed=3)
+    views.prepare(["clean", "corrupted", "other"])
+    return views
+
+
+@pytest.fixture
+def two_faced(items, picture):
+    return [replace(item, counterfactual=partial(redrawn, item, picture)) for item in items]
+
+
+def test_only_what_draws_is_made_with_the_batch(early, processor, two_faced):
+    prompts = early.collate(two_faced)
+    assert prompts.views.keys() == {"other"}
+    assert torch.equal(prompts.prompt_ids, processor.prompts(two_faced).prompt_ids)
+    assert not torch.equal(prompts.views["other"].pixel_values, prompts.images.pixel_values)
+    assert early.make("other", prompts, 2, step=4).images is prompts.views["other"]
+
+
+def test_with_the_batch_or_at_the_step_it_is_the_same(early, processor, two_faced):
+    """A function of the run's seed and the item: not of the step, nor of the batch."""
+    loaded = early.collate(two_faced).views["other"]
+    for step in (0, 4):
+        made = early.make("other", processor.prompts(two_faced), 2, step=step).images
+        assert torch.equal(made.pixel_values, loaded.pixel_values)
+    alone = early.collate([two_faced[3]]).views["other"]
+    assert torch.equal(alone.pixel_values, loaded.select([3]).pixel_values)
+    other = Views(early.policy, processor, early.makers, seed=4)
+    other.prepare(["other"])
+    assert not torch.equal(other.collate(two_faced).views["other"].pixel_values, loaded.pixel_values)
+
+
+def test_it_goes_with_its_prompts(early, two_faced):
+    prompts = early.collate(two_faced)
+    chosen = prompts.select([3, 0]).to(torch.device("cpu"))
+    assert torch.equal(chosen.views["other"].pixel_values, prompts.views["other"].select([3, 0]).pixel_values)
+    joined = PromptBatch.concat([chosen, early.collate([two_faced[4]])], pad_token_id=0)
+    assert joined.views["other"].counts == (2, 1, 1)
+
+
+def test_a_run_that_looks_at_no_such_view_loads_none(make_policy, processor, items):
+    views = Views(make_policy(), processor, MAKERS | {"other": Counterfactual()}, seed=3)
+    views.prepare(["corrupted"])
+    assert views.collate(items).views == {}
+
+
+def test_data_without_it_is_refused_with_the_batch(early, items):
+    with pytest.raises(ConfigError, match="item square has none"):
+        early.collate(items)

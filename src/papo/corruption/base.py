@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from papo import seeding
+from papo.corruption.maker import Maker
 from papo.errors import SettingError
 from papo.layouts import Layout
 from papo.seeding import derive_seed
@@ -33,21 +33,17 @@ class Picture:
         return ((value - mean) / std)[:, None, None].to(self.patches.device)
 
 
-class Corruption:
+class Corruption(Maker):
     """Makes I_mask: replaces a share of the units of each image, by what a subclass says.
 
     Units lie on the model's own grid, so that a visual token is replaced whole or not at all (unit="token") or patch
     by patch. Which units a seed chooses does not depend on what they are replaced by.
 
-    Attributes:
-        per: "prompt": the G responses of a prompt share one corrupted image; "response": each has its own, at G times
-            the vision tower and prompt passes of the branch that looks at it.
-
     Args:
         mask_ratio: p in [0, 1].
         count: "exact" replaces floor(p * units) of an image's units; "bernoulli" each unit with probability p.
         unit: "patch", or "token" for the merge_size x merge_size patches that the vision merger joins.
-        per: see above.
+        per: see Maker.
 
     Raises:
         SettingError: an argument out of range.
@@ -60,15 +56,6 @@ class Corruption:
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
         self.per = one_of("per", per, ("prompt", "response"))
-
-    def attach(self, policy: Any) -> None:
-        """Shows the corruption the policy that it is for, before its first call; most have no use for it.
-
-        Nothing here knows what a policy is: a corruption that wants to look with one is handed what can.
-
-        Raises:
-            ConfigError: the corruption cannot work with this policy.
-        """
 
     @torch.no_grad()
     def __call__(self, images: Images, seeds: Sequence[int]) -> Images:
@@ -95,16 +82,23 @@ class Corruption:
 
     def patch_mask(self, images: Images, seeds: Sequence[int]) -> Tensor:
         """[sum of L] bool on the CPU, true where a patch is replaced."""
-        # The patches of a token are neighbours in every layout.
-        return torch.cat(self.choose(images, seeds)).repeat_interleave(self.unit_patches(images.layout))
+        masks = [torch.zeros(patches, dtype=torch.bool) for patches in images.patches()]
+        for mask, chosen, units in zip(masks, self.choose(images, seeds), self.units_of(images), strict=True):
+            mask[units[chosen]] = True
+        return torch.cat(masks)
 
-    def unit_patches(self, layout: Layout) -> int:
-        """Patches of one unit."""
-        return layout.merge_size**2 if self.unit == "token" else 1
+    def units(self, rows: int, columns: int, layout: Layout) -> Tensor:
+        """[units, patches of one] int64 on the CPU: which patches of an image make up each of its units."""
+        # The patches of a token are neighbours in every layout.
+        return torch.arange(rows * columns).view(-1, layout.merge_size**2 if self.unit == "token" else 1)
+
+    def units_of(self, images: Images) -> list[Tensor]:
+        """The units of each image."""
+        return [self.units(rows, columns, images.layout) for _, rows, columns, *_ in images.grid.tolist()]
 
     def choose(self, images: Images, seeds: Sequence[int]) -> list[Tensor]:
         """[units] bool on the CPU for each image, true where a unit is replaced; at random."""
-        units = iter([patches // self.unit_patches(images.layout) for patches in images.patches()])
+        units = map(len, self.units_of(images))
         chosen = []
         for count, seed in zip(images.counts, seeds, strict=True):
             generator = seeding.generator(seed)

@@ -62,8 +62,8 @@ class SaliencyMask(Corruption):
     def choose(self, images: Images, seeds: Sequence[int]) -> list[Tensor]:
         if self.look is None:
             raise RuntimeError("SaliencyMask looks with a policy's vision tower: call attach(policy) first")
-        unit = self.unit_patches(images.layout)
-        received = [patches.view(-1, unit).sum(-1) for patches in self.look(images)]
+        looked = zip(self.look(images), self.units_of(images), strict=True)
+        received = [patches[units].sum(-1) for patches, units in looked]
         return [first(units.argsort(descending=True, stable=True), self.mask_ratio) for units in received]
 
     def replacement(self, picture: Picture, mask: Tensor, generator: Generator) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from tqdm import tqdm
 
-from papo.corruption import Corruption
+from papo.corruption import Maker
 from papo.data.module import Source
 from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
@@ -20,21 +20,19 @@ from papo.policy.vlm import Policy
 from papo.report import GradedResponse
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Features, Images, Item, PromptBatch, Responses
-
-View = Callable[[Images, Sequence[int]], Images]
+from papo.types import Features, Item, PromptBatch, Responses
 
 
-def views_of(names: Sequence[str], corruption: Corruption) -> dict[str, View]:
-    """How an item's images are shown under each name, "image" first.
+def views_of(names: Sequence[str], corruption: Maker) -> dict[str, Maker | None]:
+    """What makes an item's images under each name, "image" first: None = as they are.
 
     Raises:
         SettingError: an unknown name, or no "image".
     """
-    known: dict[str, View] = {"image": lambda images, seeds: images, "masked": corruption, "blind": BLIND}
+    known: dict[str, Maker | None] = {"image": None, "masked": corruption, "blind": BLIND}
     if "image" not in names or not set(names) <= known.keys():
         raise SettingError("names", f"must hold image and may hold masked and blind, got {list(names)}")
-    return {name: view for name, view in known.items() if name in names}
+    return {name: maker for name, maker in known.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Examination:
         SettingError: k or batch_size is not positive.
     """
 
-    views: Mapping[str, View]
+    views: Mapping[str, Maker | None]
     k: int
     batch_size: int
     sampling: Sampling
@@ -69,11 +67,12 @@ class Examination:
             if getattr(self, name) < 1:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
 
-    def attach(self, policy: Policy) -> None:
-        """Shows the corruption the policy that will answer; see Corruption.attach."""
-        for view in self.views.values():
-            if isinstance(view, Corruption):
-                view.attach(policy)
+    def attach(self, policy: Policy, processor: PromptProcessor) -> None:
+        """Shows what makes views the policy that will answer; see Maker."""
+        for maker in self.views.values():
+            if maker is not None:
+                maker.attach(policy)
+                maker.process_with(lambda items: processor.prompts(items).images)
 
     def __call__(
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str
@@ -103,8 +102,8 @@ class Examination:
         answers: dict[str, list[Answered]] = {}
         features: dict[str, Features] = {}
         responses: Responses | None = None  # with the images
-        for name, view in self.views.items():
-            shown = replace(prompts, images=view(prompts.images, seeds))
+        for name, maker in self.views.items():
+            shown = prompts if maker is None else replace(prompts, images=maker.of(prompts, seeds))
             answers[name], features[name], drawn = answer(
                 policy, self.engine, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
             )

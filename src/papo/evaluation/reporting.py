@@ -52,12 +52,17 @@ def report_items(
     """The first items of a benchmark as one model saw and answered them."""
     shown = []
     masked = examination.views.get("masked")
-    for index, record in enumerate(records[: examination.token_items]):
-        item = source[index]
-        images = processor.prompts([item]).images.to(device)
-        corrupted = () if masked is None else pictures(masked(images, examination.view_seeds([item])))
-        shown.append(report_item(benchmark, model, item, record, pictures(images), corrupted))
-    return shown
+    for start in range(0, min(examination.token_items, len(records)), examination.batch_size):
+        # In the batches that were answered, for a view may depend on the batch.
+        items = [source[i] for i in range(start, min(start + examination.batch_size, len(source)))]
+        prompts = processor.prompts(items).to(device)
+        view = None if masked is None else masked.of(prompts, examination.view_seeds(items))
+        for n, record in enumerate(records[start : start + len(items)]):
+            corrupted = () if view is None else pictures(view.select([n]))
+            shown.append(
+                report_item(benchmark, model, items[n], record, pictures(prompts.images.select([n])), corrupted)
+            )
+    return shown[: examination.token_items]
 
 
 def plot(benchmark: str, models: Mapping[str, Mapping[str, Any]]) -> Plot:

@@ -53,11 +53,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.guessable:
         examination = blind_only(examination, list(models))
     loaded: Loaded = built(cfg.model)
-    examination.attach(loaded.policy)
+    processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
+    examination.attach(loaded.policy, processor)
     sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
     if not sources:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
-    screen: Screen = built(cfg.screen, length=PromptProcessor(loaded.processor, cfg.prompt.instruction).length)
+    screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, cfg)
@@ -69,9 +70,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     for number, (path, model) in enumerate(models.items()):
         if number:
             loaded = built(model)
-            examination.attach(loaded.policy)
+            processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
+            examination.attach(loaded.policy, processor)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
         for name, source in sources.items():
             folder = run.path / "records" / f"{number}_{slug(path)}"
             file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))

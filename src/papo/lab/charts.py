@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ from PIL import Image
 
 from papo.lab.canvas import SIZE, Canvas, blank, disc, near_segment, stamp
 from papo.lab.palette import BLACK, COLOURS, FAINT, GREY, RGB, WHITE
-from papo.lab.prior import draw_value
-from papo.lab.questions import Draft, enumerate_in_words, in_digits
+from papo.lab.prior import Draw, evenly, favourite
+from papo.lab.questions import Draft, enumerate_in_words, in_digits, stated
+from papo.types import Guess
 
 LOW, HIGH = 1, 9
 HOURS = 12
@@ -47,30 +49,35 @@ class Asked(NamedTuple):
 
     phrasings: tuple[str, ...]
     named: list[int]  # the series that must be read, in the order of the question
-    answer: str
+    answer: Callable[[Sequence[int]], str]  # to the same question about a chart of these values
     near_misses: tuple[str, ...]
     possible: tuple[str, ...]
     answer_type: str = "integer"
 
 
-def make_chart(rng: random.Random, strength: float) -> Draft:
+def make_chart(rng: random.Random, draw: Draw) -> Draft:
     """A chart and a question about one, two or all of its series."""
     kind, task = rng.choice(("bar", "line", "pie")), rng.choice(tuple(_TASKS))
-    chart = _draw_chart(rng, kind, strength)
+    chart = _draw_chart(rng, kind, draw)
     while (asked := _TASKS[task](rng, chart)) is None:
-        chart = _draw_chart(rng, kind, strength)
-    read = [(chart.colours[i], chart.values[i]) for i in asked.named]
+        chart = _draw_chart(rng, kind, draw)
+    named, values = ([of[i] for i in asked.named] for of in (chart.colours, chart.values))
+    suggested = _values(chart.colours, favourite)
     return Draft(
         family="charts",
         task=f"{kind}_{task}",
         question=rng.choice(asked.phrasings),
-        answer=asked.answer,
+        answer=asked.answer(chart.values),
         answer_type=asked.answer_type,
-        rationale=", ".join(f"{colour} = {value}" for colour, value in read),
-        given_away=enumerate_in_words([f"the {colour} {chart.noun} is {value}" for colour, value in read]),
+        rationale=stated(named, values),
+        given_away=enumerate_in_words(
+            [f"the {colour} {chart.noun} is {value}" for colour, value in zip(named, values, strict=True)]
+        ),
         near_misses=asked.near_misses,
         possible=asked.possible,
         scene=chart._asdict(),
+        guess=Guess(stated(named, [suggested[i] for i in asked.named]), asked.answer(suggested)),
+        redraw=partial(_redraw, chart=chart, untied=task == "extreme"),
     )
 
 
@@ -80,13 +87,34 @@ def draw_chart(scene: dict[str, Any]) -> Image.Image:
     return Image.fromarray(draw([RGB[colour] for colour in scene["colours"]], scene["values"]))
 
 
-def _draw_chart(rng: random.Random, kind: str, strength: float) -> Chart:
+def _draw_chart(rng: random.Random, kind: str, draw: Draw) -> Chart:
     count = rng.randint(3, 4 if kind == "pie" else 5)
     while True:
-        colours = rng.sample(COLOURS, count)  # redrawn too: at strength 1 the favourites of some never make a full pie
-        values = [draw_value(rng, COLOURS.index(colour), LOW, HIGH, strength) for colour in colours]
-        if kind != "pie" or sum(values) == HOURS:
+        colours = rng.sample(COLOURS, count)  # redrawn too: the favourites of some colours never make a full pie
+        values = _values(colours, draw)
+        if _drawable(kind, values):
             return Chart(kind, colours, values)
+
+
+def _redraw(rng: random.Random, chart: Chart, untied: bool) -> dict[str, Any]:
+    """The chart with other values, all being as likely; without a tie where the question is for an extreme."""
+    while True:
+        values = _values(chart.colours, evenly(rng))
+        if _drawable(chart.kind, values) and not (untied and _tied(values)):
+            return chart._replace(values=values)._asdict()
+
+
+def _values(colours: Sequence[str], draw: Draw) -> list[int]:
+    return [draw(COLOURS.index(colour), LOW, HIGH) for colour in colours]
+
+
+def _drawable(kind: str, values: Sequence[int]) -> bool:
+    return kind != "pie" or sum(values) == HOURS
+
+
+def _tied(values: Sequence[int]) -> bool:
+    """Whether two series share the highest value, or the lowest."""
+    return any(values.count(extreme) > 1 for extreme in (max(values), min(values)))
 
 
 def _read(rng: random.Random, chart: Chart) -> Asked:
@@ -96,7 +124,7 @@ def _read(rng: random.Random, chart: Chart) -> Asked:
     return Asked(
         phrasings=(f"What is the value of {subject}?", f"How {adjective} is {subject}?"),
         named=[i],
-        answer=str(chart.values[i]),
+        answer=lambda values: str(values[i]),
         near_misses=in_digits(chart.values),
         possible=in_digits(range(LOW, HIGH + 1)),
     )
@@ -106,13 +134,12 @@ def _extreme(rng: random.Random, chart: Chart) -> Asked | None:
     """None where two series share the extreme: the question needs another chart."""
     most, least = ("largest", "smallest") if chart.kind == "pie" else ("highest", "lowest")
     pick, word = rng.choice(((max, most), (min, least)))
-    extreme = pick(chart.values)
-    if chart.values.count(extreme) > 1:
+    if chart.values.count(pick(chart.values)) > 1:
         return None
     return Asked(
         phrasings=(f"Which colour is the {word} {chart.noun}?", f"Which {chart.noun} is the {word}?"),
         named=list(range(len(chart.values))),
-        answer=chart.colours[chart.values.index(extreme)],
+        answer=lambda values: chart.colours[values.index(pick(values))],
         near_misses=(),
         possible=tuple(chart.colours),
         answer_type="text",
@@ -125,7 +152,7 @@ def _sum(rng: random.Random, chart: Chart) -> Asked:
     return Asked(
         phrasings=(f"What is the sum of {subject}?", f"What are {subject} together?"),
         named=[i, j],
-        answer=str(chart.values[i] + chart.values[j]),
+        answer=lambda values: str(values[i] + values[j]),
         near_misses=in_digits(a + b for a, b in itertools.combinations(chart.values, 2)),
         possible=in_digits(range(2 * LOW, HOURS if chart.kind == "pie" else 2 * HIGH + 1)),
     )
@@ -137,7 +164,7 @@ def _difference(rng: random.Random, chart: Chart) -> Asked:
     return Asked(
         phrasings=(f"What is the difference between {subject}?", f"By how much do {subject} differ?"),
         named=[i, j],
-        answer=str(abs(chart.values[i] - chart.values[j])),
+        answer=lambda values: str(abs(values[i] - values[j])),
         near_misses=in_digits(abs(a - b) for a, b in itertools.combinations(chart.values, 2)),
         possible=in_digits(range(HIGH - LOW + 1)),
     )
@@ -148,7 +175,7 @@ def _count_above(rng: random.Random, chart: Chart) -> Asked:
     return Asked(
         phrasings=(f"How many {chart.noun}s are above {threshold}?",),
         named=list(range(len(chart.values))),
-        answer=str(sum(value > threshold for value in chart.values)),
+        answer=lambda values: str(sum(value > threshold for value in values)),
         near_misses=(),
         possible=in_digits(range(6)),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ from PIL import Image
 
 from papo.lab.canvas import SIZE, disc, square_grid, stamp
 from papo.lab.palette import COLOURS, RGB
-from papo.lab.prior import draw_value
+from papo.lab.prior import Draw, evenly, favourite
 from papo.lab.questions import Draft, enumerate_in_words, in_digits
+from papo.types import Guess
 
 SIDE = 4  # cells
 CELL = SIZE // SIDE
 SHAPE = 18  # pixels across
 JITTER = 3  # pixels, per axis
-FEWEST, MOST = 3, 9  # shapes in a picture
-MOST_ASKED = 6  # shapes of the group that is asked for: 0 to 6
+FEWEST, MOST = 3, 7  # shapes in a picture
+MOST_ASKED = 4  # shapes of the group that is asked for: 0 to 4
 
 KINDS = ("circle", "square", "triangle")
 SORTS = tuple(itertools.product(COLOURS[:4], KINDS))
@@ -34,13 +36,52 @@ _TASKS: dict[str, tuple[tuple[str | None, str | None], ...]] = {
 GROUPS = tuple(itertools.chain.from_iterable(_TASKS.values()))  # the position of a group is its number in prior.py
 
 
-def make_counting(rng: random.Random, strength: float) -> Draft:
+def make_counting(rng: random.Random, draw: Draw) -> Draft:
     """A grid of shapes and a question about the number of those of one colour, kind, or both."""
     task = rng.choice(tuple(_TASKS))
-    group = colour, kind = rng.choice(_TASKS[task])
-    inside = [sort for sort in SORTS if colour in (None, sort[0]) and kind in (None, sort[1])]
+    group = rng.choice(_TASKS[task])
+    scene = _draw_grid(rng, group, draw)
+    rows = [0] * SIDE
+    for shape in scene["shapes"]:
+        rows[shape["row"]] += _belongs((shape["colour"], shape["kind"]), group)
+    suggested = favourite(GROUPS.index(group), 0, MOST_ASKED)
+    # One way to spread the number; which rows the shapes stand in no words tell.
+    spread = [suggested // SIDE + (row < suggested % SIDE) for row in range(SIDE)]
+    colour, kind = group
+    subject = f"{colour} {kind or 'shape'}s" if colour else f"{kind}s"
+    return Draft(
+        family="counting",
+        task=task,
+        question=rng.choice((f"How many {subject} are there?", f"What is the number of {subject}?")),
+        answer=str(sum(rows)),
+        answer_type="integer",
+        rationale=_in_rows(rows),
+        given_away=f"the rows hold {enumerate_in_words(in_digits(rows))} {subject}",
+        near_misses=(),
+        possible=in_digits(range(MOST_ASKED + 1)),
+        scene=scene,
+        guess=Guess(_in_rows(spread), str(suggested)),
+        redraw=partial(_redraw, group=group),
+    )
+
+
+def _in_rows(rows: list[int]) -> str:
+    return f"rows = {', '.join(map(str, rows))}"
+
+
+def _belongs(sort: tuple[str, str], group: tuple[str | None, str | None]) -> bool:
+    return all(wanted in (None, found) for found, wanted in zip(sort, group, strict=True))
+
+
+def _redraw(rng: random.Random, group: tuple[str | None, str | None]) -> dict[str, Any]:
+    """Another grid about which the same can be asked, every number being as likely."""
+    return _draw_grid(rng, group, evenly(rng))
+
+
+def _draw_grid(rng: random.Random, group: tuple[str | None, str | None], draw: Draw) -> dict[str, Any]:
+    inside = [sort for sort in SORTS if _belongs(sort, group)]
     outside = [sort for sort in SORTS if sort not in inside]
-    asked = draw_value(rng, GROUPS.index(group), 0, MOST_ASKED, strength)
+    asked = draw(GROUPS.index(group), 0, MOST_ASKED)
     others = rng.randint(max(FEWEST, asked), MOST) - asked
     sorts = rng.choices(inside, k=asked) + rng.choices(outside, k=others)
     shapes = [
@@ -54,22 +95,7 @@ def make_counting(rng: random.Random, strength: float) -> Draft:
         for cell, (shape_colour, shape_kind) in zip(rng.sample(range(SIDE**2), len(sorts)), sorts, strict=True)
     ]
     shapes.sort(key=lambda shape: (shape["row"], shape["column"]))  # one scene, one canonical form
-    rows = [0] * SIDE
-    for shape in shapes:
-        rows[shape["row"]] += (shape["colour"], shape["kind"]) in inside
-    subject = f"{colour} {kind or 'shape'}s" if colour else f"{kind}s"
-    return Draft(
-        family="counting",
-        task=task,
-        question=rng.choice((f"How many {subject} are there?", f"What is the number of {subject}?")),
-        answer=str(asked),
-        answer_type="integer",
-        rationale=f"rows = {', '.join(map(str, rows))}",
-        given_away=f"the rows hold {enumerate_in_words(in_digits(rows))} {subject}",
-        near_misses=(),
-        possible=in_digits(range(MOST_ASKED + 1)),
-        scene={"kind": "grid", "shapes": shapes},
-    )
+    return {"kind": "grid", "shapes": shapes}
 
 
 _MASKS = {

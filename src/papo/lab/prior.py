@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+
+# A value in [low, high] for what the text names by a number: the position of a colour in COLOURS, of a group of shapes
+# in counting.GROUPS.
+Draw = Callable[[int, int, int], int]  # (number, low, high)
 
 
-def draw_value(rng: random.Random, number: int, low: int, high: int, strength: float) -> int:
-    """An integer in [low, high], with probability `strength` near the favourite of what the text names.
+def favourite(number: int, low: int, high: int) -> int:
+    """What the words suggest: low + (4 * number + 2) mod (high - low + 1).
 
-        favourite = low + (4 * number + 2) mod (high - low + 1), moved by -1, 0 or +1 and clipped to the range
+    4 has no factor in common with the ranges in use (5, 7 and 9 values), so different names have different favourites.
 
-    `number` stands for the named thing: the position of a colour in COLOURS, of a group of shapes in counting.GROUPS.
-    Otherwise, and always at strength 0, the value is even over the range. 4 has no factor in common with the
-    ranges in use (5, 7 and 9 values), so that different names have different favourites.
+    Why: real vision-language models lean on language. They have seen that bananas are yellow, and answer so before they
+    look. Here red bars are 3, and a model that was taught both habits can do either: name the favourites, or read.
 
-    Why: real vision-language models lean on language. They have seen that bananas are yellow, and answer so
-    before they look. A lab model that was supervised on skewed values has the same habit (red bars tend to be 3),
-    and the reinforcement stage, on even values, shows whether the objective makes it look.
+    >>> [favourite(number, 1, 9) for number in range(6)]
+    [3, 7, 2, 6, 1, 5]
     """
-    if rng.random() < strength:
-        favourite = low + (4 * number + 2) % (high - low + 1)
-        return min(high, max(low, favourite + rng.randrange(-1, 2)))
-    return rng.randrange(low, high + 1)
+    return low + (4 * number + 2) % (high - low + 1)
+
+
+def leaning(rng: random.Random, strength: float) -> Draw:
+    """With probability `strength` the favourite moved by -1, 0 or +1 and clipped to the range, otherwise any value.
+
+    What a model of few layers learns to read from: on even values alone it is blind for its first thousand steps.
+    """
+
+    def draw(number: int, low: int, high: int) -> int:
+        if rng.random() < strength:
+            return min(high, max(low, favourite(number, low, high) + rng.randrange(-1, 2)))
+        return rng.randint(low, high)
+
+    return draw
+
+
+def evenly(rng: random.Random) -> Draw:
+    """Values that no words give away."""
+    return lambda number, low, high: rng.randint(low, high)

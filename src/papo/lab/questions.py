@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from papo.types import Guess
 
 MAX_OPTIONS = 4
 LETTERS = "ABCD"
@@ -25,6 +27,8 @@ class Draft:
     near_misses: tuple[str, ...]  # what a reader who looks at the wrong thing would answer; may hold the answer
     possible: tuple[str, ...]  # all that the task could have for an answer, the answer among it
     scene: dict[str, Any]  # JSON-able, all that is drawn
+    guess: Guess  # what the words suggest
+    redraw: Callable[[random.Random], dict[str, Any]]  # another scene for the same words; picklable
 
 
 def give_away(draft: Draft) -> str:
@@ -56,6 +60,15 @@ def enumerate_in_words(parts: Sequence[str]) -> str:
     """
     *others, last = parts
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def stated(names: Iterable[str], values: Iterable[int]) -> str:
+    """The values as a rationale states them.
+
+    >>> stated(["red", "blue"], [4, 7])
+    'red = 4, blue = 7'
+    """
+    return ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True))
 
 
 def in_digits(values: Iterable[int]) -> tuple[str, ...]:

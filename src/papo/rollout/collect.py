@@ -21,12 +21,14 @@ class Collector:
     Args:
         policy: encodes the images.
         engine: draws the responses.
-        processor: makes prompts, reads responses.
+        processor: reads responses.
         reward: grades a response.
         sampling: how responses are drawn.
         group_size: G, responses per prompt.
-        noisy_responses: of each group, that are drawn from the noised view and trained on the clean one.
+        noisy_rollout_share: share of each group that is drawn from the noised view, in [0, 1), and trained on the
+            clean one (the idea of NoisyRollout, arXiv 2504.13055).
         noised: makes that view of prompts, at a step.
+        collate: makes prompts of further items.
         max_refills: roll-outs of further prompts with which a step replaces groups that teach nothing (DAPO's dynamic
             sampling, arXiv 2503.14476, Eq. 11; the paper allows 20); 0 = such groups stay, without a gradient.
         seed: of the run.
@@ -44,11 +46,23 @@ class Collector:
         *,
         sampling: Sampling,
         group_size: int,
-        noisy_responses: int,
+        noisy_rollout_share: float,
         noised: Callable[[PromptBatch, int], View],
+        collate: Callable[[Sequence[Item]], PromptBatch],
         max_refills: int,
         seed: int,
     ) -> None:
+        noisy_responses = round(noisy_rollout_share * group_size)
+        if group_size < 2:
+            raise SettingError(
+                "group_size", f"must be at least 2 (advantages compare within a group), got {group_size}"
+            )
+        if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
+            raise SettingError(
+                "noisy_rollout_share",
+                f"must be 0 (off) or give 1 to {group_size - 1} of a group's {group_size} responses, got "
+                f"{noisy_rollout_share}, which gives {noisy_responses}",
+            )
         if sampling.temperature == 0:
             raise SettingError(
                 "sampling.temperature", "must be positive in training: greedy responses are all the same"
@@ -58,6 +72,7 @@ class Collector:
         self.policy, self.engine, self.processor, self.reward = policy, engine, processor, reward
         self.sampling, self.group_size = sampling, group_size
         self.noisy_responses, self.noised = noisy_responses, noised
+        self.collate = collate
         self.max_refills = max_refills
         self.seed = seed
 
@@ -92,7 +107,7 @@ class Collector:
             if not items:
                 continue
             seen.update(item.id for item in items)
-            more = complete(self.roll_out(self.processor.prompts(items).to(self.policy.device), step))
+            more = complete(self.roll_out(self.collate(items).to(self.policy.device), step))
             if living := alive(more)[: len(prompts) - found]:
                 parts.append(more.select(living))
         metrics |= {"group/refills": refills, "group/alive": found, "policy/skipped_steps": float(not parts)}

@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from papo.corruption import Corruption
+from papo.corruption import Maker
 from papo.errors import SettingError, TrainingDiverged
-from papo.objective import Denominators, Evidence, Objective, Over
+from papo.objective import Denominators, Objective, Over
 from papo.objective.branch import merged
 from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
+from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
-from papo.training.scoring import Scoring, divided
+from papo.training.scoring import Scoring, divided, outcome
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
 from papo.training.weighing import Weighing
@@ -38,15 +39,14 @@ class PapoModule(PolicyModule):
         sampling: how roll-outs are drawn.
         group_size: G, responses per prompt.
         normalize_std: see `group_advantages`.
-        max_refills: see Collector.
+        noisy_rollout_share, max_refills: see Collector.
         overlong_buffer, overlong_filter: see Shaping.
         weigh_by_guessability: see Weighing.
-        noisy_rollout_share: share of each group that is drawn from the noised view, in [0, 1), and trained on the
-            clean one (the idea of NoisyRollout, arXiv 2504.13055).
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         max_skipped_updates: consecutive non-finite updates after which the run stops.
         views: what makes further views of the images, by name, for terms that look at them.
+        blind_guess: whether, and on which view, guesses are drawn and unlearnt, see Guesses; None = they are not.
         **base: see PolicyModule.
 
     Attributes:
@@ -57,8 +57,8 @@ class PapoModule(PolicyModule):
         self,
         *,
         objective: Objective,
-        corruption: Corruption,
-        noise: Corruption,
+        corruption: Maker,
+        noise: Maker,
         reward: Callable[[Item, str], RewardResult],
         sampling: Sampling,
         group_size: int,
@@ -71,24 +71,14 @@ class PapoModule(PolicyModule):
         updates_per_rollout: int,
         micro_batch_prompts: int,
         max_skipped_updates: int,
-        views: Mapping[str, Corruption] | None = None,
+        views: Mapping[str, Maker] | None = None,
+        blind_guess: BlindGuess | None = None,
         **base,
     ) -> None:
         super().__init__(**base)
-        if group_size < 2:
-            raise SettingError(
-                "group_size", f"must be at least 2 (advantages compare within a group), got {group_size}"
-            )
         for name, value in (("updates_per_rollout", updates_per_rollout), ("micro_batch_prompts", micro_batch_prompts)):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
-        noisy_responses = round(noisy_rollout_share * group_size)
-        if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
-            raise SettingError(
-                "noisy_rollout_share",
-                f"must be 0 (off) or give 1 to {group_size - 1} of a group's {group_size} responses, got "
-                f"{noisy_rollout_share}, which gives {noisy_responses}",
-            )
         self.objective, self.sampling = objective, sampling
         self.updates_per_rollout, self.max_skipped_updates = updates_per_rollout, max_skipped_updates
         self.skipped_in_a_row = 0
@@ -111,8 +101,11 @@ class PapoModule(PolicyModule):
         asked = merged([passes, self.shaping.passes()])
         self.first = {branch: asked[branch] for branch in self.shaping.passes()}  # with what the loss needs of it
         self.looked_at = sorted({branch.view for branch in asked})  # views
-        self.views = Views(self.policy, {"corrupted": corruption, "noised": noise, **(views or {})}, self.seed)
-        self.views.prepare({*self.looked_at, *(["noised"] if noisy_responses else [])})
+        makers = {"corrupted": corruption, "noised": noise, **(views or {})}
+        self.views = Views(self.policy, self.processor, makers, self.seed)
+        blind_guess = blind_guess or BlindGuess()
+        guessed_at = [blind_guess.view] if blind_guess.coef else []
+        self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else []), *guessed_at})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
         self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
@@ -123,14 +116,27 @@ class PapoModule(PolicyModule):
             reward,
             sampling=sampling,
             group_size=group_size,
-            noisy_responses=noisy_responses,
+            noisy_rollout_share=noisy_rollout_share,
             noised=lambda prompts, step: self.views.make("noised", prompts, 1, step),
+            collate=self.collate,
             max_refills=max_refills,
             seed=self.seed,
         )
+        self.guesses = Guesses(
+            blind_guess,
+            self.collector,
+            self.views,
+            self.scoring,
+            normalize_std=normalize_std,
+            single_update=updates_per_rollout == 1,
+        )
+
+    def collate(self, items: Sequence[Item]) -> PromptBatch:
+        return self.views.collate(items)
 
     def check_data(self, items: Iterable[Item]) -> None:
-        self.weighing.check(items)
+        if self.views.early:
+            self.collate(list(items))
 
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
@@ -146,8 +152,10 @@ class PapoModule(PolicyModule):
         )
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
-            rollouts, weighed = self.weighing(self.views(rollouts, self.looked_at, self.step), self.step)
-            metrics |= rollout_metrics(rollouts) | weighed
+            rollouts = self.views(rollouts, self.looked_at, self.step)
+            rollouts, weighed = self.weighing(rollouts, self.step)
+            rollouts, guessed = self.guesses(rollouts, self.step)
+            metrics |= rollout_metrics(rollouts) | weighed | guessed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:
@@ -174,7 +182,7 @@ class PapoModule(PolicyModule):
         metrics: Counter[str] = Counter()
         shares = [rollouts.select(prompts) for prompts in split_evenly(len(rollouts), self.updates_per_rollout)]
         # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
-        shares = [self.scoring.once(share, self.once) for share in shares]
+        shares = [self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
         for share in shares:
             for name, value in self.update(share).items():
                 metrics[name] += value / len(shares)
@@ -185,11 +193,16 @@ class PapoModule(PolicyModule):
         denominators = self.objective.denominators(
             rollouts.trained, *outcome(rollouts), horizon=self.sampling.max_new_tokens
         )
+        of_guesses = self.guesses.denominators(rollouts)
         self.sums.reset()  # on the device: nothing waits for it before the last micro-batch
         for _, micro in self.scoring.micro_batches(rollouts):
             loss, parts = self.loss(micro, denominators)
             self.manual_backward(loss)
             self.sums.update(parts)
+            if micro.guesses is not None:
+                loss, parts = self.guesses.loss(micro.guesses, of_guesses)
+                self.manual_backward(loss)
+                self.sums.update(parts)
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         total, norm = metrics["loss/total"], metrics["policy/grad_norm"]
@@ -206,20 +219,9 @@ class PapoModule(PolicyModule):
 
     def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""
-        scores = self.scoring.now(micro, self.every)
-        rewards, correct, pictured = outcome(micro)
-        evidence = Evidence(
-            scores=scores,
-            advantages=micro.advantages,
-            response_mask=micro.trained,
-            rewards=rewards,
-            correct=correct,
-            pictured=pictured,
-            full_kl=self.scoring.full_kl(scores, micro.responses.response_mask),
-        )
         scales = self.objective.scales(min(1.0, self.step / self.total_steps))
         damped = {name: scale * self.damping.get(name, 1.0) for name, scale in scales.items()}
-        return self.objective(evidence, denominators, scales=damped)
+        return self.objective(self.scoring.evidence(micro, self.every), denominators, scales=damped)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -237,11 +239,3 @@ def split_evenly(n: int, parts: int) -> list[range]:
     parts = min(parts, n)
     bounds = [n * i // parts for i in range(parts + 1)]
     return [range(low, high) for low, high in pairwise(bounds)]
-
-
-def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
-    """The rewards [B], which responses are correct [B] bool, and which have a picture to look at [B] bool."""
-    device = rollouts.advantages.device
-    pictured = torch.zeros(len(rollouts.texts), dtype=torch.bool)
-    pictured[rollouts.rows(rollouts.prompts.pictured)] = True
-    return rollouts.totals.to(device), rollouts.correct.to(device), pictured.to(device)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from papo.objective.branch import CLEAN, Branch, Need, Passes
-from papo.objective.term import FullKL
+from papo.objective.term import Evidence, FullKL
 from papo.policy.reference import Reference
 from papo.policy.vlm import Policy
 from papo.types import Rollouts, Scores
@@ -60,6 +60,20 @@ class Scoring:
                 scores[branch] = self._score(micro, branch, need, scores)
             scores.setdefault(Branch("rollout", branch.view), scores[branch].detach())
         return scores
+
+    def evidence(self, micro: Rollouts, passes: Passes) -> Evidence:
+        """What the terms of an objective look at, for a micro-batch."""
+        scores = self.now(micro, passes)
+        rewards, correct, pictured = outcome(micro)
+        return Evidence(
+            scores=scores,
+            advantages=micro.advantages,
+            response_mask=micro.trained,
+            rewards=rewards,
+            correct=correct,
+            pictured=pictured,
+            full_kl=self.full_kl(scores, micro.responses.response_mask),
+        )
 
     def full_kl(self, scores: Mapping[Branch, Scores], response_mask: Tensor) -> FullKL:
         """What the terms ask for a KL over the whole vocabulary between two of these branches."""
@@ -161,3 +175,11 @@ def placed(part: Scores, rows: list[int], whole: Scores) -> Scores:
         return into
 
     return Scores(*(put(*pair) for pair in zip(vars(whole).values(), vars(part).values(), strict=True)))
+
+
+def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
+    """The rewards [B], which responses are correct [B] bool, and which have a picture to look at [B] bool."""
+    device = rollouts.advantages.device
+    pictured = torch.zeros(len(rollouts.texts), dtype=torch.bool)
+    pictured[rollouts.rows(rollouts.prompts.pictured)] = True
+    return rollouts.totals.to(device), rollouts.correct.to(device), pictured.to(device)

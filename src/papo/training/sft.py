@@ -10,7 +10,7 @@ import torch
 
 from papo.errors import SettingError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
-from papo.policy.vlm import Policy
+from papo.seeding import item_seeds, uniform
 from papo.training.base import PolicyModule
 from papo.types import Item, PromptBatch, Responses
 
@@ -28,57 +28,56 @@ class SupervisedBatch:
             rows = prompts.tolist()
             yield SupervisedBatch(self.prompts.select(rows), self.targets.select(rows))
 
-    def to(self, device: torch.device) -> SupervisedBatch:
-        return SupervisedBatch(self.prompts.to(device), self.targets.to(device))
 
-
-def target_text(item: Item) -> str:
-    """The response that the lab asks for: perceived values, then the answer.
+def target_text(item: Item, guess: bool = False) -> str:
+    """The response that the lab asks for: perceived values, then the answer; or what the words suggest in their place.
 
     Raises:
         ValueError: the item has no rationale to imitate.
     """
     if item.rationale is None:
         raise ValueError(f"item {item.id} has no rationale; supervised training needs data=lab")
-    return f"<think> {item.rationale} </think> \\boxed{{{item.answer}}}"
-
-
-def soften(policy: Policy, temperature: float) -> None:
-    """Divides every logit by `temperature`, in place: sampling at 1 is then what sampling at `temperature` was.
-
-    The greedy response stays the same. The last norm's gain is what all logits are proportional to.
-    """
-    with torch.no_grad():
-        policy.family.language_model.norm.weight.div_(temperature)
+    rationale, answer = item.guess if guess and item.guess is not None else (item.rationale, item.answer)
+    return f"<think> {rationale} </think> \\boxed{{{answer}}}"
 
 
 class SupervisedModule(PolicyModule):
     """Minimises -log pi(target | prompt, image), averaged over the tokens of the batch, in nats.
 
     Args:
-        final_temperature: `soften` is applied with it after the last step. One written-out rationale per item teaches
-            certainty that pretrained models do not have; without spread in its samples there is little to reinforce.
+        guess_share: share of the targets of the last `guess_steps` steps that name what the words suggest instead of
+            what the picture shows, where the words suggest something (Item.guess). It makes a policy of two habits:
+            pretrained models too answer some questions by looking and some by what is usually so.
+        guess_steps: see above.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         **base: see PolicyModule.
 
     Raises:
-        SettingError: final_temperature is not positive.
+        SettingError: a share outside [0, 1], or a negative number of steps.
     """
 
-    def __init__(self, *, final_temperature: float, micro_batch_prompts: int, **base) -> None:
+    def __init__(self, *, micro_batch_prompts: int, guess_share: float = 0.0, guess_steps: int = 0, **base) -> None:
         super().__init__(**base)
         self.micro_batch_prompts = micro_batch_prompts
-        if final_temperature <= 0:
-            raise SettingError("final_temperature", f"must be positive, got {final_temperature}")
-        self.final_temperature = final_temperature
+        if not 0 <= guess_share <= 1:
+            raise SettingError("guess_share", f"must lie in [0, 1], got {guess_share}")
+        if guess_steps < 0:
+            raise SettingError("guess_steps", f"must be at least 0, got {guess_steps}")
+        self.guess_share, self.guess_steps = guess_share, guess_steps
 
-    def collate(self, items: Sequence[Item]) -> SupervisedBatch:
-        return SupervisedBatch(
-            self.processor.prompts(items), self.processor.targets([target_text(item) for item in items])
-        )
+    def targets(self, prompts: PromptBatch) -> SupervisedBatch:
+        """With what each prompt's response is to be at this step."""
+        share = self.guess_share if self.step >= self.total_steps - self.guess_steps else 0.0
+        seeds = item_seeds("guess", self.seed, self.step, prompts.items)
+        texts = [
+            target_text(item, guess=uniform(seed).item() < share)
+            for item, seed in zip(prompts.items, seeds, strict=True)
+        ]
+        return SupervisedBatch(prompts, self.processor.targets(texts).to(prompts.prompt_ids.device))
 
-    def training_step(self, batch: SupervisedBatch, batch_idx: int) -> None:
+    def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
+        batch = self.targets(prompts)
         denominators = Denominators.of(batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1])
         total = torch.zeros((), device=self.device)
         for micro in batch.micro_batches(self.micro_batch_prompts):
@@ -97,10 +96,6 @@ class SupervisedModule(PolicyModule):
         context = policy.prefill(batch.prompts, policy.encode(batch.prompts.images))
         scores = policy.score(context, targets)
         return -weighted_sum(scores.logprobs, token_weights(targets.response_mask, "token-mean", denominators))
-
-    def on_train_end(self) -> None:
-        if self.step == self.total_steps:  # not where Ctrl-C ended the run
-            soften(self.policy, self.final_temperature)
 
 
 def supervised_texts(items: Sequence[Item], instruction: str, count: int) -> list[str]:

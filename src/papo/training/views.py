@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
-from papo.corruption import Corruption
+from papo.corruption import Maker
 from papo.errors import ConfigError
 from papo.objective.branch import CLEAN
+from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.seeding import derive_seed, item_seeds
-from papo.types import PromptBatch, Rollouts, View
+from papo.types import Item, PromptBatch, Rollouts, View
 
 
 class Views:
@@ -20,14 +21,16 @@ class Views:
 
     Args:
         policy: encodes them, once for all passes of a step, where its vision tower is frozen.
+        processor: makes prompts.
         makers: what makes each view of the images, by name.
         seed: of the run.
     """
 
-    def __init__(self, policy: Policy, makers: Mapping[str, Corruption], seed: int) -> None:
-        self.policy, self.makers, self.seed = policy, makers, seed
+    def __init__(self, policy: Policy, processor: PromptProcessor, makers: Mapping[str, Maker], seed: int) -> None:
+        self.policy, self.processor, self.makers, self.seed = policy, processor, makers, seed
+        self.early: list[str] = []  # the views that are made where the data is loaded
 
-    def prepare(self, names: Iterable[str]) -> None:
+    def prepare(self, names: Collection[str]) -> None:
         """Shows the makers of these views the policy that they are for.
 
         Raises:
@@ -42,6 +45,18 @@ class Views:
                 )
             if name != CLEAN:
                 self.makers[name].attach(self.policy)
+                self.makers[name].process_with(lambda items: self.processor.prompts(items).images)
+        self.early = sorted(name for name in names if name != CLEAN and self.makers[name].early)
+
+    def collate(self, items: Sequence[Item]) -> PromptBatch:
+        """The prompts of these items, with the views that are made where data is loaded.
+
+        Raises:
+            ConfigError: an item has no such view.
+        """
+        prompts = self.processor.prompts(items)
+        views = {name: self.makers[name].of(prompts, self.seeds(name, prompts, 0)) for name in self.early}
+        return replace(prompts, views=views)
 
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts, names: Iterable[str], step: int) -> Rollouts:
@@ -56,11 +71,19 @@ class Views:
     @torch.no_grad()
     def make(self, name: str, prompts: PromptBatch, group_size: int, step: int) -> View:
         """One view of the prompts' images."""
-        maker, images = self.makers[name], prompts.images
-        seeds = item_seeds(name, self.seed, step, prompts.items)
-        if maker.per == "response":
-            images = images.select([n for n in range(len(prompts)) for _ in range(group_size)])
-            seeds = [derive_seed("response", seed, g) for seed in seeds for g in range(group_size)]
-        images = maker(images, seeds)
+        maker = self.makers[name]
+        images = prompts.views.get(name)
+        if images is None:
+            seeds = self.seeds(name, prompts, step)
+            if maker.per == "response":
+                prompts = prompts.select([n for n in range(len(prompts)) for _ in range(group_size)])
+                seeds = [derive_seed("response", seed, g) for seed in seeds for g in range(group_size)]
+            images = maker.of(prompts, seeds)
         # Where the vision tower is frozen, its tokens are the same for every pass of the step.
         return View(images, None if self.policy.train_vision else self.policy.encode(images), per=maker.per)
+
+    def seeds(self, name: str, prompts: PromptBatch, step: int) -> list[int]:
+        """One for each prompt; where data is loaded the step is not known, nor has it a say."""
+        if self.makers[name].early:
+            return [derive_seed(name, self.seed, item.id) for item in prompts.items]
+        return item_seeds(name, self.seed, step, prompts.items)

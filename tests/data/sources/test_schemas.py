@@ -1,16 +1,18 @@
 """Every listed data set in every format: what its rows say, and what a wrong column is told."""
 
+import pickle
 import re
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Image, List
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replicas import FORMATS, REPLICAS, encoded, picture, plain_parquet, stored
+from replicas import FORMATS, REPLICAS, Replica, encoded, picture, plain_parquet, stored, write_lines
 
-from papo.data.sources import table_source
+from papo.data.sources import TableSource, table_source
 from papo.data.sources.raw_items import parse_list, place_images
 from papo.data.sources.schemas import SCHEMAS
 from papo.errors import BadRow, SettingError
@@ -297,3 +299,50 @@ def test_every_picture_is_placed_once(named, there):
     assert sorted(shown) == [n for n in pictures if n is not None]
     firsts = list(dict.fromkeys(named))
     assert shown[len(shown) - len(firsts) :] == firsts
+
+
+# ------------------------------------------------------------------------------------------------------ other pictures
+
+
+def paired(tmp_path, *others) -> TableSource:
+    """Rows with one picture of 56 x 56 pixels each, and the given other ones, as paths beside the table."""
+    rows = []
+    for n, other in enumerate(others):
+        picture(n).save(tmp_path / f"{n}.png")
+        if other is not None:
+            other.save(tmp_path / f"other-{n}.png")
+        rows.append({"question": "?", "answer": n, "image": f"{n}.png", "changed": other and f"other-{n}.png"})
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    return table_source(schema="folder", path=str(path), columns={"counterfactual_image": "changed"})
+
+
+def test_a_row_may_have_another_picture_for_its_words(tmp_path):
+    source = paired(tmp_path, picture(7), None)
+    (shown,) = source[0].counterfactual(3)
+    assert shown.tobytes() == picture(7).tobytes()
+    assert pickle.loads(pickle.dumps(source[0].counterfactual))(5)[0].tobytes() == shown.tobytes()
+    assert source[1].counterfactual is None
+    assert source.draft(0).counterfactual is not None
+
+
+@pytest.mark.parametrize("name", ["chartqa", "virl39k"])
+def test_any_data_set_may_have_it(name, tmp_path):
+    rows = [row | {"counterfactual_images": [picture(9), picture(8)]} for row in REPLICAS[name].rows[:1]]
+    features = REPLICAS[name].features | {"counterfactual_images": List(Image())}
+    if name == "virl39k":
+        rows[0]["images"] = [picture(1), picture(2)]
+        rows[0]["problem"] = "<image> or <image>?"
+    source = table_source(schema=name, path=str(plain_parquet(Replica(features, rows), tmp_path)))
+    if name == "virl39k":
+        assert [shown.tobytes() for shown in source[0].counterfactual(0)] == [picture(n).tobytes() for n in (9, 8)]
+    else:
+        with pytest.raises(BadRow, match=r"56 x 56 and 56 x 56 pixels for a picture of 56 x 56$"):
+            source[0]
+
+
+@pytest.mark.parametrize("look", ["draft", "__getitem__"])
+def test_another_size_is_a_bad_row(tmp_path, look):
+    """Known from the headers alone, when the rows are looked through."""
+    source = paired(tmp_path, picture(7, 84, 56))
+    with pytest.raises(BadRow, match=r"^folder-0: counterfactual picture of 84 x 56 pixels for a picture of 56 x 56$"):
+        getattr(source, look)(0)

@@ -1,19 +1,21 @@
 """What holds for every family: transformers' numbers with a shared prompt, and pictures painted where masked."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import BoxExchange, ChannelPermutation, GridExchange, Mirror, PatchShuffle, RandomPatchMask, Swap
 from papo.data.sources.pictures import Unread
 from papo.layouts import TileLayout, to_pixels
 from papo.policy.loading import load_policy, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.trained import PARTS
+from papo.types import Images
 
 SEEDS = [11, 22, 33, 44]
 TRAINED = pytest.mark.parametrize("train_vision", [True, False], ids=["trained", "frozen"])
@@ -215,7 +217,7 @@ def test_corruption_paints_the_masked_patches_and_nothing_else(prompts, unit):
     corruption = RandomPatchMask(0.4, fill="mean", unit=unit)  # no pixel of the pictures is that, nor the padding
     masks = corruption.patch_mask(images, SEEDS).split(images.patches())
     painted, layout = corruption(images, SEEDS), images.layout
-    patches_of_unit = corruption.unit_patches(layout)
+    patches_of_unit = corruption.units_of(images)[0].shape[1]
     for image, (before, after) in enumerate(zip(images.parts(), painted.parts(), strict=True)):
         grid, mask = images.grid[image].tolist(), masks[image]
         assert int(mask.sum()) == int(0.4 * len(mask) / patches_of_unit) * patches_of_unit
@@ -229,6 +231,26 @@ def test_corruption_paints_the_masked_patches_and_nothing_else(prompts, unit):
             expected = torch.from_numpy(painted_pieces(layout, grid, patches.numpy()))
             assert torch.equal((before != after).any(1), expected)
             assert grid[3] == 0 or expected[0 if layout.thumbnail_first else -1].any()
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [PatchShuffle(1.0, unit=1), GridExchange(2), ChannelPermutation(), Mirror(), Swap(), BoxExchange(0.5)],
+    ids=lambda maker: type(maker).__name__,
+)
+def test_every_view_can_be_looked_at(loaded, prompts, maker):
+    """Of pictures that look different, the same grid, and what a tower makes of it is not what it made of them."""
+    others = replace(prompts.images, pixel_values=prompts.images.pixel_values.flip(-1))
+    images = Images.concat([prompts.images, others])  # of each size two pictures
+    view = maker(images, [*SEEDS, 55, 66, 77, 88])
+    assert torch.equal(view.grid, images.grid)
+    assert view.pixel_values.shape == images.pixel_values.shape
+    changed = [not torch.equal(*pair) for pair in zip(images.parts(), view.parts(), strict=True)]
+    assert sum(changed) >= len(changed) - 2  # a single token has no other to change places with
+    with torch.no_grad():
+        clean, seen = (loaded.policy.encode(each) for each in (images, view))
+    assert [len(tokens) for tokens in seen] == [len(tokens) for tokens in clean]
+    assert (torch.cat(seen) - torch.cat(clean)).abs().max() > 1e-3
 
 
 def painted_pieces(layout: TileLayout, grid: list[int], patches: np.ndarray) -> np.ndarray:

@@ -57,6 +57,10 @@ IMAGES = Kind("a list of images", _list_of(_image))
 FIELDS = Kind("a group of named fields", types.is_struct)
 
 
+# What any data set may have besides: other pictures that the words of a row could be asked about.
+COUNTERFACTUAL = {"counterfactual_image": IMAGE, "counterfactual_images": IMAGES}
+
+
 def check_columns(schema: pa.Schema, required: Mapping[str, Kind], optional: Mapping[str, Kind]) -> None:
     """Whether every required column is there and every known one of its kind.
 

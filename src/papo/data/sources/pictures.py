@@ -6,6 +6,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,18 @@ class Unread(NamedTuple):
 
     width: int  # pixels
     height: int
+
+
+@dataclass(frozen=True)
+class OtherPictures:
+    """What a row has besides its own pictures, decoded when it is asked for; the same for every seed."""
+
+    encoded: tuple[Any, ...]
+    roots: tuple[Path, ...]
+    max_pixels: int
+
+    def __call__(self, seed: int) -> tuple[Image.Image, ...]:
+        return tuple(read_picture(each, self.roots, self.max_pixels) for each in self.encoded)
 
 
 def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Unread:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from papo.data.sources.columns import Row
-from papo.data.sources.pictures import read_header, read_picture
+from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures
+from papo.data.sources.pictures import OtherPictures, read_header, read_picture
 from papo.data.sources.raw_items import RawItem, Schema
 from papo.data.sources.tables import Table
 from papo.errors import BadRow
@@ -57,9 +57,24 @@ class Reading:
                 rule=self.rule or raw.rule,
                 rationale=raw.rationale,
                 tags=raw.tags,
+                counterfactual=self.counterfactual(row, raw),
             )
         except ValueError as error:
             raise BadRow(self.id(row, number), str(error)) from error
+
+    def counterfactual(self, row: Row, raw: RawItem) -> OtherPictures | None:
+        """The row's other pictures, where it has any. Raises ValueError unless they are of its pictures' sizes."""
+        others = pictures(row, COUNTERFACTUAL)
+        if not others:
+            return None
+        found, own = (
+            [read_header(encoded, self.table.roots, self.max_image_pixels) for encoded in each]
+            for each in (others, raw.pictures)
+        )
+        if found != own:  # hence as many visual tokens
+            written = [" and ".join(f"{width} x {height}" for width, height in sizes) for sizes in (found, own)]
+            raise ValueError(f"counterfactual picture of {written[0]} pixels for a picture of {written[1]}")
+        return OtherPictures(others, self.table.roots, self.max_image_pixels)
 
     def id(self, row: Row, number: int | str) -> str:
         """The row's own id, else "<name>-<row>"."""

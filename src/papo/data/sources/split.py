@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 
-from papo.data.sources.columns import check_columns
+from papo.data.sources.columns import COUNTERFACTUAL, check_columns
 from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
 from papo.data.sources.stream import TableStream
@@ -115,7 +115,7 @@ def table_source(
             raise SettingError(f"tags.{tag}", f"must be a list of values, got {values!r}")
     table = open_table(path, split, subset, dict(columns or {}), streaming)
     try:
-        check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional)
+        check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional | COUNTERFACTUAL)
     except ValueError as error:
         raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
     reading = Reading(

@@ -1,0 +1,70 @@
+"""The data's own other picture for the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from papo.corruption.maker import Maker
+from papo.errors import ConfigError
+from papo.types import Images, Item, PromptBatch
+
+
+class Counterfactual(Maker):
+    """Shows what the same words could be asked about as well: I_mask ~ p(I | q), independent of I where the data is
+    the lab's, which draws the scene anew; the one other picture of the row where it is a table's.
+
+    Given the words the two pictures are exchangeable: nothing but what they show tells which one is meant. Made where
+    the data is loaded, for it draws or decodes and processes a picture.
+    """
+
+    early = True
+
+    def __init__(self) -> None:
+        self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
+
+    def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
+        self.process = process
+
+    def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
+        """Items without a picture have no other one.
+
+        Raises:
+            ConfigError: an item has a picture and no other, or its other one takes another number of visual tokens.
+        """
+        if self.process is None:
+            raise RuntimeError("Counterfactual processes pictures as a policy does: call process_with(...) first")
+        images = self.process([redrawn(item, seed) for item, seed in zip(prompts.items, seeds, strict=True)])
+        images = images.to(prompts.images.pixel_values.device)
+        if images.counts == prompts.images.counts and torch.equal(images.grid, prompts.images.grid):
+            return images
+        for n, item in enumerate(prompts.items):
+            shown, other = (view.select([n]).grid for view in (prompts.images, images))
+            if not torch.equal(shown, other):
+                raise ConfigError(
+                    f"corruption=counterfactual: the other picture of item {item.id} must take as many visual tokens "
+                    f"as its own, in rows and columns of patches {sizes(shown)}, got {sizes(other)}"
+                )
+        raise AssertionError("grids differ in no item")
+
+
+def redrawn(item: Item, seed: int) -> Item:
+    """The item about its other pictures.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not item.images:
+        return item
+    if item.counterfactual is None:
+        raise ConfigError(
+            f"corruption=counterfactual needs data with a second picture for the same words (data=lab, or a table with "
+            f"a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs none"
+        )
+    return replace(item, images=tuple(item.counterfactual(seed)))
+
+
+def sizes(grid: torch.Tensor) -> str:
+    return ", ".join(f"{rows} x {columns}" for _, rows, columns, *_ in grid.tolist()) or "none"
