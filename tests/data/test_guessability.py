@@ -145,7 +145,7 @@ def test_a_limit_needs_a_file():
 
 def make_data(**settings) -> PromptData:
     defaults = {"collate": tuple, "val_collate": list, "batch_size": 4, "val_batch_size": 2, "num_workers": 0}
-    return PromptData(Rows(), Rows(), **defaults | {"seed": 3} | settings)
+    return PromptData(Rows(), Rows(), **defaults | {"val_items": 64, "seed": 3} | settings)
 
 
 def test_held_out_items_are_not_asked_about(write):

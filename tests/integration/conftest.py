@@ -102,6 +102,7 @@ def tiny(tiny_model) -> list[str]:
         "data.val.size=4",
         "group_size=3",
         "val.samples=2",
+        "val.training_items=4",
         "rollout.max_new_tokens=8",
         "optimizer.lr=1e-3",
     ]

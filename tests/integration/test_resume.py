@@ -20,7 +20,7 @@ def assert_same(resumed, four_steps):
     assert resumed.rollouts == four_steps.rollouts
     assert resumed.held_out == four_steps.held_out
     names = "name accuracy_before accuracy_after before after blind_before blind_after greedy_before greedy_after"
-    names += " readable_masked_before readable_masked_after steps interrupted seed"
+    names += " readable_masked_before readable_masked_after training_blind steps interrupted seed"
     for name in names.split():
         assert resumed.json()[name] == four_steps.json()[name], name
     got, expected = (run.scalars for run in (resumed, four_steps))

@@ -1,6 +1,7 @@
 """What a training run leaves behind, and that it is what happened."""
 
 import csv
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -228,6 +229,9 @@ def test_the_command_ends_with_a_table(command, tiny, tmp_path):
     assert {row[-1] for row in table[: len(names)]} == {"4"}
     courses = [re.sub(r"\d+ (\(\d\))", r"\1", " ".join(row)) for row in table[len(names) : len(names) + 2]]
     assert courses == [f"{name} over steps (0) (1) (2)" for name in ("greedy", "guessed")]
+    estimate = r"\d+\.\d \[\d+\.\d, \d+\.\d\]"
+    blind = rf"training questions answered blind by the base: {estimate} % \(4 items\)"
+    assert any(re.fullmatch(blind, line) for line in lines)
     (pace,) = (number for number, line in enumerate(lines) if re.fullmatch(r"2 steps, \d+ s, \d+\.\d\d GiB", line))
     assert lines[pace + 1] == str(run)
 
@@ -269,6 +273,34 @@ def test_what_is_not_wanted_is_not_measured(train):
     for name in ("blind", "masked", "readable_masked", "greedy", "guessable"):
         assert metrics[f"{name}_before"] is None
         assert metrics[f"{name}_after"] is None
+
+
+def test_training_questions_are_answered_blind_where_it_is_wanted(train, four_steps):
+    assert train("val.training_items=0").json()["training_blind"] is None
+    found = four_steps.json()["training_blind"]
+    assert (list(found), found["n"]) == (["mean", "ci95", "n"], 4)
+    scalars = four_steps.scalars
+    assert not any(tag.startswith("guessability") for tag in scalars)
+
+
+@pytest.mark.parametrize("by", ["item", "rollout"])
+def test_advantages_are_weighed_by_guessability(train, by, tmp_path):
+    """Blind accuracies of two items, which two steps of two prompts see each time."""
+    rows = [{"item": f"lab-train-1-{n}", "mean": mean} for n, mean in enumerate((0.0, 0.5))]
+    file = tmp_path / "of.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["data.train.size=2", f"data.guessability={file}", "algorithm.objective.perception.coef=0"]
+    plain, weighed = (train(*settings, f"algorithm.weigh_by_guessability={by_}") for by_ in ("false", by))
+    assert "guessability/mean" not in plain.scalars
+    means = weighed.scalars["guessability/mean"]
+    assert list(means) == [1, 2]
+    if by == "item":
+        assert list(means.values()) == [0.25, 0.25]
+        factors = {"lab-train-1-0": 1 / 0.75, "lab-train-1-1": 0.5 / 0.75}
+        first = [[line for line in run.rollouts if line["step"] == 1] for run in (plain, weighed)]
+        assert any(line["advantage"] for line in first[0])
+        for a, b in zip(*first, strict=True):
+            assert b["advantage"] == pytest.approx(a["advantage"] * factors[a["id"]], abs=2e-6)
 
 
 # -------------------------------------------------------------------------------------------------------------- GRPO

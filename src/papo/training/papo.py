@@ -135,8 +135,10 @@ class PapoModule(PolicyModule):
         return self.views.collate(items)
 
     def check_data(self, items: Iterable[Item]) -> None:
+        items = list(items)
+        self.weighing.check(items)
         if self.views.early:
-            self.collate(list(items))
+            self.collate(items)
 
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.

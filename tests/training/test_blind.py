@@ -1,0 +1,88 @@
+"""How much of a run's own training questions its base answers blind: measured once, kept, and said at the end."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from papo_steps import SAMPLING
+
+from papo.errors import SettingError
+from papo.evaluation.answering import answer, blinded
+from papo.rewards.grading import Grade, Verdict
+from papo.rollout import NativeEngine
+from papo.statistics import mean_over_items
+from papo.training.blind import TrainingBlind, training_blind, training_lines
+
+
+@pytest.fixture(autouse=True)
+def graded(monkeypatch):
+    """Responses of an even number of characters are right; "wide" cannot be graded."""
+
+    def grade(item, response):
+        right = Verdict.CORRECT if len(response) % 2 == 0 else Verdict.WRONG
+        return Grade(Verdict.UNSCORABLE if item.id == "wide" else right, response, "")
+
+    monkeypatch.setattr("papo.evaluation.answering.grade", grade)
+
+
+@pytest.fixture
+def module(policy, processor):
+    engine = NativeEngine()
+    engine.sync(policy, 0)
+    device = torch.device("cpu")
+    return SimpleNamespace(policy=policy, processor=processor, engine=engine, seed=3, step=0, device=device)
+
+
+@pytest.fixture
+def trainer(items):
+    data = SimpleNamespace(first=lambda count: list(items[:count]), val_batch_size=2)
+    return SimpleNamespace(datamodule=data)
+
+
+def test_the_first_items_are_answered_blind(module, trainer, items):
+    callback = TrainingBlind(4, 6, SAMPLING)
+    callback.on_validation_end(trainer, module)
+    shown = blinded(module.processor.prompts(items[:4]))
+    answered, _, _ = answer(
+        module.policy, module.engine, module.processor, shown, k=6, sampling=SAMPLING, seed=module.seed
+    )
+    expected = mean_over_items([item.accuracy for item in answered if item.item.id != "wide"])
+    assert callback.estimate == expected
+    assert (expected.n, 0 < expected.mean < 1) == (3, True)
+
+
+def test_it_is_measured_once_and_of_the_base(module, trainer):
+    callback = TrainingBlind(4, 2, SAMPLING)
+    module.step = 5
+    callback.on_validation_end(trainer, module)
+    assert callback.estimate is None
+    module.step = 0
+    callback.on_validation_end(trainer, module)
+    found = callback.estimate
+    trainer.datamodule = None  # would fail
+    callback.on_validation_end(trainer, module)
+    assert callback.estimate is found
+
+
+def test_off_it_does_nothing(module):
+    callback = TrainingBlind(0, 2, SAMPLING)
+    callback.on_validation_end(SimpleNamespace(datamodule=None), module)
+    assert callback.estimate is None
+    with pytest.raises(SettingError, match=r"^items must be 0 \(off\) or positive, got -1"):
+        TrainingBlind(-1, 2, SAMPLING)
+
+
+@pytest.mark.parametrize("measured", [None, mean_over_items([0.5, 1.0, 0.25])])
+def test_it_goes_with_checkpoints(measured):
+    first, second = TrainingBlind(4, 2, SAMPLING), TrainingBlind(4, 2, SAMPLING)
+    first.estimate = measured
+    second.load_state_dict(first.state_dict())
+    assert second.estimate == measured
+    assert training_blind(SimpleNamespace(callbacks=[object(), second])) == measured
+
+
+def test_the_line_of_the_table():
+    assert training_lines(None) == []
+    measured = {"mean": 0.613, "ci95": [0.5, 0.7], "n": 64}
+    assert training_lines(measured) == ["training questions answered blind by the base: 61.3 [50.0, 70.0] % (64 items)"]
+    assert training_blind(SimpleNamespace(callbacks=[])) is None
