@@ -83,6 +83,7 @@ def main() -> None:
                     val_collate=processor.prompts,
                     batch_size=arguments.batch_size,
                     val_batch_size=arguments.batch_size,
+                    val_items=arguments.batch_size,
                     num_workers=workers,
                     seed=0,
                     length=processor.length,

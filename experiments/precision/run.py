@@ -20,6 +20,7 @@ from papo.data.lab import LabDataset
 from torch.utils.data import DataLoader
 
 from papo.errors import ConfigError
+from papo.evaluation.held_out import HeldOut
 from papo.policy.loading import Loaded, load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -87,9 +88,7 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         warmup_steps=0,
         total_steps=STEPS + 1,
         grad_clip=1.0,
-        val_sampling=Sampling(4),
-        val_samples=1,
-        val_blind=False,
+        held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
         seed=0,
         micro_batch_prompts=ITEMS,
     )

@@ -52,6 +52,7 @@ from model import QUESTION, SPECIAL_TOKENS, random_images  # noqa: E402
 
 from papo.corruption import GaussianNoise, RandomPatchMask  # noqa: E402
 from papo.data.module import PromptData  # noqa: E402
+from papo.evaluation.held_out import HeldOut  # noqa: E402
 from papo.objective import (  # noqa: E402
     DoubleEntropy,
     EntropyHinge,
@@ -202,9 +203,7 @@ def build_module() -> PapoModule:
         warmup_steps=0,
         total_steps=MAX_STEPS,
         grad_clip=1.0,
-        val_sampling=sampling,
-        val_samples=1,
-        val_blind=False,
+        held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=sampling),
         engine=NativeEngine(),
         seed=ARGUMENTS.seed,
     )
@@ -222,6 +221,7 @@ def main() -> None:
         val_collate=module.collate,
         batch_size=ARGUMENTS.prompts,
         val_batch_size=1,
+        val_items=1,
         num_workers=0,
         seed=ARGUMENTS.seed,
     )

@@ -85,7 +85,7 @@ def main() -> None:
     module = papo_step.build_module()
     parts = watched(module)
     source = papo_step.Prompts(arguments.prompts, arguments.image_size, arguments.seed)
-    sizes = {"batch_size": arguments.prompts, "val_batch_size": 1, "num_workers": 0}
+    sizes = {"batch_size": arguments.prompts, "val_batch_size": 1, "val_items": 1, "num_workers": 0}
     data = PromptData(source, source, collate=module.collate, val_collate=module.collate, seed=arguments.seed, **sizes)
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = Trainer(

@@ -23,7 +23,7 @@ PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "tor
 class RunDir:
     """config.yaml, provenance.json, TensorBoard events, checkpoints/, model/, rollouts.jsonl and metrics.json.
 
-    skipped.jsonl too, where rows of the data were bad.
+    skipped.jsonl too, where rows of the data were bad, and guessable.jsonl, where data.max_guessable left some out.
 
     Args:
         path: created where missing.

@@ -76,8 +76,8 @@ def test_every_algorithm_is_built(name, make_policy, processor):
     cfg = composed(f"algorithm={name}", "seed=5", "val.samples=3", "trainer.max_steps=7", "optimizer.lr=0.5")
     module = instantiate(cfg.algorithm, policy=make_policy(), processor=processor)
     assert isinstance(module, PolicyModule)
-    assert (module.seed, module.val_samples, module.total_steps) == (5, 3, 7)
-    assert isinstance(module.val_sampling, Sampling)
+    assert (module.seed, module.held_out.samples, module.total_steps) == (5, 3, 7)
+    assert isinstance(module.held_out.sampling, Sampling)
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.param_groups[0]["lr"] == 0.5
@@ -215,7 +215,7 @@ def test_a_model_is_loaded(make_policy, image_text_processor, tmp_path):
 def test_a_model_is_made_from_nothing():
     small = ["hidden_size=32", "layers=1", "heads=4", "vision_hidden_size=32", "vision_layers=1", "vision_heads=2"]
     overrides = [f"model.{setting}" for setting in (*small, "texts.count=4", "vocab_size=300")]
-    loaded = instantiate(composed("experiment=sft_lab", *overrides).model)
+    loaded = instantiate(composed("experiment=sft_lab_read", *overrides).model)
     assert loaded.policy.model.config.text_config.hidden_size == 32
     assert loaded.policy.model.config.vision_config.depth == 1
 
@@ -337,7 +337,7 @@ TRAINER = {
     "_target_": "papo.training.trainer.make_trainer",
     "_convert_": "all",
     "max_steps": 120,
-    "val_every": 0,
+    "val_every": 20,
     "accelerator": "auto",
     "precision": "32-true",
     "deterministic": False,
@@ -346,7 +346,14 @@ TRAINER = {
 CALLBACKS = {
     "stop": {"_target_": "papo.training.callbacks.GracefulStop"},
     "progress": {"_target_": "lightning.pytorch.callbacks.TQDMProgressBar", "refresh_rate": 1},
+    "training_blind": {
+        "_target_": "papo.training.blind.TrainingBlind",
+        "items": 64,
+        "samples": 8,
+        "sampling": {"_target_": "papo.policy.sampling.Sampling", "max_new_tokens": 40, "temperature": 1.0},
+    },
     "log": {"_target_": "papo.training.callbacks.StepLog", "run_dir": "here", "images_every": 20},
+    "held_out": {"_target_": "papo.training.callbacks.HeldOutLog", "run_dir": "here"},
     "monitor": {
         "_target_": "papo.training.collapse.CollapseMonitor",
         "on_collapse": "warn",
@@ -376,7 +383,7 @@ def test_how_a_run_is_driven():
 
 def test_supervised_training_has_no_rollouts_to_log_or_watch():
     callbacks = resolved(composed("algorithm=sft", "run_dir=here"))["callbacks"]
-    assert callbacks == CALLBACKS | {"log": None, "monitor": None}
+    assert callbacks == CALLBACKS | {"training_blind": None, "log": None, "monitor": None}
 
 
 @pytest.mark.parametrize(
@@ -388,7 +395,7 @@ def test_the_trainer_is_built(logger, kind, tmp_path):
     assert trainer.limit_train_batches == 20
     assert type(trainer.logger).__name__ == kind
     ours = [type(callback).__name__ for callback in trainer.callbacks if "papo" in type(callback).__module__]
-    assert ours == ["GracefulStop", "StepLog", "Checkpointer"]
+    assert ours == ["GracefulStop", "TrainingBlind", "StepLog", "HeldOutLog", "Checkpointer"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -413,10 +420,13 @@ def test_every_experiment_is_named_after_its_file(name):
         ("group_size", 3, ["algorithm.group_size"]),
         ("seed", 77, ["algorithm.seed", "data.seed"]),
         ("trainer.max_steps", 77, ["algorithm.total_steps"]),
-        ("val.samples", 77, ["algorithm.val_samples"]),
+        ("val.items", 77, ["data.val_items"]),
+        ("val.samples_during", 77, ["algorithm.held_out.samples_during"]),
+        ("val.masked.mask_ratio", 0.125, ["algorithm.held_out.masked.mask_ratio"]),
+        ("val.samples", 77, ["algorithm.held_out.samples"]),
         ("rollout.max_new_tokens", 77, ["algorithm.sampling.max_new_tokens", "val.sampling.max_new_tokens"]),
         ("rollout.temperature", 0.5, ["algorithm.sampling.temperature"]),
-        ("val.sampling.temperature", 0.5, ["algorithm.val_sampling.temperature"]),
+        ("val.sampling.temperature", 0.5, ["algorithm.held_out.sampling.temperature"]),
         ("optimizer.lr", 0.5, ["algorithm.optimizer.lr"]),
         ("reward.format_weight", 0.5, ["algorithm.reward.format_weight"]),
     ],

@@ -4,6 +4,7 @@ from itertools import islice
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from replicas import picture, plain_parquet, problems, write_lines
 
@@ -11,15 +12,25 @@ from papo.data.module import PromptData
 from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
 from papo.errors import ConfigError, SettingError
+from papo.lab import LabDataset
 
 
 def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
-    defaults = {"collate": tuple, "val_collate": list, "batch_size": 4, "val_batch_size": 2, "num_workers": 0}
+    defaults = {
+        "collate": tuple,
+        "val_collate": list,
+        "batch_size": 4,
+        "val_batch_size": 2,
+        "val_items": 3,
+        "num_workers": 0,
+    }
     return PromptData(train, val, **defaults | {"seed": 3} | settings)
 
 
 def batches(data: PromptData, count: int, step: int = 0) -> list:
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(step=step))
+    data.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(step=step), state=SimpleNamespace(fn=TrainerFn.VALIDATING)
+    )
     return list(islice(data.train_dataloader(), count))
 
 
@@ -30,8 +41,24 @@ def test_training_batches_go_on_where_the_checkpoint_left_off():
     assert batches(make_data(), 4, step=2) == whole[2:]
 
 
+def held_out(data: PromptData, during: str) -> list[list]:
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=during))
+    return [list(loader) for loader in data.val_dataloader()]
+
+
 def test_held_out_items_come_once_and_in_order():
-    assert list(make_data().val_dataloader()) == [["v", "w"], ["x", "y"], ["z"]]
+    assert held_out(make_data(), "validate") == [[["v", "w"], ["x", "y"], ["z"]]]
+
+
+def test_in_the_midst_of_training_few_come_evenly_spread():
+    assert held_out(make_data(), "fit") == [[["v", "w"], ["y"]]]
+    assert held_out(make_data(val_items=9), "fit") == [[["v", "w"], ["x", "y"], ["z"]]]
+
+
+def test_what_the_words_give_away_comes_second():
+    data = make_data(guessable=tuple("klmn"))
+    assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]], [["k", "l"], ["m", "n"]]]
+    assert held_out(data, "fit") == [[["v", "w"], ["y"]], [["k", "l"], ["m"]]]
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
@@ -94,6 +121,13 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
 def test_held_out_items_cannot_stream(table):
     with pytest.raises(SettingError, match=r"^val must be one source, not streamed"):
         make_data(table(), table(streaming=True))
+    with pytest.raises(SettingError, match=r"^guessable must be one source, not streamed"):
+        make_data(table(), table(), guessable=table(streaming=True))
+
+
+def test_no_held_out_items_are_refused():
+    with pytest.raises(SettingError, match=r"^val_items must be at least 1, got 0"):
+        make_data(val_items=0)
 
 
 def test_validation_is_screened_too(table):
@@ -101,7 +135,7 @@ def test_validation_is_screened_too(table):
         return 9 if item.id == "r3" else 1
 
     data = make_data(table(), table(), val_collate=named, length=length, max_prompt_tokens=5, max_bad_share=0.05)
-    assert [id for batch in data.val_dataloader() for id in batch] == [f"r{n}" for n in range(20) if n != 3]
+    assert [id for batch in data.val_dataloader()[0] for id in batch] == [f"r{n}" for n in range(20) if n != 3]
     assert set(data.skips.reasons) == {("data.train", "r3"), ("data.val", "r3")}
     with pytest.raises(ConfigError, match=r"more than max_bad_share=0\.04 allows"):
         make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
@@ -144,5 +178,18 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
     seen = [item.id for batch in batches(data, 3) for item in batch.items]
     assert len(set(seen)) == 12
     assert counts == {"opened": 36, "decoded": 12, "processed": 12}
-    assert sum(map(len, data.val_dataloader())) == 12
+    assert sum(map(len, data.val_dataloader()[0])) == 12
     assert counts == {"opened": 48, "decoded": 24, "processed": 24}
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_training_and_refills_are_blank_and_held_out_items_are_not(blank):
+    data = make_data(LabDataset("train", 12), LabDataset("val", 3), blank=blank)
+
+    def black(image: Image.Image) -> bool:
+        return image.getextrema() == ((0, 0),) * 3
+
+    (batch,) = batches(data, 1)
+    for item in [*batch, *data.refill(0, 0), *data.first(2)]:
+        assert black(item.images[0]) == blank
+    assert not any(black(item.images[0]) for item in data.val)

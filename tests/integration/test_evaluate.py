@@ -152,6 +152,67 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
 
 
+# -------------------------------------------------------------------------------------------------------- guessability
+
+TRAINED_ON = ["benchmarks.lab.split=train", "benchmarks.lab.seed=1"]  # data.train's items by conf/data/lab.yaml
+
+
+def rows(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_blind_accuracies_are_those_of_an_evaluation_and_go_on_where_they_stopped(
+    run_evaluate, evaluate, tmp_path, monkeypatch
+):
+    whole = evaluate(*TRAINED_ON)
+    views, batch = [], Examination.batch
+
+    def stopping(self, *args, **kwargs):
+        views.append(list(self.views))
+        if len(views) == 2:
+            raise KeyboardInterrupt
+        return batch(self, *args, **kwargs)
+
+    monkeypatch.setattr(Examination, "batch", stopping)
+    folder = tmp_path / "blind"
+    with pytest.raises(KeyboardInterrupt):
+        run_evaluate("guessable=true", "batch_size=2", *TRAINED_ON, folder=folder)
+    finished, _ = run_evaluate("guessable=true", "batch_size=2", *TRAINED_ON, folder=folder)
+    assert finished.status == 0, finished.err
+    assert views == [["blind"]] * 4  # three batches and the one that was stopped
+    assert {file.name for file in folder.iterdir()} == {
+        "config.yaml",
+        "provenance.json",
+        "records",
+        "guessability",
+        "guessability.json",
+    }
+    found = rows(folder / "guessability" / "lab.jsonl")
+    assert [row["item"] for row in found] == [f"lab-train-1-{n}" for n in range(N)]
+    assert {row["k"] for row in found} == {K}
+    blind = metrics(whole)[f"blind/avg@{K}"]
+    assert sum(row["mean"] for row in found) / N == pytest.approx(blind["mean"])
+    assert json.loads((folder / "guessability.json").read_text())["lab"]["ci95"] == blind["ci95"]
+    assert f"{100 * blind['mean']:.1f} [" in finished.out
+
+
+def test_training_reads_them(run_evaluate, train, tmp_path):
+    finished, folder = run_evaluate("guessable=true", "k=8", *TRAINED_ON)
+    assert finished.status == 0, finished.err
+    found = rows(folder / "guessability" / "lab.jsonl")
+    limit = max(row["mean"] for row in found) - 0.01
+    kept = [row["item"] for row in found if row["mean"] <= limit]
+    assert 2 <= len(kept) < N
+    read = f"data.guessability={folder}/guessability/lab.jsonl"
+    run = train("data=lab", f"data.train.size={N}", "trainer.max_steps=3", read, f"data.max_guessable={limit}")
+    metrics = run.json()
+    assert (metrics["guessable_rows"], metrics["skipped_rows"]) == (N - len(kept), 0)
+    assert {row["id"] for row in run.rollouts} <= set(kept)
+    assert [row["id"] for row in rows(run.path / "guessable.jsonl")] == [
+        row["item"] for row in found if row["item"] not in kept
+    ]
+
+
 def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
     folder = tmp_path / "here"
     assert run_evaluate(folder=folder)[0].status == 0
@@ -169,6 +230,7 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
         (["compare=[x,x]"], "model.path and compare name a model twice"),
         (["views=[blind]"], "views must hold image"),
         (["k=0"], "k must be at least 1"),
+        (["guessable=true", "compare=[lab_qwen]"], "compare must be [] with guessable=true"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(run_evaluate, overrides, message):

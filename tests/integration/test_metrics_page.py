@@ -23,6 +23,7 @@ ALL_ON = [
     "algorithm.objective.robustness.coef=0.1",
     "algorithm.max_refills=3",
     "algorithm.overlong_buffer=4",
+    "algorithm.weigh_by_guessability=rollout",
     "monitor.window=1",
     "val.blind=true",
     "trainer.images_every=2",

@@ -27,7 +27,7 @@ SIZES = {
 def settings(tiny) -> list[str]:
     shared = [setting for setting in tiny if not setting.startswith("model.")]
     sizes = [f"model.{name}={value}" for name, value in SIZES.items()]
-    return ["experiment=sft_lab", *shared, *sizes, "algorithm.warmup_steps=1", "algorithm.guess_steps=1"]
+    return ["experiment=sft_lab_read", *shared, *sizes, "algorithm.warmup_steps=1", "algorithm.guess_steps=1"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_it_trains(run):
     assert list(losses) == [1, 2]
     assert losses[1] == pytest.approx(torch.tensor(320.0).log().item(), rel=0.1)  # nats: as good as guessing
     metrics = run.json()
-    assert (metrics["name"], metrics["steps"], metrics["interrupted"]) == ("sft_lab", 2, False)
+    assert (metrics["name"], metrics["steps"], metrics["interrupted"]) == ("sft_lab_read", 2, False)
     assert not (run.path / "rollouts.jsonl").exists()  # nothing is rolled out
 
 

@@ -27,8 +27,8 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").iterdir())
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs(command, tiny, tiny_scratch, name, tmp_path):
-    """In sizes for a test; sft_lab makes its model, the others load one."""
-    settings = tiny_scratch if name == "sft_lab" else tiny
+    """In sizes for a test; sft_lab_read makes its model, the others load one."""
+    settings = tiny_scratch if name == "sft_lab_read" else tiny
     finished = command(
         "train.py", f"experiment={name}", *settings, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}"
     )

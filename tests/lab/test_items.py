@@ -18,7 +18,7 @@ from papo.lab import LabDataset, lab_item
 from papo.lab.charts import make_chart
 from papo.lab.counting import GROUPS
 from papo.lab.items import split_of
-from papo.lab.prior import evenly, favourite
+from papo.lab.prior import evenly, favourite, leaning
 
 RGB = {
     "red": (225, 0, 0),
@@ -93,7 +93,7 @@ def test_an_item_is_a_pure_function_of_its_arguments():
             texts = [item.id, item.question, item.answer, item.rationale, item.choices, item.guess]
             digest.update(json.dumps(texts).encode())
             digest.update(np.asarray(item.counterfactual(7)[0]).tobytes())
-    assert digest.hexdigest() == "0039a2d9e124a688"
+    assert digest.hexdigest() == "f310082c22b0af06"
 
 
 def test_no_picture_is_in_two_splits():
@@ -142,6 +142,8 @@ def test_what_is_not_allowed_says_what_is():
         for share in (-0.1, 1.1):
             with pytest.raises(SettingError, match=r"^guessable_share must lie in \[0, 1\]"):
                 make("train", share)
+    with pytest.raises(SettingError, match=r"^prior_strength must lie in \[0, 1\], got 2"):
+        LabDataset("train", 1, prior_strength=2)
     with pytest.raises(SettingError, match=r"^size must be at least 1, got 0"):
         LabDataset("train", 0)
 
@@ -209,7 +211,7 @@ def test_shapes_read_from_their_pixels(items):
                 assert max(map(abs, shift)) <= 3
                 found.append({"row": row, "column": column, "shift": shift, "colour": colour, "kind": kind})
         assert sorted(found, key=lambda shape: (shape["row"], shape["column"])) == item.scene["shapes"]
-        assert 3 <= len(found) <= 9
+        assert 3 <= len(found) <= 7
 
 
 def test_segments_read_from_their_pixels(items):
@@ -451,7 +453,7 @@ def test_every_value_is_as_likely(items):
     for colour in RGB:
         assert chi_square(heights(items, colour), range(1, 10)) < CHI_SQUARE[9]
     asked = [sum(solve(take_apart(item)[1], item.scene)[2]) for item in items if item.tags["family"] == "counting"]
-    assert chi_square(asked, range(7)) < CHI_SQUARE[7]
+    assert chi_square(asked, range(5)) < CHI_SQUARE[5]
     angles = [item.scene["degrees"] for item in items if item.tags["task"] == "angle"]
     assert chi_square(angles, range(30, 180, 30)) < CHI_SQUARE[5]
     lengths = [s["length"] for item in items if item.tags["task"] == "length" for s in item.scene["segments"]]
@@ -468,7 +470,7 @@ def suggested_by(item):
         kind = [i for i, kind in enumerate(kinds) if f"{kind}s" in words]
         number = {"count_sort": 0, "count_colour": 12, "count_kind": 16}[item.tags["task"]]
         number += (named[0] * (3 if kind else 1) if named else 0) + sum(kind)
-        return {"rows": (4 * number + 2) % 7}
+        return {"rows": (4 * number + 2) % 5}
     if item.tags["task"] == "angle":
         return {"angle": 30 * (1 + (4 * named[0] + 2) % 5)}
     if item.tags["family"] == "geometry":
@@ -488,7 +490,7 @@ def test_favourites_by_hand():
     assert [favourite(number, 1, 7) for number in range(6)] == [3, 7, 4, 1, 5, 2]
     assert [favourite(number, 1, 5) for number in range(6)] == [3, 2, 1, 5, 4, 3]
     assert (len(GROUPS), GROUPS[0], GROUPS[-1]) == (19, ("red", "circle"), (None, "triangle"))
-    assert [favourite(number, 0, 6) for number in range(4)] == [2, 6, 3, 0]
+    assert [favourite(number, 0, 4) for number in range(5)] == [2, 1, 0, 4, 3]
 
 
 def test_a_guess_names_the_favourites_and_what_follows_from_them(items):
@@ -576,3 +578,16 @@ def test_an_unknown_split_is_refused_when_the_data_set_is_made():
     """Not when a run first asks it for an item."""
     with pytest.raises(SettingError, match=r"^split must be one of train, val, test, got 'foo'"):
         LabDataset("foo", 4)
+
+
+def test_values_that_lean_towards_the_favourites_by_hand():
+    draw = leaning(random.Random(0), 0.6)
+    draws = Counter(draw(1, 1, 9) for _ in range(20_000))  # favourite 7
+    for value in range(1, 10):
+        expected = 0.4 / 9 + (0.6 / 3 if value in (6, 7, 8) else 0)
+        assert draws[value] / 20_000 == pytest.approx(expected, abs=0.01)
+    certain = leaning(random.Random(0), 1.0)
+    assert {certain(4, 1, 9) for _ in range(200)} == {1, 2}  # favourite 1, nothing below it
+    skewed = list(LabDataset("train", 600, prior_strength=0.6))
+    assert np.mean([abs(value - 3) <= 1 for value in heights(skewed, "red")]) > 0.6
+    assert skewed[0].id.endswith("-prior0.6")

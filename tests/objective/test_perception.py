@@ -61,6 +61,11 @@ def test_a_warm_up_over_the_whole_run_and_over_a_tenth():
     assert PerceptionKL(0.1, schedule="warmup").scale(0.05) == 0.5
 
 
+def test_it_can_start_late():
+    assert [PerceptionKL(0.1, start=0.5).scale(x) for x in (0.0, 0.49, 0.5, 1.0)] == [0, 0, 1, 1]
+    assert PerceptionKL(0.1, start=0.5, schedule="linear").scale(0.6) == pytest.approx(0.4)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -74,6 +79,8 @@ def test_a_warm_up_over_the_whole_run_and_over_a_tenth():
         ),
         ({"recompute": "never"}, "recompute must be one of update, rollout, got 'never'"),
         ({"responses": "wrong"}, "responses must be one of all, correct, weighted, got 'wrong'"),
+        ({"start": 1.0}, "start must lie in [0, 1), got 1.0"),
+        ({"start": -0.1}, "start must lie in [0, 1), got -0.1"),
         ({"schedule": "step"}, "schedule must be one of constant, linear, cosine, warmup, got 'step'"),
         ({"view": "clean"}, "view must be another view than clean, which says nothing of the picture"),
         ({"cap": 0.0}, "cap must be positive, or null for none, got 0.0"),

@@ -7,6 +7,7 @@ import torch
 from papo_steps import PAPO, SAMPLING, G, marks
 
 from papo.corruption import GaussianNoise, RandomPatchMask
+from papo.evaluation.held_out import HeldOut
 from papo.rollout import NativeEngine
 from papo.training.papo import PapoModule
 
@@ -33,6 +34,7 @@ def make_module(make_policy, bias_logits, processor):
             "max_refills": 0,
             "overlong_buffer": 0,
             "overlong_filter": False,
+            "weigh_by_guessability": False,
             "noisy_rollout_share": 0.0,
             "updates_per_rollout": 1,
             "micro_batch_prompts": 5,
@@ -41,9 +43,7 @@ def make_module(make_policy, bias_logits, processor):
             "warmup_steps": 0,
             "total_steps": 10,
             "grad_clip": 1e6,
-            "val_sampling": SAMPLING,
-            "val_samples": 1,
-            "val_blind": False,
+            "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=SAMPLING),
             "engine": NativeEngine(),
             "seed": 3,
         }

@@ -2,21 +2,21 @@
 
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
 from papo.errors import ConfigError, SettingError
-from papo.evaluation.answering import Answered
+from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.sampling import Sampling
-from papo.rewards.grading import Grade, Verdict
 from papo.rollout import NativeEngine
 from papo.training.base import PolicyModule
+from papo.training.history import History
 from papo.training.precision import ScaledHalf
-from papo.types import Item
 
 
 class Slope(PolicyModule):
@@ -45,9 +45,7 @@ def slope(**settings) -> Slope:
         "warmup_steps": 0,
         "total_steps": 4,
         "grad_clip": 10.0,
-        "val_sampling": Sampling(1),
-        "val_samples": 1,
-        "val_blind": False,
+        "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(1)),
         "engine": NativeEngine(),
         "seed": 0,
     }
@@ -115,30 +113,79 @@ def test_frozen_parameters_are_left_out():
     assert [id(p) for p in optimizer.param_groups[0]["params"]] == [id(p) for p in policy[0].parameters()]
 
 
-def test_accuracy_is_of_the_items_that_can_be_graded(monkeypatch):
-    """Of all batches since the validation began."""
-    module = slope()
-    item = Item("id", "red?", (), answer="11", answer_type="integer")
+class Asked:
+    """Stands for HeldOut: values of one measure, and how it was asked for them."""
 
-    def answers(verdicts):
-        answered = [Answered(item, ("",), (Grade(verdict, None, ""),)) for verdict in verdicts]
-        monkeypatch.setattr("papo.training.base.answer", lambda *args, **settings: (answered, None, None))
-        module.validation_step(None, 0)
+    samples = 8
 
-    module.on_validation_epoch_start()
-    answers([Verdict.CORRECT, Verdict.WRONG])
-    answers([Verdict.CORRECT, Verdict.UNSCORABLE])
-    estimate = module.val_accuracy()
-    assert (estimate.mean, estimate.n) == (pytest.approx(2 / 3), 3)
-    assert module.val_blind_accuracy() is None
-    module.on_validation_epoch_start()
-    with pytest.raises(ValueError, match="no items"):
-        module.val_accuracy()
+    def __init__(self) -> None:
+        self.values, self.asked = [], []
+
+    def __call__(self, policy, engine, processor, prompts, *, seed, during, views):
+        self.asked.append((during, views))
+        return [ItemValues(f"i{n}", "p", {"accuracy": value}) for n, value in enumerate(self.values)]
+
+
+@pytest.fixture
+def validate():
+    """A validation of batches of values, those of data.val and those of data.guessable."""
+
+    def validate(module: Slope, *batches: list[float], step=0, during="validate", guessable=()):
+        module.held_out, module.step = Asked(), step
+        logged = {}
+        module.trainer = SimpleNamespace(
+            state=SimpleNamespace(fn=during),
+            logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.update({step: metrics})),
+        )
+        module.on_validation_epoch_start()
+        for kind, of_kind in enumerate((batches, guessable)):
+            for number, values in enumerate(of_kind):
+                module.held_out.values = values
+                module.validation_step(None, number, kind)
+        module.on_validation_epoch_end()
+        return logged
+
+    return validate
+
+
+@pytest.fixture
+def module(monkeypatch) -> Slope:
+    monkeypatch.setattr(LightningModule, "logger", property(lambda module: module.trainer.logger))
+    monkeypatch.setattr(LightningModule, "trainer", None)
+    return slope()
+
+
+def test_a_validation_is_of_all_its_batches(module, validate):
+    logged = validate(module, [1.0, 0.0], [0.5], guessable=[[1.0], [1.0, 0.0]])
+    assert logged == {0: {"val/avg@8": pytest.approx(0.5), "val/guessable": pytest.approx(2 / 3)}}
+    assert module.history.before == module.history.last == {"accuracy": [1.0, 0.0, 0.5], "guessable": [1.0, 1.0, 0.0]}
+    assert [(row["set"], row["value"]) for row in module.held_out_rows] == [
+        *[("held_out", value) for value in (1.0, 0.0, 0.5)],
+        *[("guessable", value) for value in (1.0, 1.0, 0.0)],
+    ]
+    assert module.held_out.asked == [(False, True)] * 2 + [(False, False)] * 2
+    validate(module, [0.0], step=2, during="fit")  # which begins anew
+    assert module.held_out.asked == [(True, True)]
+    assert module.history.last == {"accuracy": [0.0]}
+    assert module.history.before["accuracy"] == [1.0, 0.0, 0.5]
+    assert [row["step"] for row in module.held_out_rows] == [2]
+
+
+def test_the_short_validation_after_the_last_step_is_left_to_the_long_one(module, validate):
+    assert validate(module, [1.0], step=4, during="fit") == {}
+    assert module.held_out.asked == []
+    assert 4 in validate(module, [1.0], step=4)
+    assert 3 in validate(module, [1.0], step=3, during="fit")
+
+
+def test_held_out_items_that_cannot_be_graded_are_refused(module, validate):
+    with pytest.raises(ConfigError, match=r"^data\.val has no item that can be graded"):
+        validate(module, [], guessable=[[1.0]])
 
 
 def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkpoints():
     first = fit(slope(optimizer=partial(torch.optim.SGD, lr=0.5, momentum=0.5), warmup_steps=4), 1.0, 1.0)
-    checkpoint = {"step": 2, "accuracy_before": None, "blind_before": None}
+    checkpoint = {"step": 2, "history": History().to_dict()}
     checkpoint["optimizer_states"] = [first.optimizers().state_dict()]
     (saved,) = checkpoint["optimizer_states"][0]["param_groups"]
     assert (saved["lr"], saved["initial_lr"], saved["momentum"]) == (0.25, 0.5, 0.5)
@@ -156,7 +203,6 @@ def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkp
     [
         ({"total_steps": 0}, "total_steps must be at least 1, got 0"),
         ({"warmup_steps": -1}, "warmup_steps must be at least 0, got -1"),
-        ({"val_samples": 0}, "val_samples must be at least 1, got 0"),
         ({"schedule": "linear"}, "schedule must be one of constant, cosine, got 'linear'"),
         ({"grad_clip": 0.0}, "grad_clip must be positive, got 0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, "optimizer must have settings .*learning rate: -1"),
@@ -168,22 +214,16 @@ def test_settings_out_of_range_are_named(settings, message):
         slope(**settings)
 
 
-@pytest.mark.parametrize("measured", [True, False])
-def test_a_checkpoint_brings_back_the_step_and_the_first_accuracy(measured):
+def test_a_checkpoint_brings_back_the_step_and_what_was_measured():
     module, other = slope(), slope()
     module.step = 3
-    if measured:
-        module.val_means.update([1.0, 0.0, 0.0])
-        module.accuracy_before = module.val_accuracy()
-        module.val_means.reset()
-        module.val_means.update([0.0, 0.0])
-        module.blind_before = module.val_accuracy()
-        assert module.blind_before != module.accuracy_before
+    module.history.add(0, {"accuracy": [1.0, 0.0], "blind": [0.0]})
+    module.history.add(2, {"accuracy": [1.0]})
     checkpoint = {"loops": "Lightning's own clock, which would disagree", "optimizer_states": []}
     module.on_save_checkpoint(checkpoint)
     assert "loops" not in checkpoint
     other.on_load_checkpoint(checkpoint)
-    assert (other.step, other.accuracy_before, other.blind_before) == (3, module.accuracy_before, module.blind_before)
+    assert (other.step, other.history) == (3, module.history)
 
 
 def test_nothing_to_train_is_refused():

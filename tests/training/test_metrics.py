@@ -1,6 +1,5 @@
 """Sums and means that add up over micro-batches, batches and ranks."""
 
-import pytest
 import torch
 
 from papo.training.metrics import ItemMeans, Sums
@@ -20,22 +19,19 @@ def test_ranks_add_up():
     """torchmetrics reduces each state as it was declared."""
     sums, means = Sums(), ItemMeans()
     sums.update({"loss/total": torch.tensor(1.0)})
-    means.update([1.0, 0.0])
+    means.update({"accuracy": [1.0, 0.0]})
     assert sums._reductions["loss/total"](torch.tensor([1.0, 2.0])).item() == 3.0
-    assert means._reductions["means"]([torch.tensor([1.0]), torch.tensor([0.5])]).tolist() == [1.0, 0.5]
+    assert means._reductions["accuracy"]([torch.tensor([1.0]), torch.tensor([0.5])]).tolist() == [1.0, 0.5]
+    means.accuracy = torch.tensor([1.0, 0.5])  # as torchmetrics leaves it
+    assert means.compute() == {"accuracy": [1.0, 0.5]}
 
 
 def test_item_means_are_over_all_batches():
     means = ItemMeans()
-    means.update([1.0, 0.5])
-    means.update([])
-    means.update([0.0])
-    estimate = means.estimate()
-    assert (estimate.mean, estimate.n) == (pytest.approx(0.5), 3)
-
-
-def test_without_an_item_there_is_no_mean():
-    means = ItemMeans()
-    means.update([])
-    with pytest.raises(ValueError, match="no items"):
-        means.estimate()
+    means.update({"accuracy": [1.0, 0.5], "guessed": [1.0]})
+    means.update({})
+    means.update({"accuracy": [0.0]})
+    assert means.compute() == {"accuracy": [1.0, 0.5, 0.0], "guessed": [1.0]}
+    means.reset()
+    means.update({"accuracy": [0.25]})
+    assert means.compute() == {"accuracy": [0.25]}

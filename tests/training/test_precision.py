@@ -13,6 +13,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch.utils.data import DataLoader
 
 from papo.errors import ConfigError
+from papo.evaluation.held_out import HeldOut
 from papo.policy.sampling import Sampling
 from papo.policy.trained import choose_trained
 from papo.policy.vlm import Policy
@@ -89,9 +90,7 @@ def train(make_loaded, processor, items):
             warmup_steps=0,
             total_steps=STEPS + 1,
             grad_clip=1.0,
-            val_sampling=Sampling(4),
-            val_samples=1,
-            val_blind=False,
+            held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             engine=NativeEngine(),
             seed=0,
             micro_batch_prompts=2,

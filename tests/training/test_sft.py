@@ -12,6 +12,7 @@ from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 
 from papo.errors import SettingError
+from papo.evaluation.held_out import HeldOut
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.training.sft import SupervisedModule, supervised_texts, target_text
@@ -54,9 +55,7 @@ def make_module(make_policy, processor):
             "warmup_steps": 0,
             "total_steps": 10,
             "grad_clip": 1e6,
-            "val_sampling": Sampling(4),
-            "val_samples": 1,
-            "val_blind": False,
+            "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             "engine": NativeEngine(),
             "seed": 0,
             "micro_batch_prompts": 5,

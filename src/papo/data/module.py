@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from lightning.pytorch.trainer.states import TrainerFn
+from torch.utils.data import DataLoader, Subset
 
-from papo.data.order import Mixture, StepSampler, endless
+from papo.data.blank import Blanked
+from papo.data.guessability import guessability_of
+from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen, Skips
 from papo.errors import SettingError
@@ -26,9 +29,13 @@ class PromptData(LightningDataModule):
         val_collate: the same for held-out items.
         batch_size: prompts per step.
         val_batch_size: prompts per validation batch.
+        val_items: held-out items, spread evenly over them, that a validation in the midst of training is done with.
         num_workers: processes that prepare batches; 0 prepares them in the training process.
         seed: order of the training items.
+        guessable: further held-out items, those that the words give away; None = none.
         length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        blank: whether training pictures are black: what is gained then is gained without seeing.
+        guessability, max_guessable: of the training items, see Guessability.
 
     Raises:
         SettingError: a setting cannot work.
@@ -44,16 +51,24 @@ class PromptData(LightningDataModule):
         val_collate: Callable[[Sequence[Item]], Any],
         batch_size: int,
         val_batch_size: int,
+        val_items: int,
         num_workers: int,
         seed: int,
+        guessable: Source | None = None,
         length: Callable[[Item], int] | None = None,
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        blank: bool = False,
+        guessability: str | None = None,
+        max_guessable: float | None = None,
     ) -> None:
         super().__init__()
-        if hasattr(val, "endless"):
-            raise SettingError("val", "must be one source, not streamed: held-out items come once, in order")
+        for name, source in (("val", val), ("guessable", guessable)):
+            if hasattr(source, "endless"):
+                raise SettingError(name, "must be one source, not streamed: held-out items come once, in order")
+        if val_items < 1:
+            raise SettingError("val_items", f"must be at least 1, got {val_items}")
         screen = Screen(
             length,
             max_prompt_tokens=max_prompt_tokens,
@@ -61,12 +76,16 @@ class PromptData(LightningDataModule):
             decode_at_start=decode_at_start,
         )
         self.skips: Skips = screen.skips
-        self.train, self.val = screen(train, "data.train"), screen(val, "data.val")
+        self.too_guessable: Skips = screen.too_guessable
+        self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
+        self.val = screen(val, "data.val")
+        self.guessable = None if guessable is None else screen(guessable, "data.guessable")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if not 0 < batch_size <= most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
-        self.batch_size, self.val_batch_size = batch_size, val_batch_size
+        self.blank = blank
+        self.batch_size, self.val_batch_size, self.val_items = batch_size, val_batch_size, val_items
         self.num_workers = num_workers
         self.seed = seed
 
@@ -74,11 +93,16 @@ class PromptData(LightningDataModule):
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
         return DataLoader(
-            endless(self.train, self.seed),
+            self.items(self.seed),
             batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
         )
+
+    def items(self, seed: int) -> Endless:
+        """The training items in the order of the seed, again and again."""
+        items = endless(self.train, seed)
+        return Blanked(items) if self.blank else items
 
     def firsts(self) -> Iterator[Item]:
         """One training item of each source."""
@@ -91,13 +115,23 @@ class PromptData(LightningDataModule):
 
         They may have come before; the caller knows which it has had in this step.
         """
-        items = endless(self.train, derive_seed("refill", self.seed, step, refill))
+        items = self.items(derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
 
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(
-            self.val, batch_size=self.val_batch_size, collate_fn=self.val_collate, num_workers=self.num_workers
-        )
+    def first(self, count: int) -> list[Item]:
+        """The first `count` training items of the run, or all where there are fewer."""
+        if hasattr(self.train, "__len__"):
+            count = min(count, len(self.train))
+        items = self.items(self.seed)
+        return [items[position] for position in range(count)]
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """The held-out items, and those that the words give away: all of them, but few in the midst of training."""
+        sources = [source for source in (self.val, self.guessable) if source is not None]
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            sources = [Subset(source, spread(len(source), self.val_items)) for source in sources]
+        settings = {"batch_size": self.val_batch_size, "collate_fn": self.val_collate, "num_workers": self.num_workers}
+        return [DataLoader(source, **settings) for source in sources]
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Every batch passes here in the training process, where what workers skipped is added up."""
@@ -105,3 +139,13 @@ class PromptData(LightningDataModule):
             step = self.trainer.lightning_module.step + 1
             self.trainer.logger.log_metrics({"data/skipped": self.skips.count()}, step=step)
         return batch
+
+
+def spread(size: int, count: int) -> list[int]:
+    """At most `count` of range(size), as far apart as can be.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    count = min(size, count)
+    return [i * size // count for i in range(count)]

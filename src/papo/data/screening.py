@@ -1,4 +1,7 @@
-"""Bad rows: counted and listed; found and skipped at start, up to a share; replaced where they turn up later."""
+"""Rows that are left out: bad ones, up to a share, and those that are answered without their picture.
+
+Both are counted and listed; found at start where a source can be looked through, replaced where they turn up later.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
+from papo.data.guessability import Guessability, TooGuessable
 from papo.data.order import Endless, Mixture, endless
 from papo.errors import BadRow, ConfigError, SettingError
 from papo.seeding import derive_seed
@@ -20,7 +24,7 @@ ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given u
 
 
 class Skips:
-    """Rows that were left out, by any process: each once, listed in skipped.jsonl once it has a place."""
+    """Rows that were left out, by any process: each once, listed in a file (skipped.jsonl) once it has a place."""
 
     def __init__(self) -> None:
         self.reasons: dict[tuple[str, str], str] = {}  # (source, id) -> reason
@@ -97,20 +101,29 @@ class Screen:
         self.length, self.max_prompt_tokens = length, max_prompt_tokens
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
         self.skips = Skips()
+        self.too_guessable = Skips()  # good rows that are answered blind too often
 
-    def __call__(self, source: Any, key: str) -> Any:
+    def __call__(self, source: Any, key: str, guessability: Guessability | None = None) -> Any:
         """The source without its bad rows; `key` is its place in the configuration.
+
+        Args:
+            guessability: gives items their blind accuracy and leaves further ones out; None does neither.
 
         Raises:
             ConfigError: more rows are bad than max_bad_share allows; lists the first of them.
+            SettingError: blind accuracies cannot be read.
         """
         if isinstance(source, Mixture):
-            parts = {name: self(part, f"{key}.sources.{name}") for name, part in source.sources.items()}
+            parts = {
+                name: self(part, f"{key}.sources.{name}", guessability and guessability.part(name))
+                for name, part in source.sources.items()
+            }
             return Mixture(parts, source.weights)
-        return ScreenedStream(source, self, key) if hasattr(source, "endless") else Screened(source, self, key)
+        kind = ScreenedStream if hasattr(source, "endless") else Screened
+        return kind(source, self, key, guessability and guessability.read())
 
-    def check(self, item: Item) -> Item:
-        """The item, if it can be a prompt. Raises BadRow."""
+    def check(self, item: Item, guessability: Guessability | None) -> Item:
+        """The item, if it can be a prompt, with its blind accuracy where that is known. Raises BadRow."""
         if self.length is not None:
             try:
                 tokens = self.length(item)
@@ -120,37 +133,51 @@ class Screen:
                 raise BadRow(
                     item.id, f"prompt of {tokens} tokens, more than max_prompt_tokens={self.max_prompt_tokens}"
                 )
-        return item
+        return item if guessability is None else guessability.known(item)
 
-    def first_good(self, items: Any, key: str, indices: Iterable[int]) -> Item:
+    def first_good(self, items: Any, key: str, guessability: Guessability | None, indices: Iterable[int]) -> Item:
         """The first of the items that can be used; the others are skipped and listed."""
         for index in islice(indices, ATTEMPTS):
             try:
-                return self.check(items[index])
+                return self.check(items[index], guessability)
+            except TooGuessable as known:
+                self.too_guessable.add(key, known)
             except BadRow as bad:
                 self.skips.add(key, bad)
-        raise ConfigError(f"{key}: {ATTEMPTS} rows in a row cannot be used; see skipped.jsonl in the run directory")
+        raise ConfigError(
+            f"{key}: {ATTEMPTS} rows in a row cannot be used; "
+            "see skipped.jsonl and guessable.jsonl in the run directory"
+        )
 
-    def scan(self, source: Any, key: str) -> list[int]:
+    def scan(self, source: Any, key: str, guessability: Guessability | None = None) -> list[int]:
         """The good rows of a source that can be looked through, which it says in one printed line."""
-        look = source.__getitem__ if self.decode_at_start else source.draft
+        look = source.__getitem__ if self.decode_at_start or not hasattr(source, "draft") else source.draft
         good: list[int] = []
         bad: list[BadRow] = []
+        guessable: list[TooGuessable] = []
         ids: set[str] = set()
         for index in range(len(source)):
             try:
-                item = self.check(look(index))
+                item = self.check(look(index), guessability)
                 if item.id in ids:
                     raise BadRow(item.id, "another row has this id")
                 ids.add(item.id)
                 good.append(index)
+            except TooGuessable as found:
+                guessable.append(found)
             except BadRow as found:
                 bad.append(found)
-        for found in bad:
-            self.skips.add(key, found)
+        for skips, rows in ((self.skips, bad), (self.too_guessable, guessable)):
+            for found in rows:
+                skips.add(key, found)
+        if guessable and not good:
+            raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
         if not good or len(bad) > self.max_bad_share * len(source):
             raise ConfigError(self.complaint(key, bad, len(source)))
-        print(f"{key}: {len(good)} rows" + (f", {len(bad)} skipped (see skipped.jsonl)" if bad else ""))
+        said = [f"{key}: {len(good)} rows"]
+        said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
+        said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
+        print(", ".join(said))
         return good
 
     def complaint(self, key: str, bad: list[BadRow], rows: int) -> str:
@@ -165,10 +192,11 @@ class Screen:
 class Screened:
     """The good rows of a source, in its order. One that turns bad later is replaced by another one."""
 
-    def __init__(self, source: Any, screen: Screen, key: str) -> None:
-        self.source, self.screen, self.key = source, screen, key
+    def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
+        self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
         # What the package draws or ships has no draft to look at, and no row that is worse than another.
-        self.rows = screen.scan(source, key) if hasattr(source, "draft") else range(len(source))
+        looked_through = hasattr(source, "draft") or guessability is not None
+        self.rows = screen.scan(source, key, guessability) if looked_through else range(len(source))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -177,7 +205,8 @@ class Screened:
         """Raises IndexError outside [0, len), so that iteration ends."""
         if not 0 <= index < len(self.rows):
             raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
-        return self.screen.first_good(self.source, self.key, (self.rows[i] for i in self._candidates(index)))
+        rows = (self.rows[i] for i in self._candidates(index))
+        return self.screen.first_good(self.source, self.key, self.guessability, rows)
 
     def _candidates(self, index: int) -> Iterator[int]:
         """The row itself, then its replacements: a function of the index alone."""
@@ -189,8 +218,8 @@ class Screened:
 class ScreenedStream:
     """A stream whose bad rows are replaced by the rows that follow them."""
 
-    def __init__(self, source: Any, screen: Screen, key: str) -> None:
-        self.source, self.screen, self.key = source, screen, key
+    def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
+        self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
 
     def endless(self, seed: int) -> Endless:
         return _ScreenedOrder(self, endless(self.source, seed))
@@ -201,7 +230,8 @@ class _ScreenedOrder:
         self.screened, self.items = screened, items
 
     def __getitem__(self, index: int) -> Item:
-        return self.screened.screen.first_good(self.items, self.screened.key, count(index))
+        of = self.screened
+        return of.screen.first_good(self.items, of.key, of.guessability, count(index))
 
 
 def shown(text: str) -> str:

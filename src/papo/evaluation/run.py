@@ -14,6 +14,7 @@ from papo.building import built, check, settings_of
 from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
+from papo.evaluation.guessability import blind_only, write_guessability
 from papo.evaluation.measure import Examination
 from papo.evaluation.records import Record, RecordFile
 from papo.evaluation.reporting import report_items, report_of
@@ -33,6 +34,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Called again with the same settings and run directory, it goes on where it was interrupted.
 
+    With guessable=true model.path answers blind and nothing else, and what is written and returned is that of
+    `write_guessability`. Training questions are named as any others:
+
+        python evaluate.py guessable=true benchmarks=[folder] benchmarks.folder.path=train.jsonl
+        python train.py data=folder data.train.path=train.jsonl data.guessability=RUN/guessability/folder.jsonl
+
     Args:
         cfg: as composed from conf/evaluate.yaml; `run_dir` is where everything goes.
 
@@ -43,6 +50,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     check(cfg)
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
+    if cfg.guessable:
+        examination = blind_only(examination, list(models))
     loaded: Loaded = built(cfg.model)
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     examination.attach(loaded.policy, processor)
@@ -70,8 +79,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(models) == 1 else f"{path}: {name}"
             records[name][path] = examination(policy, processor, source, file, title)
-            shown += report_items(name, path, source, file.records, processor, examination, policy.device)
-    results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
+            if not cfg.guessable:
+                shown += report_items(name, path, source, file.records, processor, examination, policy.device)
+    if cfg.guessable:
+        results = write_guessability(run, {name: of_models[str(cfg.model.path)] for name, of_models in records.items()})
+    else:
+        results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", provenance(cfg.seed) | {"fast_layers": loaded.fast_layers} | pace)

@@ -23,8 +23,8 @@ SIDE = 4  # cells
 CELL = SIZE // SIDE
 SHAPE = 18  # pixels across
 JITTER = 3  # pixels, per axis
-FEWEST, MOST = 3, 9  # shapes in a picture
-MOST_ASKED = 6  # shapes of the group that is asked for: 0 to 6
+FEWEST, MOST = 3, 7  # shapes in a picture
+MOST_ASKED = 4  # shapes of the group that is asked for: 0 to 4
 
 KINDS = ("circle", "square", "triangle")
 SORTS = tuple(itertools.product(COLOURS[:4], KINDS))

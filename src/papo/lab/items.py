@@ -15,7 +15,7 @@ from papo.errors import SettingError
 from papo.lab.charts import draw_chart, make_chart
 from papo.lab.counting import draw_counting, make_counting
 from papo.lab.geometry import draw_geometry, make_geometry
-from papo.lab.prior import Draw, evenly, favourite
+from papo.lab.prior import Draw, evenly, favourite, leaning
 from papo.lab.questions import Draft, give_away, multiple_choice
 from papo.types import Item
 
@@ -69,17 +69,18 @@ def split_of(scene: dict[str, Any]) -> str:
     return next(split for split, tenths in SPLITS.items() if tenth in tenths)
 
 
-def lab_item(seed: int, split: str, index: int, *, guessable_share: float = 0.0) -> Item:
+def lab_item(seed: int, split: str, index: int, *, guessable_share: float = 0.0, prior_strength: float = 0.0) -> Item:
     """Item `index` of a split: a pure function of its arguments, the same in every process and on every machine.
 
     With probability `guessable_share` all that the picture shows is what the words suggest (`favourite`), so that one
-    who guesses is right; otherwise every value is as likely as any other. Keep the share at 0 for what is to measure
-    reading. Raises SettingError for an unknown split or a share outside [0, 1].
+    who guesses is right; otherwise every value is as likely as any other, or leans towards the favourites as
+    `prior_strength` says. Keep both at 0 for what is to measure reading. Raises SettingError for an unknown split, a
+    share or a strength outside [0, 1].
     """
-    check(split, guessable_share)
-    rng = random.Random(f"{seed}/{split}/{index}/{guessable_share:g}")
+    check(split, guessable_share, prior_strength)
+    rng = random.Random(f"{seed}/{split}/{index}/{guessable_share:g}/{prior_strength:g}")
     guessable = guessable_share > 0 and rng.random() < guessable_share
-    values = favourite if guessable else evenly(rng)
+    values = favourite if guessable else leaning(rng, prior_strength) if prior_strength else evenly(rng)
     family = rng.choice(_FAMILIES)
     draft = family.make(rng, values)
     while split_of(draft.scene) != split:
@@ -94,7 +95,9 @@ def lab_item(seed: int, split: str, index: int, *, guessable_share: float = 0.0)
         options, choices = multiple_choice(rng, draft)
         question, answer_type = question + options, "choice"
     return Item(
-        id=f"lab-{split}-{seed}-{index}" + (f"-guessable{guessable_share:g}" if guessable_share else ""),
+        id=f"lab-{split}-{seed}-{index}"
+        + (f"-guessable{guessable_share:g}" if guessable_share else "")
+        + (f"-prior{prior_strength:g}" if prior_strength else ""),
         question=question,
         images=(family.draw(draft.scene),),
         answer=draft.answer,
@@ -114,11 +117,12 @@ def lab_item(seed: int, split: str, index: int, *, guessable_share: float = 0.0)
     )
 
 
-def check(split: str, guessable_share: float) -> None:
+def check(split: str, guessable_share: float, prior_strength: float) -> None:
     if split not in SPLITS:
         raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
-    if not 0 <= guessable_share <= 1:
-        raise SettingError("guessable_share", f"must lie in [0, 1], got {guessable_share}")
+    for name, share in (("guessable_share", guessable_share), ("prior_strength", prior_strength)):
+        if not 0 <= share <= 1:
+            raise SettingError(name, f"must lie in [0, 1], got {share}")
 
 
 class LabDataset:
@@ -128,14 +132,22 @@ class LabDataset:
         SettingError: an unknown split, a share outside [0, 1], or no items.
     """
 
-    def __init__(self, split: str, size: int, seed: int = 0, guessable_share: float = 0.0, start: int = 0) -> None:
-        check(split, guessable_share)
+    def __init__(
+        self,
+        split: str,
+        size: int,
+        seed: int = 0,
+        guessable_share: float = 0.0,
+        prior_strength: float = 0.0,
+        start: int = 0,
+    ) -> None:
+        check(split, guessable_share, prior_strength)
         if size < 1:
             raise SettingError("size", f"must be at least 1, got {size}")
         self.split = split
         self.size = size
         self.seed = seed
-        self.guessable_share = guessable_share
+        self.shares = {"guessable_share": guessable_share, "prior_strength": prior_strength}
         self.start = start
 
     def __len__(self) -> int:
@@ -145,4 +157,4 @@ class LabDataset:
         """Raises IndexError outside [0, size), so that iteration ends."""
         if not 0 <= index < self.size:
             raise IndexError(f"index must lie in [0, {self.size}), got {index}; give LabDataset a larger size")
-        return lab_item(self.seed, self.split, self.start + index, guessable_share=self.guessable_share)
+        return lab_item(self.seed, self.split, self.start + index, **self.shares)

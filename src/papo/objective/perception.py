@@ -35,6 +35,7 @@ class PerceptionKL(DivergenceTerm):
         schedule: of the weight over the run: "constant"; "linear" or "cosine" down to 0; "warmup" from 0 over
             the first `warmup_share` of the run. A function of the step alone, which the checkpoint holds.
         warmup_share: see schedule.
+        start: share of the run before which the weight is 0.
         view: what I_mask is.
     """
 
@@ -48,6 +49,7 @@ class PerceptionKL(DivergenceTerm):
     responses: str = "all"
     schedule: str = "constant"
     warmup_share: float = 0.1
+    start: float = 0.0
     view: str = "corrupted"
 
     def __post_init__(self) -> None:
@@ -58,6 +60,8 @@ class PerceptionKL(DivergenceTerm):
         for name in ("token_share", "warmup_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise SettingError(name, f"must lie in (0, 1], got {getattr(self, name)}")
+        if not 0 <= self.start < 1:
+            raise SettingError("start", f"must lie in [0, 1), got {self.start}")
         check_other_view(self.view)
 
     @property
@@ -81,6 +85,8 @@ class PerceptionKL(DivergenceTerm):
         )
 
     def scale(self, progress: float) -> float:
+        if progress < self.start:
+            return 0.0
         if self.schedule == "linear":
             return 1 - progress
         if self.schedule == "cosine":

@@ -1,4 +1,4 @@
-"""What supervised and reinforcement training share: a policy, its optimizer, and held-out accuracy."""
+"""What supervised and reinforcement training share: a policy, its optimizer, and its validation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
 from papo.errors import ConfigError, SettingError
-from papo.evaluation.answering import answer, blinded
+from papo.evaluation.held_out import HeldOut
 from papo.policy.processing import PromptProcessor
-from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
-from papo.statistics import Estimate
+from papo.training.history import HELD_OUT, SETS, History, by_measure, rows, tag
 from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.types import Item, PromptBatch
@@ -30,9 +30,7 @@ class PolicyModule(LightningModule):
         optimizer: takes the trainable parameters, returns the optimizer.
         schedule, warmup_steps, total_steps: see `learning_rate_scale`.
         grad_clip: largest gradient norm.
-        val_sampling: how held-out prompts are answered.
-        val_samples: k of avg@k.
-        val_blind: whether they are answered blind too.
+        held_out: how held-out prompts are answered, and what is measured.
         engine: draws responses.
         seed: of held-out answers.
 
@@ -50,9 +48,7 @@ class PolicyModule(LightningModule):
         warmup_steps: int,
         total_steps: int,
         grad_clip: float,
-        val_sampling: Sampling,
-        val_samples: int,
-        val_blind: bool,
+        held_out: HeldOut,
         engine: Engine,
         seed: int,
     ) -> None:
@@ -63,14 +59,10 @@ class PolicyModule(LightningModule):
         self.make_optimizer = optimizer
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
         self.grad_clip = grad_clip
-        self.val_sampling, self.val_samples, self.val_blind = val_sampling, val_samples, val_blind
+        self.held_out = held_out
         self.engine = engine
         self.seed = seed
-        for name, value, least in (
-            ("total_steps", total_steps, 1),
-            ("warmup_steps", warmup_steps, 0),
-            ("val_samples", val_samples, 1),
-        ):
+        for name, value, least in (("total_steps", total_steps, 1), ("warmup_steps", warmup_steps, 0)):
             if value < least:
                 raise SettingError(name, f"must be at least {least}, got {value}")
         if schedule not in SCHEDULES:
@@ -85,9 +77,9 @@ class PolicyModule(LightningModule):
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.step_seconds: list[float] = []  # of this process, for the median
-        self.val_means, self.val_blind_means = ItemMeans(), ItemMeans()
-        self.accuracy_before: Estimate | None = None  # held-out accuracy before the first step, with the image
-        self.blind_before: Estimate | None = None  # and blind
+        self.item_means = ItemMeans()
+        self.history = History()
+        self.held_out_rows: list[dict[str, Any]] = []  # of the last validation, in this process
 
     def collate(self, items: Sequence[Item]) -> Any:
         """What `training_step` gets for the items of one step."""
@@ -142,35 +134,48 @@ class PolicyModule(LightningModule):
 
     # ---------------------------------------------------------------------------------------------------- validation
 
+    @property
+    def during(self) -> bool:
+        """Whether a validation is in the midst of training, where it has to be cheap."""
+        return self.trainer.state.fn == TrainerFn.FITTING
+
+    @property
+    def last_of_all(self) -> bool:
+        """Whether a validation in the midst of training comes when all is done, just before that of the whole run."""
+        return self.during and self.step == self.total_steps
+
     def on_validation_epoch_start(self) -> None:
-        self.val_means.reset()
-        self.val_blind_means.reset()
+        self.item_means.reset()
+        self.held_out_rows = []
         self.engine.sync(self.policy, self.step)
 
-    def validation_step(self, prompts: PromptBatch, batch_idx: int) -> None:
-        self.val_means.update(self.item_accuracies(prompts))
-        if self.val_blind:
-            self.val_blind_means.update(self.item_accuracies(blinded(prompts)))
-
-    def item_accuracies(self, prompts: PromptBatch) -> list[float]:
-        """The share of right answers to each prompt that can be graded."""
-        settings = {"k": self.val_samples, "sampling": self.val_sampling, "seed": self.seed}
-        answered, _, _ = answer(self.policy, self.engine, self.processor, prompts, **settings)
-        return [item.accuracy for item in answered if item.scorable]
+    def validation_step(self, prompts: PromptBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if self.last_of_all:
+            return
+        kind = SETS[dataloader_idx]
+        found = self.held_out(
+            self.policy,
+            self.engine,
+            self.processor,
+            prompts,
+            seed=self.seed,
+            during=self.during,
+            views=kind == HELD_OUT,
+        )
+        self.held_out_rows += rows(self.step, kind, found)
+        self.item_means.update(by_measure(kind, found))
 
     def on_validation_epoch_end(self) -> None:
-        measured = {f"val/avg@{self.val_samples}": self.val_accuracy().mean}
-        if self.val_blind:
-            measured[f"val/blind_avg@{self.val_samples}"] = self.val_blind_accuracy().mean
-        self.logger.log_metrics(measured, step=self.step)
-
-    def val_accuracy(self) -> Estimate:
-        """avg@k of the last validation."""
-        return self.val_means.estimate()
-
-    def val_blind_accuracy(self) -> Estimate | None:
-        """The same with every patch black; None where it is not measured."""
-        return self.val_blind_means.estimate() if self.val_blind else None
+        if self.last_of_all:
+            return
+        measured = self.item_means.compute()
+        if "accuracy" not in measured:
+            raise ConfigError("data.val has no item that can be graded; look at its answers and its rule")
+        self.history.add(self.step, measured)
+        means = self.history.course[self.step]
+        self.logger.log_metrics(
+            {tag(name, self.held_out.samples): mean for name, mean in means.items()}, step=self.step
+        )
 
     # --------------------------------------------------------------------------------------------------- checkpoints
 
@@ -178,9 +183,7 @@ class PolicyModule(LightningModule):
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
         checkpoint["step"] = self.step
-        for name in ("accuracy_before", "blind_before"):
-            estimate = getattr(self, name)
-            checkpoint[name] = None if estimate is None else estimate.to_dict()
+        checkpoint["history"] = self.history.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
@@ -189,7 +192,4 @@ class PolicyModule(LightningModule):
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
-        for name in ("accuracy_before", "blind_before"):
-            found = checkpoint[name]
-            estimate = None if found is None else Estimate(found["mean"], tuple(found["ci95"]), found["n"])
-            setattr(self, name, estimate)
+        self.history = History.from_dict(checkpoint["history"])

@@ -16,6 +16,7 @@ from papo.errors import SettingError
 from papo.figures import token_heat
 from papo.files import replacing
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
+from papo.training.base import PolicyModule
 from papo.training.papo import PapoModule
 from papo.types import Rollouts
 
@@ -71,6 +72,13 @@ class GracefulStop(Callback):
         self._previous = {}
 
 
+def keep_steps(path: Path, last: int) -> None:
+    """Drops the lines of later steps, which come again, so that each is recorded once."""
+    if path.exists():
+        with path.open() as lines, replacing(path) as part, part.open("w") as kept:
+            kept.writelines(line for line in lines if json.loads(line)["step"] <= last)
+
+
 class StepLog(Callback):
     """Every step's metrics to the logger and the progress bar, every response to rollouts.jsonl.
 
@@ -84,10 +92,7 @@ class StepLog(Callback):
         self.images_every = at_least_one("images_every", images_every)
 
     def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
-        """Resuming in the same directory: steps that will be repeated are dropped, so each is recorded once."""
-        if self.path.exists():
-            with self.path.open() as lines, replacing(self.path) as part, part.open("w") as kept:
-                kept.writelines(line for line in lines if json.loads(line)["step"] <= module.step)
+        keep_steps(self.path, module.step)
 
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         metrics, rollouts = module.metrics, module.rollouts
@@ -123,6 +128,29 @@ class StepLog(Callback):
                 with trainer.precision_plugin.forward_context():
                     figure = divergence_figure(module, rollouts.select([0]), name)
                 writer.add_figure(f"samples/kl_{name}", figure, step)
+
+
+class HeldOutLog(Callback):
+    """What each validation measured of each item to held_out.jsonl.
+
+    Args:
+        run_dir: where it goes.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = Path(run_dir) / "held_out.jsonl"
+        self.last: int | None = None  # step of the last validation; None where another process may have recorded some
+
+    def on_fit_start(self, trainer: Trainer, module: PolicyModule) -> None:
+        keep_steps(self.path, module.step)
+
+    def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
+        # The validation of all items takes the place of a short one; a run in a used directory begins the file anew.
+        if self.last is None or self.last >= module.step:
+            keep_steps(self.path, module.step - 1)
+        self.last = module.step
+        with self.path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in module.held_out_rows)
 
 
 # Responses and tokens of each that a figure has room for.

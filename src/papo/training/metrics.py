@@ -9,7 +9,6 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from papo.statistics import Estimate, mean_over_items
 from papo.types import Rollouts
 
 
@@ -29,24 +28,20 @@ class Sums(Metric):
 
 
 class ItemMeans(Metric):
-    """The share of right answers to each item; an estimate of their mean, items being independent of each other."""
+    """Values of each item by name, e.g. its share of right answers, over the batches of a validation."""
 
     full_state_update = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("means", [], dist_reduce_fx="cat")
+    def update(self, values: Mapping[str, Sequence[float]]) -> None:
+        for name, of_items in values.items():
+            if name not in self._defaults:
+                self.add_state(name, [], dist_reduce_fx="cat")
+            getattr(self, name).append(torch.tensor(of_items, dtype=torch.float32, device=self.device))
 
-    def update(self, means: Sequence[float]) -> None:
-        self.means.append(torch.tensor(means, dtype=torch.float32, device=self.device))
-
-    def compute(self) -> Tensor:
-        """[items]"""
-        return dim_zero_cat(self.means) if len(self.means) else torch.zeros(0)
-
-    def estimate(self) -> Estimate:
-        """Raises ValueError where no item was measured."""
-        return mean_over_items(self.compute().tolist())
+    def compute(self) -> dict[str, list[float]]:
+        """What was measured of any item, in the order of the items."""
+        states = {name: getattr(self, name) for name in self._defaults}
+        return {name: dim_zero_cat(state).tolist() for name, state in states.items() if len(state)}
 
 
 def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:

@@ -24,6 +24,7 @@ from papo.training.metrics import Sums, rollout_metrics
 from papo.training.scoring import Scoring, divided, outcome
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
+from papo.training.weighing import Weighing
 from papo.types import Item, PromptBatch, RewardResult, Rollouts
 
 
@@ -40,6 +41,7 @@ class PapoModule(PolicyModule):
         normalize_std: see `group_advantages`.
         noisy_rollout_share, max_refills: see Collector.
         overlong_buffer, overlong_filter: see Shaping.
+        weigh_by_guessability: see Weighing.
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         max_skipped_updates: consecutive non-finite updates after which the run stops.
@@ -64,6 +66,7 @@ class PapoModule(PolicyModule):
         max_refills: int,
         overlong_buffer: int,
         overlong_filter: bool,
+        weigh_by_guessability: bool | str,
         noisy_rollout_share: float,
         updates_per_rollout: int,
         micro_batch_prompts: int,
@@ -92,6 +95,7 @@ class PapoModule(PolicyModule):
             overlong_buffer=overlong_buffer,
             overlong_filter=overlong_filter,
         )
+        self.weighing = Weighing(weigh_by_guessability, self.policy, self.engine, self.processor, sampling, self.seed)
         passes = objective.passes()
         self.once, self.every = divided(passes, single_update=updates_per_rollout == 1)
         asked = merged([passes, self.shaping.passes()])
@@ -131,8 +135,10 @@ class PapoModule(PolicyModule):
         return self.views.collate(items)
 
     def check_data(self, items: Iterable[Item]) -> None:
-        if self.views.early:
-            self.collate(list(items))
+        if self.views.early or self.weighing.by == "item":
+            items = list(items)
+            self.weighing.check(items)
+            self.collate(items)
 
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
@@ -150,7 +156,8 @@ class PapoModule(PolicyModule):
         if rollouts is not None:
             rollouts = self.views(rollouts, self.looked_at, self.step)
             rollouts, guessed = self.guesses(rollouts, self.step)
-            metrics |= rollout_metrics(rollouts) | guessed
+            rollouts, weighed = self.weighing(rollouts, self.step)
+            metrics |= rollout_metrics(rollouts) | guessed | weighed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:

@@ -18,9 +18,11 @@ from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.run_dir import RunDir, peak_memory_gib
-from papo.statistics import Estimate
 from papo.training.base import PolicyModule
+from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
+from papo.training.ending import figures, table, warnings
+from papo.training.history import History
 from papo.training.precision import check_precision
 from papo.training.resume import steps_behind
 
@@ -42,43 +44,40 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     run.start(cfg, fast_layers=loaded.fast_layers)
     data.skips.log_to(run.path / "skipped.jsonl")
+    data.too_guessable.log_to(run.path / "guessable.jsonl")
 
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
-        module.accuracy_before = module.val_accuracy()
-        module.blind_before = module.val_blind_accuracy()
     trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
-    before, after = module.accuracy_before, None
-    blind_before, blind_after = module.blind_before, None
-    interrupted = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
-    if not interrupted:
+    ended = not any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+    if ended:
         trainer.validate(module, data, verbose=False)
-        after, blind_after = module.val_accuracy(), module.val_blind_accuracy()
 
     save_policy(module.policy, loaded.processor, run.model)
     recipe = OmegaConf.to_container(cfg, resolve=True)
     del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
+    asked_blind = training_blind(trainer)
+    found = figures(module.history, ended=ended)
     metrics = {
         "name": cfg.name,
-        "accuracy_before": before.mean,
-        "accuracy_after": None if after is None else after.mean,
+        "accuracy_before": found["before"]["mean"],
+        "accuracy_after": found["after"]["mean"] if ended else None,
         "accuracy": f"avg@{cfg.val.samples}",
-        "before": before.to_dict(),
-        "after": None if after is None else after.to_dict(),
-        "blind_before": None if blind_before is None else blind_before.to_dict(),
-        "blind_after": None if blind_after is None else blind_after.to_dict(),
+        **found,
+        "training_blind": None if asked_blind is None else asked_blind.to_dict(),
         "steps": module.step,
-        "interrupted": interrupted,
+        "interrupted": not ended,
         "skipped_rows": data.skips.count(),
+        "guessable_rows": data.too_guessable.count(),
         "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "peak_memory_gib": peak_memory_gib(),
         "seed": cfg.seed,
     }
     run.write("metrics.json", metrics)
-    log_hyperparameters(trainer, cfg, before, after)
-    print(summary(metrics, {"before": (before, blind_before), "after": (after, blind_after)}, run))
+    log_hyperparameters(trainer, cfg, metrics)
+    print(summary(metrics, module.history, run))
     return metrics
 
 
@@ -110,12 +109,13 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
     return built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger))
 
 
-def log_hyperparameters(trainer: Trainer, cfg: DictConfig, before: Estimate, after: Estimate | None) -> None:
+def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str, Any]) -> None:
     """What runs are compared by, with how they ended."""
     names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key != "run_dir"]
     params = {name: cfg[name] for name in names}
     params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
-    final = {} if after is None else {"final/accuracy": after.mean, "final/gain": after.mean - before.mean}
+    before, after = metrics["accuracy_before"], metrics["accuracy_after"]
+    final = {} if after is None else {"final/accuracy": after, "final/gain": after - before}
     if isinstance(trainer.logger, TensorBoardLogger):
         log_to_hparams_page(trainer.logger, params, final)
     else:
@@ -136,19 +136,17 @@ def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final
         writer._get_file_writer().add_summary(record)
 
 
-def summary(
-    metrics: dict[str, Any], measured: Mapping[str, tuple[Estimate | None, Estimate | None]], run: RunDir
-) -> str:
-    """The table that a run ends with; `measured` is accuracy with the image and blind, where it was measured."""
-    rows = [("held-out " + metrics["accuracy"] + ", %", "with image [95 % interval]", "blind", "items")]
-    for name, (seen, blind) in measured.items():
-        if seen is not None:
-            rows.append((name, str(seen), "" if blind is None else str(blind), seen.n))
-    before, after = (seen for seen, _ in measured.values())
-    if after is not None:
-        rows.append(("gain", f"{100 * (after.mean - before.mean):+.1f} points", "", ""))
-    table = "\n".join(f"{a:<22}{b:<28}{c:<22}{d}".rstrip() for a, b, c, d in rows)
+def summary(metrics: Mapping[str, Any], history: History, run: RunDir) -> str:
+    """What a run ends with: the table, how long it took, and what it did that nobody wants."""
+    ended = not metrics["interrupted"]
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
-    if after is None:
+    if not ended:
         pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"
-    return f"\n{table}\n{pace}\n{run.path}"
+    lines = [
+        table(history, metrics["accuracy"], ended=ended),
+        *training_lines(metrics["training_blind"]),
+        pace,
+        str(run.path),
+        *(warnings(history) if ended else ()),
+    ]
+    return "\n" + "\n".join(lines)

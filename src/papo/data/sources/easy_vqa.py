@@ -1,10 +1,21 @@
-"""easy-VQA: 5,000 pictures of one coloured shape with 48,248 questions, which a package on the Python index carries."""
+"""easy-VQA: 5,000 pictures of one coloured shape with 48,248 questions, which a package on the Python index carries.
+
+Its 107 questions give much away. The commonest answer to the same words among the training questions is right for
+
+    yes or no, 28,407 of 38,575     82 % of them
+    which shape, 5,002              35 %
+    which colour, 5,166             14 %
+    all                             67 %
+
+and for 68 % of those that are held out.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +23,13 @@ from pathlib import Path
 from PIL import Image
 
 from papo.errors import ConfigError, SettingError
-from papo.types import Item
+from papo.seeding import derive_seed, generator
+from papo.types import Guess, Item
 
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 SHAPES = ("circle", "rectangle", "triangle")
+
+Row = tuple[int, str, str, int]  # number, question, answer, number of the picture
 
 # Split: the package's own folder, and of its pictures those whose number modulo 4 is among these. The package has
 # train and test only; a quarter of its test pictures is held out for validation, so that test stays untouched.
@@ -29,43 +43,65 @@ class EasyVQA:
         split: train (38,575 questions), val or test (together 9,673); no two share a picture.
         size: questions; null = all.
         supervised: whether to keep only questions whose picture is known in full, with that as their rationale.
+        guessable_share: s in [0, 1]. A share s of the questions, drawn by the seed, are asked about a picture for which
+            the answer that their words suggest (`suggestions`) is right: where it is not, the picture is exchanged for
+            that of a question of the same words, drawn from those of the split where it is (a few words of val and test
+            have none, and stay). All others stay as they are: what is asked does not change, and s + 0.67 (1 - s) of
+            the questions are answered right by their words alone.
+        seed: of what is exchanged.
 
     Raises:
-        SettingError: an unknown split, or a size that the split does not have.
+        SettingError: an unknown split, a size that the split does not have, or a share outside [0, 1].
         ConfigError: the package is not installed.
     """
 
-    def __init__(self, split: str, size: int | None = None, supervised: bool = False) -> None:
+    def __init__(
+        self,
+        split: str,
+        size: int | None = None,
+        supervised: bool = False,
+        guessable_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         if split not in SPLITS:
             raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
+        if not 0 <= guessable_share <= 1:
+            raise SettingError("guessable_share", f"must lie in [0, 1], got {guessable_share}")
         name, quarters = SPLITS[split]
-        self.folder = package_data() / name
+        data = package_data()
+        self.folder = data / name
         rows = json.loads((self.folder / "questions.json").read_text())
         self.facts = picture_facts(rows)
+        self.guesses = suggestions(json.loads((data / "train" / "questions.json").read_text()))
         rows = [(index, *row) for index, row in enumerate(rows) if row[2] % 4 in quarters]
         if supervised:
             rows = [row for row in rows if len(self.facts[row[3]]) == 2]
         size = len(rows) if size is None else size
         if not 0 < size <= len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the questions of {split}), got {size}")
-        self.rows = [rows[i * len(rows) // size] for i in range(size)]
+        chosen = [rows[i * len(rows) // size] for i in range(size)]
+        self.rows = [(row[0], *row) for row in chosen]  # behind the question's number that of the picture's row
+        if guessable_share:
+            self.rows = exchanged(chosen, rows, self.guesses, guessable_share, seed)
         self.split, self.supervised = split, supervised
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Item:
-        row, question, answer, picture = self.rows[index]
+        number, row, question, answer, picture = self.rows[index]
+        guess = self.guesses.get(question)
         with Image.open(self.folder / "images" / f"{picture}.png") as image:
             pixels = image.convert("RGB")
         return Item(
-            id=f"easy_vqa-{self.split}-{row}",
+            id=f"easy_vqa-{self.split}-{number}" + (f"-{row}" if row != number else ""),
             question=question,
             images=(pixels,),
             answer=answer,
             answer_type="text",
             rationale=" ".join(self.facts[picture]) if self.supervised else None,
-            tags={"kind": kind(answer)},
+            tags={"kind": kind(answer), "guessable": "yes" if guess and guess.answer == answer else "no"},
+            guess=guess,
         )
 
 
@@ -102,6 +138,53 @@ def picture_facts(rows: Iterable[tuple[str, str, int]]) -> dict[int, list[str]]:
         else:
             facts |= _words(question) | {answer}
     return {picture: [word for word in (*COLOURS, *SHAPES) if word in facts] for picture, facts in known.items()}
+
+
+def suggestions(rows: Iterable[tuple[str, str, int]]) -> dict[str, Guess]:
+    """What the words of each question suggest: the commonest answer to them.
+
+    As its rationale stands what is commonest in the pictures that are known in full and have this answer, so that the
+    answer follows from it. The first in the alphabet where several are equally common.
+
+    >>> suggestions([("is there a circle?", "yes", 1), ("what color is the shape?", "red", 1)])["is there a circle?"]
+    Guess(rationale='red circle', answer='yes')
+    """
+    rows = list(rows)
+    facts = picture_facts(rows)
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    rationales: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for question, answer, picture in rows:
+        answers[question][answer] += 1
+        if len(facts[picture]) == 2:
+            rationales[question, answer][" ".join(facts[picture])] += 1
+    found = {question: commonest(counts) for question, counts in answers.items()}
+    return {
+        question: Guess(commonest(rationales[question, answer]), answer)
+        for question, answer in found.items()
+        if rationales[question, answer]
+    }
+
+
+def commonest(counts: Counter[str]) -> str:
+    return min(counts, key=lambda value: (-counts[value], value))
+
+
+def exchanged(
+    chosen: Sequence[Row], rows: Iterable[Row], guesses: Mapping[str, Guess], share: float, seed: int
+) -> list[tuple[int, *Row]]:
+    """The chosen questions, each as its number and a row: its own, or another of the same words; see EasyVQA."""
+    suggested: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row[1] in guesses and row[2] == guesses[row[1]].answer:
+            suggested[row[1]].append(row)
+    # The same draws at every share, so that a larger one exchanges what a smaller one does, and more.
+    draws = generator(derive_seed("easy_vqa-guessable", seed)).random((len(chosen), 2)).tolist()
+    found = []
+    for row, (first, second) in zip(chosen, draws, strict=True):
+        others = suggested[row[1]]
+        exchange = first < share and others and row[2] != guesses[row[1]].answer
+        found.append((row[0], *(others[int(second * len(others))] if exchange else row)))
+    return found
 
 
 @cache

@@ -1,0 +1,133 @@
+"""A study's definition: which settings are compared, at which levels of which factors, with which seeds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from papo.arguments import nearest
+from papo.errors import ConfigError
+
+FILE = "study.yaml"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a study: what it is called, and the overrides of conf/train.yaml that make it."""
+
+    arm: str
+    levels: Mapping[str, Any]  # of each factor
+    seed: int
+    overrides: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Its folder's name, which tells it from the others."""
+        parts = [self.arm, *(f"{key}={text_of(value)}" for key, value in self.levels.items()), f"seed={self.seed}"]
+        return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", "_".join(parts))
+
+
+@dataclass(frozen=True)
+class Study:
+    """What study.yaml says.
+
+    Args:
+        question: one sentence.
+        base: overrides of all runs.
+        arms: overrides of each arm, by the name that its runs get.
+        baseline: the arm that the others are compared with.
+        grid: values of each factor, a plain setting; arms and factors are crossed.
+        seeds: a list, or {default: list, at: [{FACTOR: LEVEL, ..., seeds: list}]}, where the first fitting entry counts.
+        allow: settings in which runs may differ though they decide what is measured; see papo.study.alike.
+        last: overrides behind those of the arms.
+
+    Raises:
+        ConfigError: the baseline is no arm, or nothing is asked for.
+    """
+
+    question: str
+    base: Sequence[str]
+    arms: Mapping[str, Sequence[str]]
+    baseline: str
+    seeds: Sequence[int] | Mapping[str, Any]
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    allow: Sequence[str] = ()
+    last: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ConfigError(f"baseline must be an arm, got {self.baseline!r}{nearest(self.baseline, self.arms)}")
+        if not self.runs():
+            raise ConfigError("the study has no run: arms, the values of each factor and seeds must not be empty")
+
+    def runs(self) -> list[Planned]:
+        """All runs, the first seed of every arm and level before the second of any."""
+        return [run for _, run in sorted(self._runs(), key=lambda of: of[0])]
+
+    def _runs(self) -> Iterator[tuple[int, Planned]]:
+        """Each run, and which of its seeds it is."""
+        for values in itertools.product(*self.grid.values()):
+            levels = dict(zip(self.grid, values, strict=True))
+            at = [f"{key}={text_of(value)}" for key, value in levels.items()]
+            for (arm, settings), (n, seed) in itertools.product(self.arms.items(), enumerate(self.seeds_at(levels))):
+                told = (*self.base, *settings, *at, *self.last, f"name={arm}", f"seed={seed}")
+                yield n, Planned(arm, levels, seed, told)
+
+    def seeds_at(self, levels: Mapping[str, Any]) -> Sequence[int]:
+        if not isinstance(self.seeds, Mapping):
+            return self.seeds
+        for entry in self.seeds.get("at", ()):
+            if all(levels[key] == value for key, value in entry.items() if key != "seeds"):
+                return entry["seeds"]
+        return self.seeds["default"]
+
+
+def read_study(folder: Path, variant: str | None = None, further: Sequence[str] = ()) -> Study:
+    """The study in `folder`/study.yaml.
+
+    Args:
+        variant: quick, the study cut down as its `quick` says: `base` there comes last, `arms` are names, `grid` and
+            `seeds` replace what they name; None = the whole.
+        further: overrides of all runs, behind all others.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise ConfigError(f"{file} does not exist; a study is a folder that holds {FILE}")
+    try:
+        told = yaml.safe_load(file.read_text(encoding="utf-8"))
+        quick = told.pop("quick", None)
+        if variant is not None:
+            told = cut_down(told, variant, quick)
+        return Study(**told | {"last": (*told.get("last", ()), *further)})
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, ConfigError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def cut_down(told: dict[str, Any], variant: str, quick: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What study.yaml says, with what its `quick` says instead."""
+    if variant != "quick" or quick is None:
+        raise ConfigError(f"study={variant} is not defined here; {'known is quick' if quick else 'nothing is'}")
+    unknown = quick.keys() - {"base", "arms", "grid", "seeds"}
+    if unknown:
+        raise ConfigError(f"quick.{min(unknown)} is unknown; known are base, arms, grid, seeds")
+    return told | {
+        "arms": {name: told["arms"][name] for name in quick.get("arms", told["arms"])},
+        "grid": told.get("grid", {}) | quick.get("grid", {}),
+        "seeds": quick.get("seeds", told["seeds"]),
+        "last": quick.get("base", ()),
+    }
+
+
+def text_of(value: Any) -> str:
+    """A value as an override states it; text is taken as it stands."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,141 @@
+"""Runs what a study still lacks. What is there already stays: a study can be stopped and started again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from papo.errors import ConfigError
+from papo.study.composing import compose_runs, settings
+from papo.study.definition import Planned, Study
+from papo.study.worker import LOG, train_all
+
+RUNS = "runs"  # in the study's output folder
+
+# What a finished run whose settings are no longer those that are asked for may be: kept as it is, or run again.
+CHANGED = ("refuse", "keep", "rerun")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a study asks for, what of it is done, and what is to be done.
+
+    Args:
+        runs: all of them, in the order in which they are run.
+        configs: of each by its folder's name.
+        done: the metrics.json of those that are finished, likewise.
+        folder: where the folders lie.
+    """
+
+    runs: Sequence[Planned]
+    configs: Mapping[str, DictConfig]
+    done: Mapping[str, Mapping[str, Any]]
+    folder: Path
+
+    @property
+    def missing(self) -> list[Planned]:
+        return [run for run in self.runs if run.folder not in self.done]
+
+    def seconds(self, run: Planned) -> float | None:
+        """About how long a run takes: the median of its arm's finished ones, else of all; None before the first."""
+        of_arm = [self.done[other.folder]["seconds"] for other in self.finished() if other.arm == run.arm]
+        known = of_arm or [metrics["seconds"] for metrics in self.done.values()]
+        return statistics.median(known) if known else None
+
+    def finished(self) -> list[Planned]:
+        return [run for run in self.runs if run.folder in self.done]
+
+    def left(self, jobs: int) -> str:
+        """How much there is still to do, in words."""
+        estimates = [self.seconds(run) for run in self.missing]
+        if not estimates or None in estimates:
+            return f"{len(estimates)} to run"
+        return f"{len(estimates)} to run, about {sum(estimates) / jobs / 60:.0f} min"
+
+
+def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
+    """Composes every run of a study and looks which of them are finished; changes nothing.
+
+    Args:
+        out: the study's output folder.
+        changed: one of CHANGED.
+
+    Raises:
+        ConfigError: a run cannot be composed, or a finished one has other settings and `changed` says refuse.
+    """
+    runs, folder = study.runs(), out.resolve() / RUNS
+    configs = compose_runs(runs, folder)
+    done = {}
+    for run in runs:
+        metrics = finished(folder / run.folder)
+        difference = metrics and changed != "keep" and changed_setting(folder / run.folder, configs[run.folder])
+        if difference and changed == "refuse":
+            raise ConfigError(
+                f"{folder / run.folder} was run with other settings ({difference}); "
+                "--changed keep takes it as it is, --changed rerun runs it again, --out begins elsewhere"
+            )
+        if metrics and not difference:
+            done[run.folder] = metrics
+    return Work(runs, configs, done, folder)
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The metrics.json of a run that came to its end; None for any other."""
+    file = folder / "metrics.json"
+    metrics = json.loads(file.read_text()) if file.is_file() else None
+    return None if metrics is None or metrics["interrupted"] else metrics
+
+
+def changed_setting(folder: Path, cfg: DictConfig) -> str | None:
+    """The first setting that is not what a finished run had, in words; None where all are."""
+    had = settings(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    asked = settings(OmegaConf.to_container(cfg, resolve=True))
+    for key in sorted(had.keys() | asked.keys()):
+        if key not in had or key not in asked or had[key] != asked[key]:
+            then, now = (of.get(key, "absent") for of in (had, asked))
+            return f"{key}: {then} then, {now} now"
+    return None
+
+
+def run_missing(work: Work, jobs: int, threads: int) -> dict[str, str]:
+    """Trains what is missing, with a line for each run that ends; returns those that failed, and why.
+
+    What an unfinished run left behind is removed first.
+    """
+    failures: dict[str, str] = {}
+    missing = {str(work.folder / run.folder): run for run in work.missing}
+    for folder in missing:
+        shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    configs = [work.configs[run.folder] for run in missing.values()]
+    for count, (cfg, failure) in enumerate(train_all(configs, jobs, threads), start=1):
+        name = missing[cfg.run_dir].folder
+        seconds = time.perf_counter() - started
+        left = seconds / count * (len(missing) - count) / 60
+        if failure is None:
+            metrics = finished(Path(cfg.run_dir))
+            gain = f"{100 * metrics['accuracy_before']:.1f} -> {100 * metrics['accuracy_after']:.1f} %"
+            outcome = f"{metrics['seconds']:.0f} s, accuracy {gain}"
+        else:
+            failures[name] = failure
+            outcome = f"FAILED ({failure}); see {LOG} in its folder"
+        print(f"[{count}/{len(missing)}, {left:.0f} min left] {name}: {outcome}", flush=True)
+    return failures
+
+
+def listing(work: Work, jobs: int) -> str:
+    """Every run, whether it is done, and how long it takes or took."""
+    lines = []
+    for run in work.runs:
+        state = "done" if run.folder in work.done else "to run"
+        seconds = work.done[run.folder]["seconds"] if run.folder in work.done else work.seconds(run)
+        lines.append(f"{state:<8}{'' if seconds is None else f'{seconds:.0f} s':>8}  {run.folder}")
+    return "\n".join([*lines, f"{len(work.done)} done, {work.left(jobs)}"])

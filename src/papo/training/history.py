@@ -1,0 +1,81 @@
+"""What the validations of a run found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from papo.evaluation.held_out import ItemValues
+from papo.statistics import Estimate, mean_difference, mean_over_items
+
+# What is validated on, in the order of the data's loaders: data.val and data.guessable.
+HELD_OUT, GUESSABLE = SETS = ("held_out", "guessable")
+
+Measured = dict[str, list[float]]  # the items' values by measure
+
+
+@dataclass
+class History:
+    """The validations of a run; part of its checkpoints.
+
+    Attributes:
+        before: what was measured before the first step, of all items.
+        last: what was measured last.
+        course: means by step.
+    """
+
+    before: Measured = field(default_factory=dict)
+    last: Measured = field(default_factory=dict)
+    course: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def add(self, step: int, measured: Measured) -> None:
+        if step == 0:
+            self.before = measured
+        self.last = measured
+        self.course[step] = {name: fmean(values) for name, values in measured.items()}
+
+    def change(self, name: str) -> Estimate | None:
+        """What a measure gained from before the run to the last validation, paired by item; None where not both were
+        measured, on the same items."""
+        before, last = self.before.get(name, []), self.last.get(name, [])
+        return mean_difference(before, last) if len(before) == len(last) > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> History:
+        return History(**fields)
+
+
+def estimate(measured: Measured, name: str) -> Estimate | None:
+    """The mean of a measure; None where it was not measured."""
+    return mean_over_items(measured[name]) if name in measured else None
+
+
+def by_measure(kind: str, found: Sequence[ItemValues]) -> Measured:
+    """The items' values by measure; of items that the words give away accuracy alone, as the measure of their name."""
+    if kind == GUESSABLE:
+        return {GUESSABLE: [item.values["accuracy"] for item in found]}
+    measured: Measured = {}
+    for item in found:
+        for name, value in item.values.items():
+            measured.setdefault(name, []).append(value)
+    return measured
+
+
+def rows(step: int, kind: str, found: Iterable[ItemValues]) -> list[dict[str, Any]]:
+    """One JSON-able record per item and measure."""
+    return [
+        {"step": step, "set": kind, "measure": name, "item": item.item, "picture": item.picture, "value": value}
+        for item in found
+        for name, value in item.values.items()
+    ]
+
+
+def tag(name: str, samples: int) -> str:
+    """What a measure is called where metrics are logged."""
+    averages = {"accuracy": "avg", "blind": "blind_avg", "masked": "masked_avg"}
+    return f"val/{averages[name]}@{samples}" if name in averages else f"val/{name}"

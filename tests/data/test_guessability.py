@@ -1,0 +1,161 @@
+"""Blind accuracies of training items: read by id, handed to the items, and a limit that leaves some out."""
+
+import json
+import re
+
+import pytest
+from replicas import write_lines
+
+from papo.data.guessability import guessability_of
+from papo.data.module import PromptData
+from papo.data.order import Mixture, endless
+from papo.data.screening import Screen
+from papo.data.sources import table_source
+from papo.errors import ConfigError, SettingError
+from papo.types import Item
+
+MEANS = [n / 10 for n in range(10)] + [None]  # the last cannot be graded
+
+
+class Drawn:
+    """Eleven items that are drawn when they are asked for, without a draft to look at."""
+
+    def __len__(self) -> int:
+        return 11
+
+    def __getitem__(self, index: int) -> Item:
+        return Item(f"row-{index}", "?", (), answer="1", answer_type="integer")
+
+
+class Rows(Drawn):
+    draft = Drawn.__getitem__
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(means=MEANS, name="of.jsonl", prefix="row-"):
+        rows = [{"item": f"{prefix}{n}", "mean": mean, "ci95": None, "k": 10} for n, mean in enumerate(means)]
+        return str(write_lines(tmp_path / name, rows))
+
+    return write
+
+
+def screened(source, *setting, **screen):
+    made = Screen(decode_at_start=False, **screen)
+    return made, made(source, "data.train", guessability_of(*setting))
+
+
+@pytest.mark.parametrize("source", [Rows(), Drawn()])
+def test_items_get_their_blind_accuracy(source, write):
+    _, items = screened(source, write(), None)
+    assert [(item.id, item.guessability) for item in items] == [
+        (f"row-{n}", mean or 0.0) for n, mean in enumerate(MEANS)
+    ]
+
+
+def test_without_a_file_nothing_is_known_and_nothing_looked_at():
+    class Untouched(Drawn):
+        def __getitem__(self, index):
+            raise AssertionError
+
+    assert guessability_of(None, None) is None
+    _, items = screened(Untouched(), None, None)
+    assert len(items) == 11
+
+
+@pytest.mark.parametrize("source", [Rows(), Drawn()])
+def test_items_above_the_limit_are_left_out_listed_and_not_bad(source, write, tmp_path, capsys):
+    screen, items = screened(source, write(), 0.3, max_bad_share=0.0)
+    screen.too_guessable.log_to(tmp_path / "guessable.jsonl")
+    assert [item.id for item in items] == ["row-0", "row-1", "row-2", "row-3", "row-10"]
+    assert screen.skips.count() == 0
+    listed = [json.loads(line) for line in (tmp_path / "guessable.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in listed] == [f"row-{n}" for n in range(4, 10)]
+    assert listed[0] == {
+        "source": "data.train",
+        "id": "row-4",
+        "reason": "blind accuracy 0.4, more than max_guessable=0.3",
+    }
+    assert capsys.readouterr().out == "data.train: 5 rows, 6 left out as guessable (see guessable.jsonl)\n"
+
+
+def test_a_limit_that_leaves_nothing_names_itself(write):
+    with pytest.raises(ConfigError, match=r"^data\.max_guessable=0 leaves nothing of data\.train's 11 rows"):
+        screened(Rows(), write([1.0] * 11), 0.0)
+
+
+@pytest.mark.parametrize("source", [Rows(), Drawn()])
+def test_an_item_that_was_not_measured_is_a_bad_row(source, write):
+    path = write(MEANS[:9])
+    with pytest.raises(ConfigError, match="2 of 11 rows") as caught:
+        screened(source, path, None, max_bad_share=0.1)
+    assert f"row-9: not in data.guessability={path}; evaluate.py guessable=true" in str(caught.value)
+    screen, items = screened(source, path, None, max_bad_share=0.2)
+    assert len(items) == 9
+    assert screen.skips.count() == 2
+
+
+def test_a_stream_is_followed_past_what_is_too_guessable(write, tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"id": f"row-{n}", "question": "?", "answer": n} for n in range(11)])
+    stream = table_source(schema="folder", path=str(path), streaming=True, buffer_size=3)
+    screen, items = screened(stream, write(), 0.3)
+    order = endless(items, 5)
+    seen = [order[position] for position in range(40)]
+    assert {(item.id, item.guessability) for item in seen} == {
+        *((f"row-{n}", n / 10) for n in range(4)),
+        ("row-10", 0.0),
+    }
+    assert (screen.too_guessable.count(), screen.skips.count()) == (6, 0)
+
+
+def test_a_mixture_has_a_file_for_each_source(write, tmp_path):
+    write([0.1] * 11, "one.jsonl")
+    write([0.2] * 11, "two.jsonl")
+    _, mixture = screened(Mixture({"one": Rows(), "two": Rows()}, {"one": 1, "two": 1}), str(tmp_path), None)
+    order = endless(mixture, 0)
+    found = {(item.id.partition("/")[0], item.guessability) for item in (order[n] for n in range(50))}
+    assert found == {("one", 0.1), ("two", 0.2)}
+    with pytest.raises(SettingError, match=r"^guessability must be a folder with one\.jsonl"):
+        screened(Mixture({"one": Rows()}, {"one": 1}), write(), None)
+
+
+@pytest.mark.parametrize("text", [None, "row-0 0.5\n", '{"id": "row-0"}\n', "[1]\n"])
+def test_a_file_of_something_else_is_refused(text, tmp_path):
+    path = tmp_path / "of.jsonl"
+    if text is not None:
+        path.write_text(text)
+    problem = f"guessability must be a file that evaluate.py guessable=true wrote, got {re.escape(str(path))}"
+    with pytest.raises(SettingError, match=f"^{problem}"):
+        screened(Rows(), str(path), None)
+
+
+@pytest.mark.parametrize("limit", [-0.1, 1.1])
+def test_the_limit_is_a_share(limit, write):
+    with pytest.raises(SettingError, match=r"^max_guessable must lie in \[0, 1\]"):
+        guessability_of(write(), limit)
+
+
+def test_a_limit_needs_a_file():
+    with pytest.raises(SettingError, match=r"^guessability must name the file .* max_guessable=0\.5 is held to"):
+        guessability_of(None, 0.5)
+
+
+# ---------------------------------------------------------------------------------------------------- in a run's data
+
+
+def make_data(**settings) -> PromptData:
+    defaults = {"collate": tuple, "val_collate": list, "batch_size": 4, "val_batch_size": 2, "num_workers": 0}
+    return PromptData(Rows(), Rows(), **defaults | {"seed": 3} | settings)
+
+
+def test_held_out_items_are_not_asked_about(write):
+    data = make_data(guessability=write(), max_guessable=0.3)
+    assert (len(data.train), len(data.val)) == (5, 11)
+    assert data.too_guessable.count() == 6
+
+
+def test_the_first_items_are_those_of_the_first_steps():
+    data = make_data()
+    order = endless(data.train, 3)
+    assert data.first(6) == [order[position] for position in range(6)]
+    assert sorted(item.id for item in data.first(64)) == sorted(item.id for item in data.train)
