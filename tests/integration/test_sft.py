@@ -27,7 +27,7 @@ SIZES = {
 def settings(tiny) -> list[str]:
     shared = [setting for setting in tiny if not setting.startswith("model.")]
     sizes = [f"model.{name}={value}" for name, value in SIZES.items()]
-    return ["experiment=sft_lab_read", *shared, *sizes, "algorithm.warmup_steps=1", "algorithm.guess_steps=1"]
+    return ["experiment=sft_lab_read", *shared, *sizes, "algorithm.warmup_steps=1", "algorithm.guess_share=0.5"]
 
 
 @pytest.fixture(scope="module")

@@ -45,32 +45,28 @@ class SupervisedModule(PolicyModule):
     """Minimises -log pi(target | prompt, image), averaged over the tokens of the batch, in nats.
 
     Args:
-        guess_share: share of the targets of the last `guess_steps` steps that name what the words suggest instead of
-            what the picture shows, where the words suggest something (Item.guess). It makes a policy of two habits:
-            pretrained models too answer some questions by looking and some by what is usually so.
-        guess_steps: see above.
+        guess_share: share of the targets that name what the words suggest instead of what the picture shows, where the
+            words suggest something (Item.guess). It makes a policy of two habits: pretrained models too answer some
+            questions by looking and some by what is usually so.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
         **base: see PolicyModule.
 
     Raises:
-        SettingError: a share outside [0, 1], or a negative number of steps.
+        SettingError: a share outside [0, 1].
     """
 
-    def __init__(self, *, micro_batch_prompts: int, guess_share: float = 0.0, guess_steps: int = 0, **base) -> None:
+    def __init__(self, *, micro_batch_prompts: int, guess_share: float = 0.0, **base) -> None:
         super().__init__(**base)
         self.micro_batch_prompts = micro_batch_prompts
         if not 0 <= guess_share <= 1:
             raise SettingError("guess_share", f"must lie in [0, 1], got {guess_share}")
-        if guess_steps < 0:
-            raise SettingError("guess_steps", f"must be at least 0, got {guess_steps}")
-        self.guess_share, self.guess_steps = guess_share, guess_steps
+        self.guess_share = guess_share
 
     def targets(self, prompts: PromptBatch) -> SupervisedBatch:
         """With what each prompt's response is to be at this step."""
-        share = self.guess_share if self.step >= self.total_steps - self.guess_steps else 0.0
         seeds = item_seeds("guess", self.seed, self.step, prompts.items)
         texts = [
-            target_text(item, guess=uniform(seed).item() < share)
+            target_text(item, guess=uniform(seed).item() < self.guess_share)
             for item, seed in zip(prompts.items, seeds, strict=True)
         ]
         return SupervisedBatch(prompts, self.processor.targets(texts).to(prompts.prompt_ids.device))
