@@ -26,9 +26,6 @@ ALL_ON = [
     "algorithm.weigh_by_guessability=rollout",
     "monitor.window=1",
     "val.every=1",
-    "+data.guessable._target_=papo.lab.LabDataset",
-    "+data.guessable.split=val",
-    "+data.guessable.size=2",
     "trainer.images_every=2",
 ]
 

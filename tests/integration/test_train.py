@@ -133,10 +133,10 @@ def test_every_response_is_recorded_once(four_steps, grader):
     rollouts = four_steps.rollouts
     assert len(rollouts) == STEPS * PROMPTS * G
     assert [line["step"] for line in rollouts] == [step for step in range(1, STEPS + 1) for _ in range(PROMPTS * G)]
-    items = LabDataset("train", 100_000, seed=1)
+    items = LabDataset("train", 100_000, seed=1, guessable_share=1.0)
     groups = defaultdict(list)
     for line in rollouts:
-        item = items[int(line["id"].rpartition("-")[2])]
+        item = items[int(line["id"].split("-")[3])]
         assert (line["id"], line["question"], line["answer"]) == (item.id, item.question, item.answer)
         assert line["reward_accuracy"] == float(grader(item, line["response"]).correct)
         assert line["reward_format"] == 0.0
@@ -223,9 +223,9 @@ def test_the_command_ends_with_a_table(command, tiny, tmp_path):
     assert re.split(" {2,}", lines[heading]) == ["held-out, %", "before [95 %]", "after", "change", "items"]
     table = [re.split(" {2,}", line) for line in lines[heading + 1 :]]
     names = [f"with image, avg@{K}", "with image, greedy", f"masked, avg@{K}", f"blind, avg@{K}"]
-    names += ["guessed by the words", "readable", "readable, masked"]
+    names += ["guessed by the words", "readable", "readable, masked", f"guessable items, avg@{K}"]
     assert [row[0] for row in table[: len(names)]] == names
-    assert {row[-1] for row in table[: len(names)]} == {"4"}
+    assert [row[-1] for row in table[: len(names)]] == ["4"] * 7 + ["128"]
     courses = [re.sub(r"\d+ (\(\d\))", r"\1", " ".join(row)) for row in table[len(names) : len(names) + 2]]
     assert courses == [f"{name} over steps (0) (1) (2)" for name in ("greedy", "guessed")]
     estimate = r"\d+\.\d \[\d+\.\d, \d+\.\d\]"
@@ -242,7 +242,7 @@ def test_a_run_says_last_what_nobody_wants(command, tiny, tmp_path, monkeypatch)
 
 
 def test_each_item_of_each_validation_is_recorded(train):
-    run = train("trainer.max_steps=3", "val.every=2", "val.items=3", "data.guessable=${data.val}")
+    run = train("trainer.max_steps=3", "val.every=2", "val.items=3")
     found = defaultdict(list)
     for row in run.held_out:
         assert row.keys() == {"step", "set", "measure", "item", "picture", "value"}
@@ -257,7 +257,7 @@ def test_each_item_of_each_validation_is_recorded(train):
             rows = found[step, "held_out", measure]
             assert metrics[f"{measure}_{when}"]["mean"] == pytest.approx(fmean(row["value"] for row in rows))
             assert len({row["item"] for row in rows}) == len({row["picture"] for row in rows}) == len(rows) == 4
-    for step, count in ((0, 4), (2, 3), (3, 4)):
+    for step, count in ((0, 128), (2, 3), (3, 128)):
         rows = found[step, "guessable", "accuracy"]
         assert len(rows) == count
         assert scalars["val/guessable"][step] == pytest.approx(fmean(row["value"] for row in rows))
@@ -268,7 +268,8 @@ def test_each_item_of_each_validation_is_recorded(train):
 
 
 def test_what_is_not_wanted_is_not_measured(train):
-    metrics = train("val.blind=false", "val.masked=null", "val.greedy=false").json()
+    off = ["val.blind=false", "val.masked=null", "val.greedy=false", "data.guessable=null"]
+    metrics = train(*off).json()
     for name in ("blind", "masked", "readable_masked", "greedy", "guessable"):
         assert metrics[f"{name}_before"] is None
         assert metrics[f"{name}_after"] is None
