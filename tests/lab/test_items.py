@@ -93,7 +93,7 @@ def test_an_item_is_a_pure_function_of_its_arguments():
             texts = [item.id, item.question, item.answer, item.rationale, item.choices, item.guess]
             digest.update(json.dumps(texts).encode())
             digest.update(np.asarray(item.counterfactual(7)[0]).tobytes())
-    assert digest.hexdigest() == "f310082c22b0af06"
+    assert digest.hexdigest() == "39e253b4661d6c55"
 
 
 def test_no_picture_is_in_two_splits():
@@ -200,18 +200,18 @@ def test_shapes_read_from_their_pixels(items):
         for colour in RGB:
             for shape in components(mask_of(pixels(item), colour)):
                 x, y = np.array(shape).T
-                assert (np.ptp(x) + 1, np.ptp(y) + 1) == (18, 18)
-                filled = len(shape) / 18**2
+                assert (np.ptp(x) + 1, np.ptp(y) + 1) == (30, 30)
+                filled = len(shape) / 30**2
                 kind = "square" if filled == 1 else "circle" if filled > 0.7 else "triangle"
                 assert kind != "triangle" or filled == pytest.approx(0.5, abs=0.06)
                 if kind == "triangle":
                     assert (y == y.min()).sum() < (y == y.max()).sum()  # tip up
-                column, row = int(x.min() - 2) // 28, int(y.min() - 2) // 28
-                shift = [int(x.min()) - 5 - 28 * column, int(y.min()) - 5 - 28 * row]
-                assert max(map(abs, shift)) <= 3
+                column, row = int(x.min()) // 56, int(y.min()) // 56
+                shift = [int(x.min()) - 13 - 56 * column, int(y.min()) - 13 - 56 * row]
+                assert max(map(abs, shift)) <= 8
                 found.append({"row": row, "column": column, "shift": shift, "colour": colour, "kind": kind})
         assert sorted(found, key=lambda shape: (shape["row"], shape["column"])) == item.scene["shapes"]
-        assert 3 <= len(found) <= 7
+        assert 1 <= len(found) <= 4
 
 
 def test_segments_read_from_their_pixels(items):
@@ -262,7 +262,7 @@ def solve(question, scene):
     named = [word for word in words if word in RGB]
     if scene["kind"] == "grid":
         kind = next((k for k in ("circle", "square", "triangle") if f"{k}s" in words), None)
-        rows = [0, 0, 0, 0]
+        rows = [0, 0]
         for shape in scene["shapes"]:
             rows[shape["row"]] += shape["colour"] in (named or RGB) and kind in (None, shape["kind"])
         return str(sum(rows)), "rows = " + ", ".join(map(str, rows)), rows
@@ -357,9 +357,9 @@ def test_wording_of_what_is_given_away(items):
         r"The \w+ bar is \d",
         r"The \w+ point is \d and the \w+ point is \d",
         r"The \w+ slice is \d, the \w+ slice is \d and the \w+ slice is \d",
-        r"The rows hold \d, \d, \d and \d (red|green|blue|yellow) (circles|squares|triangles)",
-        r"The rows hold \d, \d, \d and \d red shapes",
-        r"The rows hold \d, \d, \d and \d circles",
+        r"The rows hold \d and \d (red|green|blue|yellow) (circles|squares|triangles)",
+        r"The rows hold \d and \d red shapes",
+        r"The rows hold \d and \d circles",
         r"The \w+ line is \d and the \w+ line is \d",
         r"The angle is \d+ degrees",
     ):
