@@ -116,3 +116,23 @@ def test_only_the_same_items_are_compared():
 def test_values_of_items_keep_their_order():
     assert item_values(RECORDS)["avg@4"] == [1.0, 0.5, 0.0]
     assert item_values(RECORDS)["avg@4/task=sum"] == [1.0, 0.0]
+
+
+def test_what_could_be_read_and_what_was_guessed():
+    """Guesses only of items whose words suggest something; nothing at all where nobody looked."""
+
+    def answered(id: str, readable: list[bool], guessed: list[bool] | None, masked: list[bool]) -> Record:
+        def response(read: bool, guess: bool | None) -> GradedResponse:
+            return GradedResponse("", "wrong", None, "", readable=read, guessed=guess)
+
+        seen = tuple(map(response, readable, guessed or [None] * len(readable)))
+        return Record(id, "?", "", {}, {"image": seen, "masked": tuple(response(read, None) for read in masked)})
+
+    first = [answered("a", [True, True], [True, False], [False, False]), answered("b", [True, False], None, [True] * 2)]
+    means = {name: estimate.mean for name, estimate in summarize(first).items()}
+    assert (means["readable"], means["guessed"], means["masked/readable"]) == (0.75, 0.5, 0.5)
+    assert summarize(first)["guessed"].n == 1
+    second = [answered("a", [True, True], [False, False], [False, True]), answered("b", [True, True], None, [True] * 2)]
+    found = {name: estimate.mean for name, estimate in differences(first, second).items()}
+    assert (found["readable"], found["guessed"], found["masked/readable"]) == (0.25, -0.5, 0.25)
+    assert not {"readable", "guessed", "masked/readable"} & summarize(RECORDS).keys()

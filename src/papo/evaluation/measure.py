@@ -13,11 +13,13 @@ from papo.data.module import Source
 from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.records import Record, RecordFile
+from papo.lab.guessed import guessed
 from papo.lab.mistakes import error_kind
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.report import GradedResponse
+from papo.rewards.readable import readable
 from papo.rollout import Engine
 from papo.seeding import derive_seed
 from papo.types import Features, Item, PromptBatch, Responses
@@ -114,7 +116,7 @@ class Examination:
                 question=item.question,
                 answer=item.answer,
                 tags=dict(item.tags),
-                views={name: _responses(item, answers[name][n]) for name in self.views},
+                views={name: _responses(item, answers[name][n], processor.instruction) for name in self.views},
             )
             for n, item in enumerate(prompts.items)
         ]
@@ -161,7 +163,7 @@ class Examination:
         ]
 
 
-def _responses(item: Item, answered: Answered) -> tuple[GradedResponse, ...]:
+def _responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
     return tuple(
         GradedResponse(
             text=text,
@@ -169,6 +171,8 @@ def _responses(item: Item, answered: Answered) -> tuple[GradedResponse, ...]:
             answer=grade.answer,
             reason=grade.reason,
             error=error_kind(item, text) if item.scene is not None and grade.verdict.value == "wrong" else None,
+            readable=readable(text, instruction),
+            guessed=None if item.guess is None else guessed(item, text),
         )
         for text, grade in zip(answered.responses, answered.grades, strict=True)
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from papo.evaluation.metrics import majority, pass_at
 from papo.evaluation.records import Record
 from papo.lab.mistakes import KINDS
+from papo.report import GradedResponse
 from papo.statistics import Estimate, mean_difference, mean_over_items
 
 Values = dict[str, list[float]]
@@ -23,6 +24,8 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
     maj@k           share of items whose most frequent answer is right
     masked/avg@k    the same with the image corrupted, blind/avg@k with every patch black
     vision_dependency   avg@k - blind/avg@k, paired by item
+    readable        share of responses in the format that was asked for, masked/readable of those to masked pictures
+    guessed         share of responses that name what the words suggest, over items whose words suggest something
     error/...       share of responses that are wrong in this way (lab only)
     .../tag=value   over the items with that tag
     """
@@ -53,7 +56,7 @@ def item_values(records: Sequence[Record]) -> Values:
     tags = sorted({(tag, value) for record in scorable for tag, value in record.tags.items()})
     values: Values = {}
     for name, measure in _metrics(records).items():
-        values[name] = [measure(record) for record in scorable]
+        values[name] = [value for record in scorable if (value := measure(record)) is not None]
         if "avg@" in name or name == DEPENDENCY:
             for tag, value in tags:
                 values[f"{name}/{tag}={value}"] = [
@@ -62,9 +65,9 @@ def item_values(records: Sequence[Record]) -> Values:
     return values
 
 
-def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float]]:
+def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float | None]]:
     k = _samples(records)
-    metrics: dict[str, Callable[[Record], float]] = {f"avg@{k}": lambda record: record.accuracy("image")}
+    metrics: dict[str, Callable[[Record], float | None]] = {f"avg@{k}": lambda record: record.accuracy("image")}
     m = 2
     while m <= k:
         metrics[f"pass@{m}"] = lambda record, m=m: pass_at(m, sum(r.correct for r in record.views["image"]), k)
@@ -76,6 +79,14 @@ def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float]]:
             metrics[f"{view}/avg@{k}"] = lambda record, view=view: record.accuracy(view)
     if records and "blind" in records[0].views:
         metrics[DEPENDENCY] = lambda record: record.accuracy("image") - record.accuracy("blind")
+    for name, view, field in (
+        ("readable", "image", "readable"),
+        ("masked/readable", "masked", "readable"),
+        ("guessed", "image", "guessed"),
+    ):
+        told = [getattr(response, field) for record in records for response in record.views.get(view, ())]
+        if any(value is not None for value in told):
+            metrics[name] = lambda record, view=view, field=field: _share_of(record.views[view], field)
     if any(response.error for record in records for response in record.views["image"]):
         for kind in KINDS:
             metrics[f"error/{kind}"] = lambda record, kind=kind: _share_of_error(record, kind)
@@ -89,6 +100,12 @@ def _samples(records: Sequence[Record]) -> int:
 def _majority(record: Record) -> float:
     responses = record.views["image"]
     return majority([r.answer for r in responses], [r.correct for r in responses])
+
+
+def _share_of(responses: Sequence[GradedResponse], field: str) -> float | None:
+    """None where it is not known of the item."""
+    values = [getattr(response, field) for response in responses]
+    return None if None in values else sum(values) / len(values)
 
 
 def _share_of_error(record: Record, kind: str) -> float:

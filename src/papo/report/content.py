@@ -23,6 +23,8 @@ class GradedResponse:
     tokens: tuple[str, ...] = ()  # each as text
     kl: tuple[float, ...] = ()  # KL(pi || pi_mask) at each token over the vocabulary, nats; not finite = unknown
     error: str | None = None  # of a wrong answer to a lab item, see papo.lab.mistakes
+    readable: bool | None = None  # see papo.rewards.readable; None = not looked at
+    guessed: bool | None = None  # see papo.lab.guessed; None = the words suggest nothing
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
