@@ -125,6 +125,10 @@ class Run:
         return [json.loads(line) for line in (self.path / "rollouts.jsonl").read_text().splitlines()]
 
     @property
+    def held_out(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / "held_out.jsonl").read_text().splitlines()]
+
+    @property
     def events(self) -> EventAccumulator:
         return EventAccumulator(str(self.path)).Reload()
 

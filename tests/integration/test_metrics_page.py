@@ -25,7 +25,10 @@ ALL_ON = [
     "algorithm.overlong_buffer=4",
     "algorithm.weigh_by_guessability=rollout",
     "monitor.window=1",
-    "val.blind=true",
+    "val.every=1",
+    "+data.guessable._target_=papo.lab.LabDataset",
+    "+data.guessable.split=val",
+    "+data.guessable.size=2",
     "trainer.images_every=2",
 ]
 

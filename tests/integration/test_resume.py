@@ -18,7 +18,9 @@ def checkpoint(run) -> str:
 def assert_same(resumed, four_steps):
     assert resumed.weights == four_steps.weights
     assert resumed.rollouts == four_steps.rollouts
-    names = "name accuracy_before accuracy_after before after blind_before blind_after steps interrupted seed"
+    assert resumed.held_out == four_steps.held_out
+    names = "name accuracy_before accuracy_after before after blind_before blind_after greedy_before greedy_after"
+    names += " readable_masked_before readable_masked_after steps interrupted seed"
     for name in names.split():
         assert resumed.json()[name] == four_steps.json()[name], name
     got, expected = (run.scalars for run in (resumed, four_steps))
@@ -126,6 +128,33 @@ def test_a_run_can_continue_elsewhere(train, four_steps):
     assert second.weights == four_steps.weights
     assert second.rollouts == [line for line in four_steps.rollouts if line["step"] == 4]
     assert first.json()["steps"] == 3
+
+
+def test_what_was_held_out_is_recorded_once(train, at_step, monkeypatch, tmp_path):
+    """Stopped at a step that is validated, and lost at one that was."""
+    settings = [*SETTINGS, "trainer.max_steps=6", "val.every=2", "val.items=2", "trainer.checkpoint_every=1"]
+    whole = train(*settings)
+    path = tmp_path / "run"
+
+    def crash():
+        raise RuntimeError("the power went out")
+
+    at_step(2, lambda: signal.raise_signal(signal.SIGINT))
+    train(*settings, path=path, status=130)
+    monkeypatch.undo()
+    at_step(6, crash)
+    settings += [f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}"]
+    with pytest.raises(RuntimeError, match="the power went out"):
+        train(*settings, "trainer.checkpoint_every=3", path=path)
+    assert torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["step"] == 3
+    monkeypatch.undo()
+    run = train(*settings, path=path)
+    assert run.held_out == whole.held_out
+    assert [row["step"] for row in whole.held_out if row["measure"] == "greedy"] == [0] * 4 + [2] * 2 + [4] * 2 + [
+        6
+    ] * 4
+    saved = [torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (run.path, whole.path)]
+    assert saved[0]["history"] == saved[1]["history"]
 
 
 def test_validation_comes_at_the_same_steps(train):

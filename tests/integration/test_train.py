@@ -4,6 +4,7 @@ import csv
 import re
 from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from papo.lab import LabDataset
+from papo.lab.mistakes import KINDS
 from papo.objective import group_advantages
 from papo.policy.loading import load_policy
 
@@ -79,6 +81,7 @@ def test_a_run_directory_is_complete(four_steps):
         "provenance.json",
         "metrics.json",
         "rollouts.jsonl",
+        "held_out.jsonl",
         "checkpoints/last.ckpt",
         "model/config.json",
         "model/model.safetensors",
@@ -213,21 +216,59 @@ def test_the_run_directory_is_a_model_path(four_steps, tiny_model):
 
 
 def test_the_command_ends_with_a_table(command, tiny, tmp_path):
+    run = tmp_path / "run"
+    finished = command("train.py", *tiny, "trainer.max_steps=2", "val.every=1", f"hydra.run.dir={run}")
+    lines = finished.out.rstrip().splitlines()
+    heading = next(number for number, line in enumerate(lines) if line.startswith("held-out, %"))
+    assert re.split(" {2,}", lines[heading]) == ["held-out, %", "before [95 %]", "after", "change", "items"]
+    table = [re.split(" {2,}", line) for line in lines[heading + 1 :]]
+    names = [f"with image, avg@{K}", "with image, greedy", f"masked, avg@{K}", f"blind, avg@{K}"]
+    names += ["guessed by the words", "readable", "readable, masked"]
+    assert [row[0] for row in table[: len(names)]] == names
+    assert {row[-1] for row in table[: len(names)]} == {"4"}
+    courses = [re.sub(r"\d+ (\(\d\))", r"\1", " ".join(row)) for row in table[len(names) : len(names) + 2]]
+    assert courses == [f"{name} over steps (0) (1) (2)" for name in ("greedy", "guessed")]
+    (pace,) = (number for number, line in enumerate(lines) if re.fullmatch(r"2 steps, \d+ s, \d+\.\d\d GiB", line))
+    assert lines[pace + 1] == str(run)
+
+
+def test_a_run_says_last_what_nobody_wants(command, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("papo.training.run.warnings", lambda history: [f"Beware of {len(history.course)}."])
     finished = command("train.py", *tiny, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
-    *_, heading, before, after, gain, pace, place = finished.out.rstrip().splitlines()
-    assert heading.split() == f"held-out avg@{K}, % with image [95 % interval] blind items".split()
-    estimate = r"\d+\.\d \[\d+\.\d, \d+\.\d\]"
-    assert re.fullmatch(rf"before +{estimate} +{estimate} +4", before)
-    assert re.fullmatch(rf"after +{estimate} +{estimate} +4", after)
-    assert re.fullmatch(r"gain +[+-]\d+\.\d points *", gain)
-    assert re.fullmatch(r"1 steps, \d+ s, \d+\.\d\d GiB", pace)
-    assert place == str(tmp_path / "run")
+    assert finished.out.rstrip().splitlines()[-1] == "Beware of 2."
 
 
-def test_blind_accuracy_is_measured_where_it_is_wanted(train):
-    metrics = train("val.blind=false").json()
-    assert metrics["blind_before"] is None
-    assert metrics["blind_after"] is None
+def test_each_item_of_each_validation_is_recorded(train):
+    run = train("trainer.max_steps=3", "val.every=2", "val.items=3", "data.guessable=${data.val}")
+    found = defaultdict(list)
+    for row in run.held_out:
+        assert row.keys() == {"step", "set", "measure", "item", "picture", "value"}
+        found[row["step"], row["set"], row["measure"]].append(row)
+    assert {step for step, *_ in found} == {0, 2, 3}
+    measures = {"accuracy", "greedy", "masked", "blind", "guessed", "readable", "readable_masked"}
+    assert measures <= {measure for _, kind, measure in found if kind == "held_out"}
+    assert {f"error_{kind}" for kind in KINDS} <= {measure for _, _, measure in found}
+    metrics, scalars = run.json(), run.scalars
+    for measure in measures - {"accuracy"}:
+        for step, when in ((0, "before"), (3, "after")):
+            rows = found[step, "held_out", measure]
+            assert metrics[f"{measure}_{when}"]["mean"] == pytest.approx(fmean(row["value"] for row in rows))
+            assert len({row["item"] for row in rows}) == len({row["picture"] for row in rows}) == len(rows) == 4
+    for step, count in ((0, 4), (2, 3), (3, 4)):
+        rows = found[step, "guessable", "accuracy"]
+        assert len(rows) == count
+        assert scalars["val/guessable"][step] == pytest.approx(fmean(row["value"] for row in rows))
+        assert scalars["val/greedy"][step] == pytest.approx(
+            fmean(row["value"] for row in found[step, "held_out", "greedy"])
+        )
+    assert metrics["guessable_after"]["mean"] == pytest.approx(scalars["val/guessable"][3])
+
+
+def test_what_is_not_wanted_is_not_measured(train):
+    metrics = train("val.blind=false", "val.masked=null", "val.greedy=false").json()
+    for name in ("blind", "masked", "readable_masked", "greedy", "guessable"):
+        assert metrics[f"{name}_before"] is None
+        assert metrics[f"{name}_after"] is None
 
 
 # -------------------------------------------------------------------------------------------------------------- GRPO

@@ -135,6 +135,7 @@ def validate():
         logged = {}
         module.trainer = SimpleNamespace(
             state=SimpleNamespace(fn=during),
+            val_check_interval=2,
             logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.update({step: metrics})),
         )
         module.on_validation_epoch_start()
@@ -171,11 +172,15 @@ def test_a_validation_is_of_all_its_batches(module, validate):
     assert [row["step"] for row in module.held_out_rows] == [2]
 
 
-def test_the_short_validation_after_the_last_step_is_left_to_the_long_one(module, validate):
-    assert validate(module, [1.0], step=4, during="fit") == {}
-    assert module.held_out.asked == []
-    assert 4 in validate(module, [1.0], step=4)
-    assert 3 in validate(module, [1.0], step=3, during="fit")
+@pytest.mark.parametrize(
+    ("step", "during", "idle"), [(2, "fit", False), (3, "fit", True), (4, "fit", True), (4, "validate", False)]
+)
+def test_within_training_only_what_was_asked_for_is_measured(module, validate, step, during, idle):
+    """Every second step, but not the last, behind which all items are answered. 3 is where a run was stopped."""
+    logged = validate(module, [1.0], step=step, during=during)
+    assert module.idle is idle
+    assert list(logged) == list(module.history.course) == ([] if idle else [step])
+    assert len(module.held_out.asked) == len(module.held_out_rows) == (not idle)
 
 
 def test_held_out_items_that_cannot_be_graded_are_refused(module, validate):

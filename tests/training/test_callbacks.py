@@ -13,7 +13,7 @@ from papo_steps import PAPO, G, fit
 
 from papo.errors import SettingError
 from papo.training import callbacks
-from papo.training.callbacks import Checkpointer, GracefulStop, StepLog
+from papo.training.callbacks import Checkpointer, GracefulStop, HeldOutLog, StepLog
 
 
 def make_trainer(**attributes) -> SimpleNamespace:
@@ -54,6 +54,21 @@ def test_a_checkpoint_every_so_many_steps_and_at_the_end(tmp_path, checkpoints):
 
 def test_a_checkpoint_where_a_run_is_stopped(tmp_path, checkpoints):
     assert steps_that_save(tmp_path, 3, 8, stop_at=4) == [3, 4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("step", "during", "stopping", "again"),
+    [(3, True, False, 1), (3, False, False, 0), (4, True, False, 0), (4, True, True, 1)],
+)
+def test_what_a_validation_found_is_in_the_checkpoint_of_its_step(tmp_path, checkpoints, step, during, stopping, again):
+    """4 has none, unless the validation lets a monitor stop the run."""
+    checkpointer, trainer = Checkpointer(tmp_path, 3), make_trainer()
+    module = SimpleNamespace(step=step, total_steps=8, during=during)
+    checkpointer.on_train_batch_end(trainer, module, None, None, 0)
+    before = len(trainer.saved)
+    trainer.should_stop = stopping
+    checkpointer.on_validation_end(trainer, module)
+    assert len(trainer.saved) - before == again
 
 
 def test_the_last_checkpoint_outlives_a_failing_one(tmp_path, checkpoints):
@@ -133,6 +148,45 @@ def test_steps_that_will_be_repeated_are_dropped(tmp_path):
 def test_without_a_record_there_is_nothing_to_drop(tmp_path):
     StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=2))
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------------------- held out
+
+
+@pytest.fixture
+def validate(tmp_path):
+    """Each item's row of a validation at a step."""
+
+    def validate(callback: HeldOutLog, step: int, *items: str, idle=False) -> list[tuple[int, str]]:
+        module = SimpleNamespace(step=step, idle=idle, held_out_rows=[{"step": step, "item": item} for item in items])
+        callback.on_validation_end(None, module)
+        lines = map(json.loads, (tmp_path / "held_out.jsonl").read_text().splitlines())
+        return [(row["step"], row["item"]) for row in lines]
+
+    return validate
+
+
+def test_each_validation_adds_its_rows(tmp_path, validate):
+    callback = HeldOutLog(tmp_path)
+    assert validate(callback, 0, "a", "b") == [(0, "a"), (0, "b")]
+    assert validate(callback, 2, "a") == [(0, "a"), (0, "b"), (2, "a")]
+    assert validate(callback, 3, idle=True) == [(0, "a"), (0, "b"), (2, "a")]
+    assert validate(callback, 2, "a", "b") == [(0, "a"), (0, "b"), (2, "a"), (2, "b")]  # all items instead of a few
+
+
+def test_a_run_in_a_used_directory_begins_anew(tmp_path, validate):
+    validate(HeldOutLog(tmp_path), 0, "old")
+    validate(HeldOutLog(tmp_path), 4, "old")
+    assert validate(HeldOutLog(tmp_path), 0, "new") == [(0, "new")]
+
+
+def test_a_resumed_run_has_each_row_once(tmp_path, validate):
+    first = HeldOutLog(tmp_path)
+    for step in (0, 2, 4):
+        validate(first, step, "a")
+    second = HeldOutLog(tmp_path)
+    second.on_fit_start(None, SimpleNamespace(step=3))
+    assert validate(second, 4, "b") == [(0, "a"), (2, "a"), (4, "b")]
 
 
 @pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4, 5, 6, 7]), (2, [1, 3, 5, 7]), (5, [1, 6]), (20, [1])])

@@ -7,6 +7,7 @@ import pytest
 
 from papo.errors import SettingError
 from papo.training.collapse import CollapseMonitor
+from papo.training.history import History
 
 HEALTHY = {
     "perception/kl": 0.3,
@@ -32,7 +33,7 @@ class Run:
         self.callback, self.logged = callback, []
         logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
         self.trainer = SimpleNamespace(logger=logger, should_stop=False)
-        self.module = SimpleNamespace(step=0, metrics={}, damping={})
+        self.module = SimpleNamespace(step=0, metrics={}, damping={}, history=History(), during=True, idle=False)
 
     def steps(self, count=1, **changes) -> dict[str, float] | None:
         for _ in range(count):
@@ -40,6 +41,16 @@ class Run:
             self.module.metrics = HEALTHY | {name.replace("__", "/"): value for name, value in changes.items()}
             self.callback.on_train_batch_end(self.trainer, self.module, None, None, 0)
         return self.logged[-1][1] if self.logged else None
+
+    def validate(self, step, readable, unlikely, repeated, **state) -> float | None:
+        """The sign of gibberish at a validation of masked answers with these shares."""
+        self.module.step = step
+        shares = {"readable_masked": readable, "unlikely_masked": unlikely, "repeated_masked": repeated}
+        self.module.history.add(step, {name: [share, share] for name, share in shares.items()})
+        vars(self.module).update({"during": step > 0, "idle": False} | state)
+        before = len(self.logged)
+        self.callback.on_validation_end(self.trainer, self.module)
+        return self.logged[-1][1]["collapse/gibberish"] if len(self.logged) > before else None
 
 
 @pytest.mark.parametrize(
@@ -200,3 +211,85 @@ def test_nor_does_a_later_one_set_what_all_others_are_held_against():
     run.steps(2)
     run.steps(reward__mean=math.inf)
     assert run.steps(2)["collapse/reward"] == 0.0
+
+
+# --------------------------------------------------------------------------------------------------------- gibberish
+
+BEFORE = (0.9, 0.03, 0.01)  # readable, unlikely, repeated
+
+
+@pytest.mark.parametrize(
+    ("now", "value"),
+    [
+        (BEFORE, 0.0),
+        ((1.0, 0.0, 0.0), 0.0),  # better is no sign
+        ((0.7, 0.03, 0.01), 1.0),
+        ((0.9, 0.05, 0.01), 0.5),
+        ((0.9, 0.07, 0.01), 1.0),
+        ((0.9, 0.03, 0.11), 0.5),
+        ((0.8, 0.06, 0.06), 0.75),  # the strongest of the three
+        ((0.0, 0.5, 1.0), 2.0),
+    ],
+)
+def test_gibberish_is_told_by_what_was_before_training(now, value):
+    run = Run(monitor())
+    assert run.validate(0, *BEFORE) is None
+    assert run.validate(20, *now) == pytest.approx(value)
+
+
+def test_a_run_without_the_term_is_watched_for_gibberish_too(capsys):
+    run = Run(monitor("stop"))
+    run.module.metrics = {"reward/mean": 0.5}
+    run.validate(0, *BEFORE)
+    run.validate(20, 0.6, *BEFORE[1:])
+    assert run.trainer.should_stop
+    assert "stopping" in capsys.readouterr().out
+
+
+def test_only_what_was_measured_within_training_is_looked_at(capsys):
+    run = Run(monitor())
+    run.validate(0, *BEFORE)
+    assert run.validate(20, 0.1, 0.1, 0.1, idle=True) is None
+    assert run.validate(20, 0.1, 0.1, 0.1, during=False) is None
+    run.module.history = History({"accuracy": [1.0]}, {"accuracy": [1.0]})
+    run.module.during = True
+    run.callback.on_validation_end(run.trainer, run.module)
+    assert run.logged == []
+    assert capsys.readouterr().out == ""
+
+
+def test_gibberish_is_named_once_in_its_own_words(capsys):
+    run = Run(monitor("warn"))
+    run.validate(0, *BEFORE)
+    run.validate(10, 0.75, *BEFORE[1:])
+    assert capsys.readouterr().out == ""
+    for step in (20, 30):
+        run.validate(step, 0.69, 0.05, 0.01)
+    out = capsys.readouterr().out
+    assert out.count("gibberish") == 1
+    assert "step 20" in out
+    assert "69 % can be read, 90 % before" in out
+    assert "5 % of their tokens are rarer than chance, 3 % before" in out
+    assert "lower perception_coef" in out
+    assert not run.trainer.should_stop
+    run.steps(2)
+    collapsing(run)
+    assert "collapsing the policy" in capsys.readouterr().out  # the other signs are not silenced by it
+
+
+def test_gibberish_lowers_the_weight_and_again_only_when_it_gets_worse():
+    run = Run(monitor("lower"))
+    run.validate(0, *BEFORE)
+    for step, readable, damping in ((10, 0.6, 0.5), (20, 0.5, 0.5), (30, 0.39, 0.25), (40, 0.39, 0.25)):
+        run.validate(step, readable, *BEFORE[1:])
+        assert run.module.damping == {"perception": damping}, step
+
+
+def test_what_gibberish_it_has_acted_on_survives_a_restart():
+    first, second = Run(monitor("lower")), Run(monitor("lower"))
+    first.validate(0, *BEFORE)
+    first.validate(10, 0.6, *BEFORE[1:])
+    second.callback.load_state_dict(first.callback.state_dict())
+    second.module.history = first.module.history
+    second.validate(20, 0.6, *BEFORE[1:])
+    assert second.module.damping == {}

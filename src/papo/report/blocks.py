@@ -43,11 +43,16 @@ class PictureNumbers:
 
     def blocks(self) -> Iterator[Block]:
         for picture, n in self.numbers.items():
-            uri = f"data:{kind(picture)};base64,{base64.b64encode(picture).decode()}"
-            yield Block(f"picture-{n}", "text/plain", Markup(uri))
+            yield Block(f"picture-{n}", "text/plain", data_uri(picture))
+
+
+def data_uri(picture: bytes) -> Markup:
+    """The picture where a page expects an address; raises as `kind`."""
+    return Markup(f"data:{kind(picture)};base64,{base64.b64encode(picture).decode()}")
 
 
 def kind(picture: bytes) -> str:
+    """Raises ValueError where the bytes are not PNG, JPEG or WebP."""
     for magic, name in KINDS:
         if picture.startswith(magic):
             return name

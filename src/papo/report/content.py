@@ -93,10 +93,22 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class ReportPicture:
+    """A figure that was drawn elsewhere; what it shows must be in a table too."""
+
+    title: str
+    picture: bytes  # PNG, JPEG or WebP
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
+    """One page. Without items it has no room for them."""
+
     title: str
     subtitle: str = ""
     facts: tuple[tuple[str, str], ...] = ()  # name and value: model, k, temperature, seed, commit, machine
     tables: tuple[ReportTable, ...] = ()
     plots: tuple[Plot, ...] = ()
     items: tuple[ReportItem, ...] = field(default=(), repr=False)
+    pictures: tuple[ReportPicture, ...] = field(default=(), repr=False)

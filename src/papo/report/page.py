@@ -13,13 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from papo.files import replacing
-from papo.report.blocks import item_blocks
+from papo.report.blocks import data_uri, item_blocks
 from papo.report.cells import cells
 from papo.report.content import Report
 from papo.report.plots import figure
 from papo.report.text import shown
 
-SCRIPTS = ("tables.js", "list.js", "item.js", "browser.js")
+SCRIPTS = ("tables.js",)
+ITEM_SCRIPTS = ("list.js", "item.js", "browser.js")
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -39,7 +40,8 @@ def pieces(report: Report) -> Iterator[str]:
     """The page, piece by piece; raises as `write_report`."""
     folder = resources.files(__package__)
     style = (folder / "page.css").read_text("utf-8")
-    script = "\n".join((folder / name).read_text("utf-8") for name in SCRIPTS)
+    scripts = (*SCRIPTS, *ITEM_SCRIPTS) if report.items else SCRIPTS
+    script = "\n".join((folder / name).read_text("utf-8") for name in scripts)
     return (
         templates()
         .get_template("page.html")
@@ -49,7 +51,9 @@ def pieces(report: Report) -> Iterator[str]:
             facts=report.facts,
             tables=map(cells, report.tables),
             plots=map(figure, report.plots),
-            blocks=item_blocks(report.items),
+            pictures=[(of.title, data_uri(of.picture), of.note) for of in report.pictures],
+            blocks=item_blocks(report.items) if report.items else (),
+            with_items=bool(report.items),
             style=Markup(style),
             style_hash=csp_hash(style),
             script=Markup(script),

@@ -1,1 +1,1 @@
-"""Many runs as one experiment: run what a study asks for, compare its arms by paired seeds, say what it takes to know."""
+"""Many runs as one experiment: run what a study asks for, compare its arms by paired seeds, say what knowing takes."""

@@ -9,7 +9,13 @@ from pathlib import Path
 
 from papo import cli
 from papo.errors import ConfigError
-from papo.study.definition import read_study
+from papo.study.definition import Study, read_study
+
+COMPARE = """Compares finished runs, or runs a study (papo.study run --help).
+
+    python -m papo.study outputs/sweeps/grpo_qwen/DATE --baseline grpo_qwen --out OUT
+    python -m papo.study run experiments/NAME [study=quick]
+"""
 
 RUN = """Runs what a study lacks and compares what it has.
 
@@ -18,14 +24,34 @@ RUN = """Runs what a study lacks and compares what it has.
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 0, or 1 where a run failed."""
+    """The exit status: 0, or 1 where a run failed.
+
+    Raises:
+        ConfigError: something that the user can fix.
+    """
     if arguments[:1] == ["run"]:
         return run(run_options().parse_args(arguments[1:]))
-    raise ConfigError("not yet")
+    options = compare_options().parse_args(arguments)
+    return compare(options.folder, options.out, options)
+
+
+def compare_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "papo.study", description=COMPARE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="holds run directories, at any depth")
+    parser.add_argument("--baseline", required=True, help="the arm that the others are compared with")
+    parser.add_argument("--out", type=Path, required=True, help="where the results go")
+    parser.add_argument("--by", nargs="+", default=(), help="factors: settings within whose levels arms are compared")
+    parser.add_argument("--allow", nargs="+", default=(), help="settings in which runs may differ nevertheless")
+    add_questions(parser)
+    return parser
 
 
 def run_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("papo.study run", description=RUN, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "papo.study run", description=RUN, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="holds study.yaml")
     parser.add_argument("overrides", nargs="*", help="study=quick, and further settings of all runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at one time (default: %(default)s)")
@@ -36,13 +62,44 @@ def run_options() -> argparse.ArgumentParser:
         "--changed",
         choices=("refuse", "keep", "rerun"),
         default="refuse",
-        help="what becomes of finished runs whose settings are no longer those of the study",
+        help="what becomes of finished runs whose settings are no longer those of the study (default: %(default)s)",
     )
+    add_questions(parser)
     return parser
 
 
+def add_questions(parser: argparse.ArgumentParser) -> None:
+    """What can be asked of any runs."""
+    parser.add_argument(
+        "--reach",
+        nargs="+",
+        type=float,
+        default=(),
+        help="accuracies in [0, 1]: steps and seconds until they are there",
+    )
+    parser.add_argument(
+        "--detect", type=float, help="percentage points of accuracy: how many seeds and items seeing them takes"
+    )
+
+
+def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study | None = None) -> int:
+    from papo.study.power import told
+    from papo.study.results import Question, compare_runs
+
+    if study is None:
+        question = Question(options.baseline, options.by, options.allow, options.reach)
+    else:
+        question = Question(study.baseline, list(study.grid), study.allow, options.reach, study.question)
+    comparison = compare_runs(folder, out, question)
+    print((out / "study.md").read_text())
+    if options.detect is not None:
+        print(told(comparison, options.detect))
+    print(out)
+    return 0
+
+
 def run(options: argparse.Namespace) -> int:
-    from papo.study.running import listing, plan, run_missing
+    from papo.study.running import RUNS, listing, plan, run_missing
 
     chosen = [text.removeprefix("study=") for text in options.overrides if text.startswith("study=")]
     variant = chosen[-1] if chosen else None
@@ -58,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
     failures = run_missing(work, options.jobs, options.threads)
     for failed, why in failures.items():
         print(f"failed: {failed}: {why}", file=sys.stderr)
+    compare(out / RUNS, out, options, study)
     return 1 if failures else 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -27,8 +27,15 @@ def compose_runs(runs: Sequence[Planned], folder: Path) -> dict[str, DictConfig]
     Raises:
         ConfigError: overrides of a run that Hydra refuses, with the run's name, or a factor that is no plain setting.
     """
+    known: dict[tuple[str, ...], DictConfig] = {}  # without the seed, on which no other choice depends
+    configs = {}
     with hydra():
-        return {run.folder: composed(run, folder / run.folder) for run in runs}
+        for run in runs:
+            if run.overrides not in known:
+                known[run.overrides] = composed(run)
+            cfg = configs[run.folder] = copy.deepcopy(known[run.overrides])
+            cfg.seed, cfg.run_dir = run.seed, str(folder / run.folder)
+    return configs
 
 
 @contextlib.contextmanager
@@ -39,11 +46,11 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def composed(run: Planned, folder: Path) -> DictConfig:
-    """As train.py would compose it; raises as `compose_runs`."""
+def composed(run: Planned) -> DictConfig:
+    """As train.py would compose it, but for seed and run_dir; raises as `compose_runs`."""
     try:
         # run_dir is a reference to the running job, of which there is none.
-        cfg = compose("train", [*run.overrides, f"run_dir={quoted(folder)}"], return_hydra_config=True)
+        cfg = compose("train", [*run.overrides, "run_dir=."], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
         with open_dict(cfg):
             del cfg["hydra"]
@@ -57,31 +64,3 @@ def composed(run: Planned, folder: Path) -> DictConfig:
         if OmegaConf.is_config(OmegaConf.select(cfg, key)):
             raise ConfigError(f"grid.{key} is no plain setting; what changes several of them is an arm")
     return cfg
-
-
-def quoted(path: Path) -> str:
-    """For Hydra's grammar, to which much that a path may hold means something."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Each setting of a run's resolved configuration by its whole key, but for where the run lies.
-
-    >>> settings({"run_dir": "a/b", "log": {"dir": "a/b/log", "every": 2}})
-    {'log.dir': '/log', 'log.every': 2}
-    """
-    place = config["run_dir"]
-    return {
-        key: value.replace(place, "") if isinstance(value, str) else value
-        for key, value in leaves(config)
-        if key != "run_dir"
-    }
-
-
-def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """What is no mapping, or an empty one, with its whole key."""
-    if isinstance(node, dict) and node:
-        for name, child in node.items():
-            yield from leaves(child, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node

@@ -20,7 +20,7 @@ FILE = "study.yaml"
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a study: what it is called, and the overrides of conf/train.yaml that make it."""
+    """One run of a study: what it is called, and the overrides of conf/train.yaml that make it, but for its seed."""
 
     arm: str
     levels: Mapping[str, Any]  # of each factor
@@ -44,7 +44,7 @@ class Study:
         arms: overrides of each arm, by the name that its runs get.
         baseline: the arm that the others are compared with.
         grid: values of each factor, a plain setting; arms and factors are crossed.
-        seeds: a list, or {default: list, at: [{FACTOR: LEVEL, ..., seeds: list}]}, where the first fitting entry counts.
+        seeds: a list, or {default: list, at: [{FACTOR: LEVEL, ..., seeds: list}]}: the first entry that fits counts.
         allow: settings in which runs may differ though they decide what is measured; see papo.study.alike.
         last: overrides behind those of the arms.
 
@@ -77,7 +77,7 @@ class Study:
             levels = dict(zip(self.grid, values, strict=True))
             at = [f"{key}={text_of(value)}" for key, value in levels.items()]
             for (arm, settings), (n, seed) in itertools.product(self.arms.items(), enumerate(self.seeds_at(levels))):
-                told = (*self.base, *settings, *at, *self.last, f"name={arm}", f"seed={seed}")
+                told = (*self.base, *settings, *at, *self.last, f"name={arm}")
                 yield n, Planned(arm, levels, seed, told)
 
     def seeds_at(self, levels: Mapping[str, Any]) -> Sequence[int]:

@@ -14,8 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
-from papo.study.composing import compose_runs, settings
+from papo.study.composing import compose_runs
 from papo.study.definition import Planned, Study
+from papo.study.settings import settings, settings_of
 from papo.study.worker import LOG, train_all
 
 RUNS = "runs"  # in the study's output folder
@@ -96,7 +97,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 def changed_setting(folder: Path, cfg: DictConfig) -> str | None:
     """The first setting that is not what a finished run had, in words; None where all are."""
-    had = settings(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    had = settings_of(folder)
     asked = settings(OmegaConf.to_container(cfg, resolve=True))
     for key in sorted(had.keys() | asked.keys()):
         if key not in had or key not in asked or had[key] != asked[key]:

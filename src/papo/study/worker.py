@@ -17,6 +17,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+# A process grows by 5 MiB or so with each run, most of it what allocators keep; after so many another takes its place.
+RUNS_EACH = 20
+
 LOG = "log.txt"  # in a run's folder: what it would have printed
 
 # Fresh, not forked: threads of the process that starts it would be missing in its copy.
@@ -34,9 +37,11 @@ class Worker:
         self.connection, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=serve, args=(theirs, threads), daemon=True)
         self.process.start()
+        self.runs = 0
         theirs.close()  # ours alone would keep the pipe open when the process is gone
 
     def start(self, cfg: DictConfig) -> None:
+        self.runs += 1
         self.connection.send(cfg)
 
     def result(self) -> str | None:
@@ -46,6 +51,11 @@ class Worker:
         except EOFError:
             self.process.join()
             return f"its process ended with status {self.process.exitcode}"
+
+    @property
+    def worn(self) -> bool:
+        """Whether another one must take its place."""
+        return self.runs >= RUNS_EACH or not self.process.is_alive()
 
     def end(self) -> None:
         self.connection.close()
@@ -67,10 +77,11 @@ def train_all(configs: Sequence[DictConfig], jobs: int, threads: int) -> Iterato
         for connection in wait(list(busy)):
             worker, cfg = busy.pop(connection)
             failure = worker.result()
-            if waiting:
-                idle.append(worker if worker.process.is_alive() else Worker(threads))
+            if waiting and not worker.worn:
+                idle.append(worker)
             else:
                 worker.end()
+                idle += [Worker(threads)] if waiting else []
             yield cfg, failure
 
 

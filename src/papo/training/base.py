@@ -136,13 +136,17 @@ class PolicyModule(LightningModule):
 
     @property
     def during(self) -> bool:
-        """Whether a validation is in the midst of training, where it has to be cheap."""
+        """Whether a validation comes from within training: a short one."""
         return self.trainer.state.fn == TrainerFn.FITTING
 
     @property
-    def last_of_all(self) -> bool:
-        """Whether a validation in the midst of training comes when all is done, just before that of the whole run."""
-        return self.during and self.step == self.total_steps
+    def idle(self) -> bool:
+        """Whether a validation from within training is none that was asked for.
+
+        After the last step that of the whole run follows, and Lightning validates wherever a run is stopped.
+        """
+        due = self.step < self.total_steps and self.step % self.trainer.val_check_interval == 0
+        return self.during and not due
 
     def on_validation_epoch_start(self) -> None:
         self.item_means.reset()
@@ -150,7 +154,7 @@ class PolicyModule(LightningModule):
         self.engine.sync(self.policy, self.step)
 
     def validation_step(self, prompts: PromptBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if self.last_of_all:
+        if self.idle:
             return
         kind = SETS[dataloader_idx]
         found = self.held_out(
@@ -166,7 +170,7 @@ class PolicyModule(LightningModule):
         self.item_means.update(by_measure(kind, found))
 
     def on_validation_epoch_end(self) -> None:
-        if self.last_of_all:
+        if self.idle:
             return
         measured = self.item_means.compute()
         if "accuracy" not in measured:

@@ -37,12 +37,22 @@ class Checkpointer(Callback):
 
     def __init__(self, run_dir: str | Path, every: int) -> None:
         self.path = Path(run_dir) / "checkpoints" / "last.ckpt"
+        self.saved: int | None = None  # step of the last one
         self.every = at_least_one("every", every)
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
         if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
-            with replacing(self.path) as part:
-                trainer.save_checkpoint(part)
+            self.save(trainer)
+            self.saved = module.step
+
+    def on_validation_end(self, trainer: Trainer, module) -> None:
+        """Where a validation follows its step, the checkpoint has what it found, and what a monitor did about that."""
+        if module.during and (trainer.should_stop or self.saved == module.step):
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        with replacing(self.path) as part:
+            trainer.save_checkpoint(part)
 
 
 class GracefulStop(Callback):
@@ -145,6 +155,8 @@ class HeldOutLog(Callback):
         keep_steps(self.path, module.step)
 
     def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
+        if module.idle:
+            return
         # The validation of all items takes the place of a short one; a run in a used directory begins the file anew.
         if self.last is None or self.last >= module.step:
             keep_steps(self.path, module.step - 1)

@@ -1,14 +1,16 @@
-"""Watches for the collapse that a maximised divergence invites: a KL that grows for its own sake."""
+"""Watches for the collapse that a maximised divergence invites: a KL that grows for its own sake, and gibberish."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from statistics import fmean
 from typing import Any
 
 from lightning import Callback, Trainer
 
 from papo.errors import SettingError
+from papo.training.history import History
 from papo.training.papo import PapoModule
 
 ACTIONS = ("warn", "stop", "lower")
@@ -19,6 +21,10 @@ KL_FACTOR = 10.0
 CLIP_FRACTION = 0.007
 ENTROPY_FACTOR = 3.0
 REWARD_DROP = 0.1
+
+# One unit of gibberish: how far each share may move from what it was before training. The second is several standard
+# errors of a hundred short answers and is reached long before they stop being readable (experiments/collapse).
+MASKED = {"readable_masked": -0.2, "unlikely_masked": 0.04, "repeated_masked": 0.2}
 
 
 class CollapseMonitor(Callback):
@@ -33,6 +39,12 @@ class CollapseMonitor(Callback):
 
     each part from 0 up, at most 2. A run without that divergence is not watched, and a step with a metric that is no
     number says nothing.
+
+    Apart from that, at each validation in the midst of training and in every run,
+
+        gibberish = max(fall of readable_masked / 0.2, rise of unlikely_masked / 0.04, rise of repeated_masked / 0.2)
+
+    of the answers to masked pictures (see papo.evaluation.held_out), against those before training. It acts at 1.
 
     Args:
         on_collapse: "warn" names it once; "stop" ends the run after the step, with everything in place; "lower"
@@ -67,6 +79,7 @@ class CollapseMonitor(Callback):
         self.baseline: dict[str, float] | None = None
         self.best_reward = -math.inf
         self.quiet_until = 0  # step before which it does not act again
+        self.tolerated = 1.0  # gibberish at which it acts
 
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         signs = self.observe(module.metrics)
@@ -81,6 +94,24 @@ class CollapseMonitor(Callback):
         if score >= self.threshold and module.step >= self.quiet_until:
             self.quiet_until = module.step + self.window
             self.act(trainer, module, score, signs)
+
+    def on_validation_end(self, trainer: Trainer, module: PapoModule) -> None:
+        value = gibberish(module.history) if module.during and not module.idle else None
+        if value is None:
+            return
+        trainer.logger.log_metrics({"collapse/gibberish": min(2.0, value)}, step=module.step)
+        if value >= self.tolerated:
+            self.tolerated = value + 1 if self.on_collapse == "lower" else math.inf
+            now, before = (module.history.course[step] for step in (module.step, 0))
+            self.respond(
+                trainer,
+                module,
+                f"step {module.step}: answers to masked pictures turn into gibberish ("
+                f"{100 * now['readable_masked']:.0f} % can be read, {100 * before['readable_masked']:.0f} % before "
+                f"training; {100 * now['unlikely_masked']:.0f} % of their tokens are rarer than chance, "
+                f"{100 * before['unlikely_masked']:.0f} % before)",
+                advice="lower perception_coef, or compare with another view (corruption=patch_shuffle)",
+            )
 
     def observe(self, metrics: dict[str, float]) -> dict[str, float] | None:
         """The parts of the score with this step's metrics; None while the baseline forms or without a term to watch."""
@@ -113,19 +144,29 @@ class CollapseMonitor(Callback):
 
     def act(self, trainer: Trainer, module: PapoModule, score: float, signs: dict[str, float]) -> None:
         found = ", ".join(f"{name} {value:.1f}" for name, value in signs.items())
-        what = f"step {module.step}: the {self.term} term is collapsing the policy (score {score:.1f}: {found})"
+        self.respond(
+            trainer,
+            module,
+            f"step {module.step}: the {self.term} term is collapsing the policy (score {score:.1f}: {found})",
+            advice="lower its coefficient, raise entropy_coef and corrupted_entropy_coef",
+        )
         if self.on_collapse == "lower":
-            module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
             # The next verdict compares steps under the new weight: the KL may stay high, it must not go on growing.
             self.recent.clear()
             self.baseline, self.best_reward = None, -math.inf
-            what += f"; its weight is now {module.damping[self.term]:g} of its coefficient"
+        elif self.on_collapse == "warn":
+            self.quiet_until = math.inf
+
+    def respond(self, trainer: Trainer, module: PapoModule, what: str, *, advice: str) -> None:
+        """Does what on_collapse says, and says so."""
+        if self.on_collapse == "lower":
+            module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
+            what += f"; the weight of the {self.term} term is now {module.damping[self.term]:g} of its coefficient"
         elif self.on_collapse == "stop":
             trainer.should_stop = True
             what += "; stopping"
         else:
-            self.quiet_until = math.inf
-            what += "; lower its coefficient, raise entropy_coef and corrupted_entropy_coef, or set monitor.on_collapse"
+            what += f"; {advice}, or set monitor.on_collapse"
         print(f"\n{what}", flush=True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,9 +175,21 @@ class CollapseMonitor(Callback):
             "baseline": self.baseline,
             "best_reward": self.best_reward,
             "quiet_until": self.quiet_until,
+            "tolerated": self.tolerated,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.recent.extend(state["recent"])
         self.baseline, self.best_reward = state["baseline"], state["best_reward"]
-        self.quiet_until = state["quiet_until"]
+        self.quiet_until, self.tolerated = state["quiet_until"], state["tolerated"]
+
+
+def gibberish(history: History) -> float | None:
+    """How far the last validation's masked answers have gone from those before training; None where there are none."""
+    before, now = (
+        {name: fmean(measured[name]) for name in MASKED if name in measured}
+        for measured in (history.before, history.last)
+    )
+    if not before or not now:
+        return None
+    return max(0.0, *((now[name] - before[name]) / unit for name, unit in MASKED.items()))

@@ -155,9 +155,9 @@ class PapoModule(PolicyModule):
         metrics["time/rollout"] = time.perf_counter() - start
         if rollouts is not None:
             rollouts = self.views(rollouts, self.looked_at, self.step)
-            rollouts, guessed = self.guesses(rollouts, self.step)
             rollouts, weighed = self.weighing(rollouts, self.step)
-            metrics |= rollout_metrics(rollouts) | guessed | weighed
+            rollouts, guessed = self.guesses(rollouts, self.step)
+            metrics |= rollout_metrics(rollouts) | weighed | guessed
             if learning := rollouts.learning():
                 metrics |= self.updates(rollouts.select(learning))
             else:

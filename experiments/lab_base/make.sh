@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The lab's base model from nothing, by its two stages, and what it can do: bash experiments/lab_base/make.sh [FOLDER]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+out=${1:-outputs/lab_base}
+
+python train.py experiment=sft_lab_read hydra.run.dir="$out/read"
+python train.py experiment=sft_lab model.path="$out/read" hydra.run.dir="$out/base"
+python evaluate.py model.path="$out/base" 'benchmarks=[lab,lab_guessable]' benchmarks.lab.size=2000 k=4 hydra.run.dir="$out/sampled"
+python evaluate.py model.path="$out/base" 'benchmarks=[lab]' benchmarks.lab.size=2000 k=1 rollout.temperature=0 \
+    'views=[image]' hydra.run.dir="$out/greedy"

@@ -1,0 +1,63 @@
+"""What runs must have in common for the difference between them to be that of their arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from papo.errors import ConfigError
+from papo.study.arms import ABSENT, Cell
+from papo.study.runs import HELD_OUT, Run
+
+# Data, base model and evaluation, and how long is trained. data.train is here too: what it gives away, or how much of
+# it there is, is a factor (--by) where it differs.
+COMMON = ("data.train", "data.val", "data.guessable", "model", "prompt", "val", "trainer.max_steps")
+
+# Not the base model but what is done with it.
+OF_ARMS = ("model.train", "model.lora")
+
+
+def check_alike(cells: Sequence[Cell], allow: Sequence[str] = ()) -> None:
+    """Whether the runs at each level of the factors can be compared.
+
+    Args:
+        allow: settings, or the beginnings of their keys, that may differ nevertheless.
+
+    Raises:
+        ConfigError: the first difference, with both values.
+    """
+    for levels in {cell.levels for cell in cells}:
+        first, *others = (run for cell in cells if cell.levels == levels for run in cell.runs.values())
+        for other in others:
+            check_settings(first, other, allow)
+            check_items(first, other)
+
+
+def check_settings(first: Run, other: Run, allow: Sequence[str]) -> None:
+    for key in sorted(first.settings.keys() | other.settings.keys()):
+        if not lies_in(key, COMMON) or lies_in(key, (*OF_ARMS, *allow)):
+            continue
+        a, b = (run.settings.get(key, ABSENT) for run in (first, other))
+        if a != b:
+            raise ConfigError(
+                f"{key} is {a} in {first.name} and {b} in {other.name}: runs whose data, base model, evaluation or "
+                f"length differ cannot be compared; --by {key} compares within each value, --allow {key} nevertheless"
+            )
+
+
+def check_items(first: Run, other: Run) -> None:
+    """Items tell what settings cannot: files that have changed since."""
+    for key in first.last.keys() & other.last.keys():
+        a, b = (run.last[key].items for run in (first, other))
+        if a != b:
+            only = sorted(set(a) ^ set(b))
+            raise ConfigError(
+                f"{HELD_OUT} of {first.name} and {other.name} are about other items ({key[0]}, {key[1]}: {len(a)} and "
+                f"{len(b)}, {only[0]} in one alone)"
+            )
+    for key in first.pictures.keys() & other.pictures.keys():
+        if first.pictures[key] != other.pictures[key]:
+            raise ConfigError(f"{HELD_OUT} of {first.name} and {other.name}: {key[1]} has another picture")
+
+
+def lies_in(key: str, places: Sequence[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)

@@ -1,0 +1,145 @@
+"""Every arm, and every arm less the baseline: means over seeds and items, paired in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from papo.arguments import nearest
+from papo.errors import ConfigError
+from papo.study.arms import Cell
+from papo.study.crossed import Crossed, crossed
+from papo.study.measures import item_metrics, run_metrics
+from papo.study.runs import Rows, Run
+
+CURVES = ("accuracy", "guessed")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean with a 95 % interval over seeds and items; None = one value says nothing about others."""
+
+    mean: float
+    ci95: tuple[float, float] | None
+    seeds: int
+    parts: Crossed
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "ci95": self.ci95 and list(self.ci95), "seeds": self.seeds}
+
+
+Effects = dict[str, Effect]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a study found, by the label of a cell.
+
+    Args:
+        cells: all of them.
+        baselines: the cell that each other one is compared with.
+        arms: metrics of each.
+        differences: those of each but the baselines, less the baseline's.
+        curves: of each, the measures of CURVES by step.
+        missing: seeds that the baseline has and a cell has not, or the other way round; in words.
+    """
+
+    cells: Sequence[Cell]
+    baselines: Mapping[str, Cell]
+    arms: Mapping[str, Effects]
+    differences: Mapping[str, Effects]
+    curves: Mapping[str, Mapping[str, Mapping[int, Effect]]]
+    missing: Sequence[str]
+
+
+def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = ()) -> Comparison:
+    """Compares every cell with the baseline's at the same levels.
+
+    Raises:
+        ConfigError: no arm has the baseline's name, or none has it at some level, or no seed is common.
+    """
+    known = sorted({cell.arm for cell in cells})
+    if baseline not in known:
+        raise ConfigError(f"--baseline {baseline} is no arm{nearest(baseline, known)}; arms are {', '.join(known)}")
+    of_levels = {cell.levels: cell for cell in cells if cell.arm == baseline}
+    others = [cell for cell in cells if cell.arm != baseline]
+    for cell in others:
+        if cell.levels not in of_levels:
+            raise ConfigError(f"{cell.label} has no run of the baseline {baseline} beside it")
+    baselines = {cell.label: of_levels[cell.levels] for cell in others}
+    return Comparison(
+        cells,
+        baselines,
+        arms={cell.label: dict(effects(list(cell.runs.values()), None, reach)) for cell in cells},
+        differences={cell.label: dict(paired(cell, baselines[cell.label], reach)) for cell in others},
+        curves={cell.label: curves(list(cell.runs.values())) for cell in cells},
+        missing=[text for cell in others for text in missing(cell, baselines[cell.label])],
+    )
+
+
+def missing(cell: Cell, base: Cell) -> Iterator[str]:
+    """Seeds without a partner, which arms count and differences do not."""
+    for one, other in ((cell, base), (base, cell)):
+        lacking = sorted(other.runs.keys() - one.runs.keys())
+        if lacking:
+            yield f"{one.label} has no seed {', '.join(map(str, lacking))}, {other.label} has"
+
+
+def paired(cell: Cell, base: Cell, reach: Sequence[float]) -> Iterator[tuple[str, Effect]]:
+    """Each metric of a cell less the baseline's, over the seeds that both have."""
+    seeds = [seed for seed in cell.runs if seed in base.runs]
+    if not seeds:
+        raise ConfigError(f"{cell.label} and {base.label} have no seed in common")
+    return effects([cell.runs[seed] for seed in seeds], [base.runs[seed] for seed in seeds], reach)
+
+
+def effects(runs: Sequence[Run], base: Sequence[Run] | None, reach: Sequence[float]) -> Iterator[tuple[str, Effect]]:
+    """Each metric that all runs have; less that of `base`, run by run, where there is one."""
+    everywhere = [*runs, *(base or ())]
+    of_items = [item_metrics(run) for run in everywhere]
+    for name in of_items[0]:
+        if all(name in of_run for of_run in of_items):
+            rows = [of_run[name] for of_run in of_items]
+            of_set = "guessable" if name.startswith("guessable") else "held_out"
+            effect = over_items(rows[: len(runs)], rows[len(runs) :] or None, everywhere[0], of_set)
+            if effect is not None:
+                yield name, effect
+    of_runs = [run_metrics(run, reach) for run in everywhere]
+    for name in of_runs[0]:
+        values = np.array([of_run[name] for of_run in of_runs], dtype=float)
+        if not np.isnan(values).any():  # a mean over those runs alone that came so far would flatter
+            less = values[len(runs) :] if base else 0.0
+            yield name, effect_of(crossed((values[: len(runs)] - less)[:, None], np.zeros(1, dtype=int)))
+
+
+def over_items(rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_set: str) -> Effect | None:
+    """Over the items that have a value in every run; None where there is no such item."""
+    values = np.stack([of_run.values for of_run in rows])  # [S, n]
+    if base is not None:
+        values = values - np.stack([of_run.values for of_run in base])
+    measured = ~np.isnan(values).any(axis=0)
+    if not measured.any():
+        return None
+    items = [item for item, is_measured in zip(rows[0].items, measured, strict=True) if is_measured]
+    _, pictures = np.unique([run.pictures[of_set, item] for item in items], return_inverse=True)
+    return effect_of(crossed(values[:, measured], pictures))
+
+
+def effect_of(parts: Crossed) -> Effect:
+    interval = None if np.isnan(parts.half) else (parts.mean - parts.half, parts.mean + parts.half)
+    return Effect(parts.mean, interval, parts.seeds, parts)
+
+
+def curves(runs: Sequence[Run]) -> dict[str, dict[int, Effect]]:
+    """The course of held-out measures over the steps at which all runs were measured."""
+    found: dict[str, dict[int, Effect]] = {}
+    for measure in CURVES:
+        of_runs = [run.rows.get(("held_out", measure), {}) for run in runs]
+        for step in sorted(set.intersection(*map(set, of_runs))):
+            effect = over_items([of_run[step] for of_run in of_runs], None, runs[0], "held_out")
+            if effect is not None:
+                found.setdefault(measure, {})[step] = effect
+    return found

@@ -1,0 +1,97 @@
+"""A mean over seeds and items at once, and what either contributes to its uncertainty.
+
+Every seed answers the same items, so both are sources of variation that more of the other does not remove. An effect
+of seed s on the items i of picture c is taken apart as
+
+    d[s, i] = mean + seed[s] + picture[c] + rest[s, c],
+
+whose mean squares over seeds and over pictures estimate the variance of the mean without bias:
+
+    V = V_seeds + V_pictures,  V_seeds = MS_seeds / (S C),  V_pictures = (MS_pictures - MS_rest) / (S C), at least 0.
+
+V_seeds holds what the rest adds; it is known from S - 1 degrees of freedom only, V_pictures from as good as all that
+are ever needed. The interval is mean +- sqrt(m V) with a multiplier between those of its two parts,
+
+    m = t(C - 1)^2 + (t(S - 1)^2 - t(C - 1)^2) x^1.6,  x = V_seeds / V,
+
+exact where either is alone. Weights x instead (Cochran) cover 98 % of two seeds' cases in between, degrees of freedom
+by Satterthwaite 87 %; 1.6 keeps to 93 to 97 % (experiments/study_coverage). Two and three seeds give honest but wide
+intervals where seeds differ: t(1) is 12.7, t(2) is 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from papo.statistics import t95
+
+POWER = 1.6  # of the seeds' share of the variance, in the multiplier
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """A mean with its 95 % interval, and the variances behind it.
+
+    Args:
+        mean: over seeds and items.
+        half: half the interval's length; NaN where there is one value only.
+        seeds, pictures: how many.
+        var_seed, var_picture, var_rest: of seed, picture and rest, at least 0; 0 too where there is one of them.
+    """
+
+    mean: float
+    half: float
+    seeds: int
+    pictures: int
+    var_seed: float
+    var_picture: float
+    var_rest: float
+
+
+def crossed(values: np.ndarray, pictures: np.ndarray) -> Crossed:
+    """The mean of `values`.
+
+    Args:
+        values: [S, n], of S seeds on the same n items.
+        pictures: [n], which picture an item belongs to, from 0 to C - 1 without a gap; items of one picture are taken
+            for one observation as far as the interval goes, and weigh in the mean by how many they are.
+    """
+    S, n = values.shape
+    C = int(pictures.max()) + 1
+    mean = float(values.mean())
+    # By picture and centred, each picture weighing as many items as it has.
+    u = np.zeros((S, C))
+    np.add.at(u.T, pictures, (values - mean).T * (C / n))
+    of_seed, of_picture = u.mean(axis=1), u.mean(axis=0)
+    rest = u - of_seed[:, None] - of_picture
+    ms_seed = C * _mean_square(of_seed, S - 1)
+    ms_picture = S * _mean_square(of_picture, C - 1)
+    ms_rest = _mean_square(rest, (S - 1) * (C - 1))
+    v_seeds, v_pictures = ms_seed / (S * C), max(0.0, ms_picture - ms_rest) / (S * C)
+    return Crossed(
+        mean,
+        half_length(v_seeds, v_pictures, S, C),
+        S,
+        C,
+        var_seed=max(0.0, ms_seed - ms_rest) / C if S > 1 else 0.0,
+        var_picture=v_pictures * C,
+        var_rest=ms_rest,
+    )
+
+
+def half_length(v_seeds: float, v_pictures: float, seeds: int, pictures: int) -> float:
+    """Half of the interval, from the two parts of the mean's variance; NaN where there is one value only."""
+    if seeds == 1 and pictures == 1:
+        return math.nan
+    of_pictures = t95(pictures - 1) ** 2 if pictures > 1 else 0.0
+    of_seeds = t95(seeds - 1) ** 2 if seeds > 1 else 0.0
+    variance = v_seeds + v_pictures
+    share = v_seeds / variance if variance > 0 else 0.0
+    return math.sqrt(variance * (of_pictures + (of_seeds - of_pictures) * share**POWER))
+
+
+def _mean_square(deviations: np.ndarray, freedom: int) -> float:
+    return float((deviations**2).sum()) / freedom if freedom > 0 else 0.0

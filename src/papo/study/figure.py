@@ -1,0 +1,115 @@
+"""A study at a glance: where the arms end, by factor where there is one, and how they get there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from papo.study.arms import Cell, Levels, told
+from papo.study.comparison import CURVES, Comparison, Effect
+
+SHOWN = ("accuracy", "greedy", "guessed", "masked", "readable_masked", "guessable")  # of the metrics, where measured
+PANEL = (4.2, 3.0)  # inches
+DPI = 110
+BAND = 0.15  # opacity
+SPREAD = 0.08  # between arms that stand side by side, of the distance between neighbours
+
+
+def draw(comparison: Comparison) -> bytes:
+    """As PNG: the final metrics in the first rows, below them a row of learning curves for each level.
+
+    The final metrics are drawn over the levels of the factor where there is exactly one and it is a number, else arm
+    beside arm.
+    """
+    metrics = [name for name in SHOWN if any(name in of for of in comparison.arms.values())]
+    levels = list(dict.fromkeys(cell.levels for cell in comparison.cells))
+    columns = max(len(CURVES), min(3, len(metrics)))
+    above = -(-len(metrics) // columns)
+    rows = above + len(levels)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat:
+        panel.set_axis_off()  # until something is drawn there
+    for name, panel in zip(metrics, panels[:above].flat, strict=False):
+        final(panel, comparison, name)
+    for level, row in zip(levels, panels[above:], strict=True):
+        for name, panel in zip(CURVES, row, strict=False):
+            curve(panel, comparison, name, level)
+    handles = {line.get_label(): line for panel in panels.flat for line in panel.get_legend_handles_labels()[0]}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=4, frameon=False)
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def final(panel: Axes, comparison: Comparison, name: str) -> None:
+    """A metric of every arm at the end, over the factor or arm beside arm."""
+    number = all(len(cell.levels) == 1 and is_number(cell.levels[0][1]) for cell in comparison.cells)
+    if number:
+        values = sorted({cell.levels[0][1] for cell in comparison.cells})
+        # Levels such as 0.9, 0.95, 1.0 would lie on one another: each has the same room.
+        places = {value: n for n, value in enumerate(values)}
+        panel.set_xticks(list(places.values()), [f"{value:g}" for value in values])
+        panel.set_xlabel(comparison.cells[0].levels[0][0])
+        for n, (arm, of_arm) in enumerate(by_arm(comparison.cells).items()):
+            found = {places[c.levels[0][1]] + SPREAD * n: comparison.arms[c.label].get(name) for c in of_arm}
+            bars(panel, found, arm, n)
+    else:
+        labels = [cell.label for cell in comparison.cells]
+        panel.set_xticks(range(len(labels)), labels, rotation=30, ha="right", fontsize=7)
+        order = list(by_arm(comparison.cells))
+        for n, cell in enumerate(comparison.cells):
+            bars(panel, {n: comparison.arms[cell.label].get(name)}, cell.arm, order.index(cell.arm))
+    panel.set_axis_on()
+    panel.set_title(f"{name}, %", fontsize=9)
+
+
+def curve(panel: Axes, comparison: Comparison, name: str, levels: Levels) -> None:
+    """The course of a measure over steps, with its interval as a band, of every arm at one level."""
+    order = list(by_arm(comparison.cells))
+    for cell in comparison.cells:
+        effects = comparison.curves[cell.label].get(name)
+        if cell.levels != levels or not effects:
+            continue
+        steps, (means, lows, highs) = list(effects), in_percent(list(effects.values()))
+        colour = colour_of(order.index(cell.arm))
+        panel.plot(steps, means, color=colour, label=cell.arm)
+        panel.fill_between(steps, lows, highs, color=colour, alpha=BAND, linewidth=0)
+        panel.set_axis_on()
+    where = ", ".join(told(key, value) for key, value in levels)
+    panel.set_title(f"held-out {name}, %" + (f" ({where})" if where else ""), fontsize=9)
+    panel.set_xlabel("step")
+
+
+def bars(panel: Axes, effects: Mapping[float, Effect | None], arm: str, n: int) -> None:
+    there = {x: effect for x, effect in effects.items() if effect is not None}
+    if there:
+        means, lows, highs = in_percent(list(there.values()))
+        below, above = ([abs(a - b) for a, b in zip(means, ends, strict=True)] for ends in (lows, highs))
+        style = {"color": colour_of(n), "label": arm, "marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
+        panel.errorbar(list(there), means, (below, above), **style)
+
+
+def in_percent(effects: Sequence[Effect]) -> tuple[list[float], list[float], list[float]]:
+    """Means and both ends; the mean itself where there is no interval."""
+    ends = [effect.ci95 or (effect.mean, effect.mean) for effect in effects]
+    return [100 * e.mean for e in effects], [100 * low for low, _ in ends], [100 * high for _, high in ends]
+
+
+def by_arm(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.arm, []).append(cell)
+    return found
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def colour_of(n: int) -> tuple[float, ...]:
+    return colormaps["tab10"](n % 10)

@@ -1,0 +1,106 @@
+"""Finished runs, read: their settings, and what every held-out item showed at every validation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from papo.errors import ConfigError
+from papo.study.settings import settings_of
+
+HELD_OUT = "held_out.jsonl"
+
+
+class Rows(NamedTuple):
+    """One measure of one set at one step."""
+
+    items: tuple[str, ...]  # ids in order of the alphabet, so that equal sets are equal tuples
+    values: np.ndarray  # [n], NaN = not measured
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        name: its folder below the one that was searched.
+        settings: by whole keys; see papo.study.settings.
+        metrics: metrics.json.
+        provenance: provenance.json.
+        rows: by set and measure, then by step, in order.
+        pictures: what tells an item's pictures from other items', by set and item.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    rows: Mapping[tuple[str, str], Mapping[int, Rows]] = field(repr=False)
+    pictures: Mapping[tuple[str, str], str] = field(repr=False)
+
+    @property
+    def seed(self) -> int:
+        return self.settings["seed"]
+
+    @cached_property
+    def last(self) -> dict[tuple[str, str], Rows]:
+        """The rows of the end."""
+        return {key: of_step[max(of_step)] for key, of_step in self.rows.items()}
+
+
+def collect(folder: Path) -> tuple[list[Run], dict[str, str]]:
+    """The finished runs anywhere below `folder`, and why others are left out, by name.
+
+    Raises:
+        ConfigError: there is no finished run.
+    """
+    runs, left_out = [], {}
+    for config in sorted(folder.rglob("config.yaml")):
+        name = str(config.parent.relative_to(folder))
+        reason = unfinished(config.parent)
+        if reason is None:
+            runs.append(read_run(config.parent, name))
+        else:
+            left_out[name] = reason
+    if not runs:
+        found = "; ".join(f"{name}: {reason}" for name, reason in left_out.items()) or "no config.yaml"
+        raise ConfigError(f"{folder} holds no finished run ({found})")
+    return runs, left_out
+
+
+def unfinished(folder: Path) -> str | None:
+    """Why a run directory cannot be compared; None where it can."""
+    file = folder / "metrics.json"
+    if not file.is_file():
+        return "not finished"
+    if json.loads(file.read_text())["interrupted"]:
+        return "interrupted"
+    return None if (folder / HELD_OUT).is_file() else f"no {HELD_OUT}"
+
+
+def read_run(folder: Path, name: str) -> Run:
+    found: dict[tuple[str, str], dict[int, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    pictures = {}
+    with (folder / HELD_OUT).open() as lines:
+        for line in lines:
+            row = json.loads(line)
+            item = sys.intern(row["item"])  # hundreds of runs name the same items
+            value = np.nan if row["value"] is None else row["value"]
+            found[row["set"], row["measure"]][row["step"]].append((item, value))
+            pictures[row["set"], item] = sys.intern(row["picture"])
+    rows = {key: {step: in_order(pairs) for step, pairs in sorted(of_step.items())} for key, of_step in found.items()}
+    metrics, provenance = (json.loads((folder / file).read_text()) for file in ("metrics.json", "provenance.json"))
+    return Run(name, settings_of(folder), metrics, provenance, rows, pictures)
+
+
+def in_order(pairs: list[tuple[str, float]]) -> Rows:
+    items, values = zip(*sorted(pairs), strict=True)
+    return Rows(items, np.array(values, dtype=float))

@@ -1,0 +1,76 @@
+"""Runs whose difference would not be that of their arms are refused, with the setting and both values."""
+
+import re
+
+import numpy as np
+import pytest
+from study.fake_runs import ITEMS, write_run
+
+from papo.errors import ConfigError
+from papo.study.alike import check_alike
+from papo.study.arms import cells
+from papo.study.runs import collect
+
+
+def check(folder, by=(), allow=()):
+    check_alike(cells(collect(folder)[0], by), allow)
+
+
+UNLIKE = {
+    "data__val__seed": 7,
+    "data__train__size": 50,
+    "data__guessable": {"size": 3},
+    "model__path": "other",
+    "prompt__instruction": "Guess.",
+    "val__samples": 8,
+    "trainer__max_steps": 80,
+}
+
+
+@pytest.mark.parametrize("setting", UNLIKE)
+def test_unlike_runs_are_refused_unless_allowed(tmp_path, setting):
+    write_run(tmp_path / "a", "grpo")
+    write_run(tmp_path / "b", "papo", **{setting: UNLIKE[setting]})
+    key = setting.replace("__", ".")
+    with pytest.raises(ConfigError, match=rf"^{re.escape(key)}.* is .* in a and .* in b: .*--allow {re.escape(key)}"):
+        check(tmp_path)
+    check(tmp_path, allow=[key])
+    check(tmp_path, allow=[key.split(".")[0]])
+
+
+@pytest.mark.parametrize("setting", ["perception_coef", "rollout__temperature", "model__train", "model__lora"])
+def test_what_an_arm_does_may_differ(tmp_path, setting):
+    write_run(tmp_path / "a", "grpo")
+    write_run(tmp_path / "b", "papo", **{setting: 0.5})
+    check(tmp_path)
+
+
+def test_levels_of_a_factor_may_differ_and_runs_within_one_may_not(tmp_path):
+    for n, (share, size) in enumerate(((0.0, 100), (1.0, 100), (1.0, 50))):
+        settings = {"guessable_share": share, "data__train__guessable_share": share, "data__train__size": size}
+        write_run(tmp_path / str(n), f"arm{n}", **settings)
+        if n == 1:
+            check(tmp_path, by=["guessable_share"])
+    with pytest.raises(ConfigError, match=r"^data\.train\.size is 100 in 1 and 50 in 2"):
+        check(tmp_path, by=["guessable_share"])
+
+
+def test_other_items_are_refused_whatever_the_settings_say(tmp_path):
+    write_run(tmp_path / "a", "grpo")
+    write_run(tmp_path / "b", "papo", items=[*ITEMS[:-1], "another"])
+    with pytest.raises(ConfigError, match=r"other items \(held_out, accuracy: 12 and 12, another in one alone"):
+        check(tmp_path)
+
+
+def test_other_pictures_are_refused(tmp_path):
+    write_run(tmp_path / "a", "grpo")
+    write_run(tmp_path / "b", "papo", pictures=["changed", *ITEMS[1:]])
+    with pytest.raises(ConfigError, match="item-0 has another picture"):
+        check(tmp_path)
+
+
+def test_a_measure_that_one_run_lacks_is_no_difference(tmp_path):
+    accuracy = {(40, "held_out", "accuracy"): np.zeros(12)}
+    write_run(tmp_path / "a", "grpo", values=accuracy)
+    write_run(tmp_path / "b", "papo", values=accuracy | {(40, "held_out", "guessed"): np.zeros(12)})
+    check(tmp_path)
