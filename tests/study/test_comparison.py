@@ -150,3 +150,21 @@ def test_needs_are_told_for_each_arm(tmp_path):
     (_, line) = told(compared(tmp_path), 20).splitlines()
     assert line.startswith("  papo: ")
     assert " seeds with 12 pictures" in line
+
+
+def test_the_last_step_is_what_was_measured_there_last(tmp_path):
+    """A short look during the run, and a long one at its end."""
+    folder = write_run(tmp_path / "a", values=at_end(np.full(12, 0.5)))
+    long = (folder / "held_out.jsonl").read_text()
+    short = "".join(line.replace("0.5}", "0.0}") + "\n" for line in long.splitlines()[:4])
+    (folder / "held_out.jsonl").write_text(short + long)
+    assert compared(tmp_path).arms["grpo"]["accuracy"].mean == 0.5
+
+
+def test_curves_are_of_the_items_that_every_validation_looked_at(tmp_path):
+    """Else a curve would step where easier items leave it."""
+    folder = write_run(tmp_path / "a", values={(0, "held_out", "accuracy"): LEVELS} | at_end(LEVELS))
+    lines = (folder / "held_out.jsonl").read_text().splitlines(keepends=True)
+    (folder / "held_out.jsonl").write_text("".join(lines[:12] + lines[20:]))
+    (curve,) = compared(tmp_path).curves["grpo"].values()
+    assert curve[0].mean == curve[40].mean == pytest.approx(LEVELS[8:].mean())

@@ -13,7 +13,7 @@ from papo.errors import ConfigError
 from papo.study.arms import Cell
 from papo.study.crossed import Crossed, crossed
 from papo.study.measures import item_metrics, run_metrics
-from papo.study.runs import Rows, Run
+from papo.study.runs import Rows, Run, course
 
 CURVES = ("accuracy", "guessed")
 
@@ -134,10 +134,10 @@ def effect_of(parts: Crossed) -> Effect:
 
 
 def curves(runs: Sequence[Run]) -> dict[str, dict[int, Effect]]:
-    """The course of held-out measures over the steps at which all runs were measured."""
+    """Held-out measures over the steps at which all runs were measured."""
     found: dict[str, dict[int, Effect]] = {}
     for measure in CURVES:
-        of_runs = [run.rows.get(("held_out", measure), {}) for run in runs]
+        of_runs = [course(run, measure) for run in runs]
         for step in sorted(set.intersection(*map(set, of_runs))):
             effect = over_items([of_run[step] for of_run in of_runs], None, runs[0], "held_out")
             if effect is not None:

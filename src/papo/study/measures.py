@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from papo.study.runs import Rows, Run
+from papo.study.runs import Rows, Run, course
 
 # Measured before training too: what training changed is a metric of its own.
 GAINS = ("accuracy", "greedy")
@@ -54,7 +54,7 @@ def run_metrics(run: Run, reach: Sequence[float] = ()) -> dict[str, float | None
 
 def first_reaching(run: Run, target: float) -> float | None:
     """The step at which held-out accuracy reached the target; None = never."""
-    curve = [(step, float(np.nanmean(rows.values))) for step, rows in run.rows["held_out", "accuracy"].items()]
+    curve = [(step, float(np.nanmean(rows.values))) for step, rows in course(run, "accuracy").items()]
     (step, value), *later = curve
     if value >= target:
         return float(step)

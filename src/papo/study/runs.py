@@ -87,20 +87,32 @@ def unfinished(folder: Path) -> str | None:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    found: dict[tuple[str, str], dict[int, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str], dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     pictures = {}
     with (folder / HELD_OUT).open() as lines:
         for line in lines:
             row = json.loads(line)
             item = sys.intern(row["item"])  # hundreds of runs name the same items
             value = np.nan if row["value"] is None else row["value"]
-            found[row["set"], row["measure"]][row["step"]].append((item, value))
+            # A later row replaces an earlier one: the last step is measured as any other, and again at length.
+            found[row["set"], row["measure"]][row["step"]][item] = value
             pictures[row["set"], item] = sys.intern(row["picture"])
-    rows = {key: {step: in_order(pairs) for step, pairs in sorted(of_step.items())} for key, of_step in found.items()}
+    rows = {key: {step: in_order(values) for step, values in sorted(of_step.items())} for key, of_step in found.items()}
     metrics, provenance = (json.loads((folder / file).read_text()) for file in ("metrics.json", "provenance.json"))
     return Run(name, settings_of(folder), metrics, provenance, rows, pictures)
 
 
-def in_order(pairs: list[tuple[str, float]]) -> Rows:
-    items, values = zip(*sorted(pairs), strict=True)
-    return Rows(items, np.array(values, dtype=float))
+def in_order(values: Mapping[str, float]) -> Rows:
+    items = sorted(values)
+    return Rows(tuple(items), np.array([values[item] for item in items], dtype=float))
+
+
+def course(run: Run, measure: str) -> dict[int, Rows]:
+    """A held-out measure by step, of the items that every validation looked at: those during a run are shorter."""
+    of_step = run.rows.get(("held_out", measure), {})
+    everywhere = set.intersection(*(set(rows.items) for rows in of_step.values())) if of_step else set()
+    found = {}
+    for step, rows in of_step.items():
+        kept = [n for n, item in enumerate(rows.items) if item in everywhere]
+        found[step] = Rows(tuple(rows.items[n] for n in kept), rows.values[kept])
+    return found

@@ -1,0 +1,126 @@
+"""Every study that is defined here composes; a tiny one runs, stops, goes on and is compared."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from papo.building import check
+from papo.errors import ConfigError
+from papo.study.__main__ import main
+from papo.study.composing import compose_runs
+from papo.study.definition import read_study
+from papo.study.running import plan
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted(file.parent for file in ROOT.glob("experiments/*/study.yaml"))
+
+
+def test_there_are_studies():
+    assert STUDIES
+
+
+@pytest.mark.parametrize("variant", [None, "quick"])
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
+def test_every_run_of_a_study_composes_and_can_be_built(folder, variant, tmp_path):
+    study = read_study(folder, variant)
+    # Levels change a value and nothing that could be missing: one of each arm is enough.
+    of_arm = {run.arm: run for run in reversed(study.runs())}
+    configs = compose_runs(list(of_arm.values()), tmp_path)
+    for run in of_arm.values():
+        cfg = configs[run.folder]
+        check(cfg)
+        assert (cfg.name, cfg.seed, cfg.run_dir) == (run.arm, run.seed, str(tmp_path / run.folder))
+
+
+TINY = """\
+question: Does it run?
+base: {base}
+arms:
+  grpo: [perception_coef=0]
+  papo: [perception_coef=0.02]
+  broken: [group_size=1]
+baseline: grpo
+grid: {{mask_ratio: [0.5]}}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tiny, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("studies") / "tiny"
+    folder.mkdir()
+    base = [*tiny, "trainer.max_steps=1", "val.every=0", "val.training_items=0", "data.guessable.size=2"]
+    (folder / "study.yaml").write_text(TINY.format(base=json.dumps(base)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(study):
+    """The folder of its results, after a run with an arm that cannot work."""
+    out = study.parent / "out"
+    half = out / "runs" / "papo_mask_ratio=0.5_seed=1"
+    half.mkdir(parents=True)
+    (half / "left.txt").touch()
+    assert main(["run", str(study), "--out", str(out)]) == 1
+    return out
+
+
+def test_a_run_that_fails_ends_no_other(finished):
+    done = {file.parent.name for file in finished.glob("runs/*/metrics.json")}
+    assert done == {f"{arm}_mask_ratio=0.5_seed={seed}" for arm in ("grpo", "papo") for seed in (0, 1)}
+    log = finished / "runs" / "broken_mask_ratio=0.5_seed=0" / "log.txt"
+    assert "group_size must be at least 2" in log.read_text()
+
+
+def test_what_is_done_is_compared_and_the_rest_is_named(finished):
+    found = json.loads((finished / "study.json").read_text())
+    assert found["comparisons"]["papo mask_ratio=0.5"]["accuracy"]["seeds"] == 2
+    assert found["question"] == "Does it run?"
+
+
+def test_a_runs_log_is_its_own(finished):
+    log = (finished / "runs" / "papo_mask_ratio=0.5_seed=0" / "log.txt").read_text()
+    assert log.rstrip().endswith("papo_mask_ratio=0.5_seed=0")  # the last line of its summary
+
+
+def test_what_a_half_run_left_is_gone(finished):
+    assert not (finished / "runs" / "papo_mask_ratio=0.5_seed=1" / "left.txt").exists()
+
+
+def test_finished_runs_are_not_run_again(study, finished):
+    work = plan(read_study(study), finished)
+    assert [run.arm for run in work.missing] == ["broken", "broken"]
+    assert work.seconds(work.missing[0]) > 0
+
+
+def test_a_finished_run_with_other_settings_is_neither_mistaken_nor_lost(study, finished):
+    changed = read_study(study, further=["optimizer.lr=0.5"])
+    with pytest.raises(ConfigError, match=r"lr: 0\.001 then, 0\.5 now\); --changed keep"):
+        plan(changed, finished)
+    assert len(plan(changed, finished, "keep").missing) == 2
+    assert len(plan(changed, finished, "rerun").missing) == 6
+
+
+def test_a_run_is_what_train_py_makes_of_the_same_overrides(study, finished, train):
+    told = yaml.safe_load((study / "study.yaml").read_text())["base"]
+    alone = train(*told, "perception_coef=0.02", "mask_ratio=0.5", "name=papo", "seed=1")
+    ours = finished / "runs" / "papo_mask_ratio=0.5_seed=1"
+    configs = [(path / "config.yaml").read_text().replace(str(path), "") for path in (alone.path, ours)]
+    assert configs[0] == configs[1]
+
+
+def test_dry_lists_the_runs_and_runs_none(study, finished, capsys):
+    assert main(["run", str(study), "--out", str(finished), "--dry"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert lines[0].split()[0] == "done"
+    assert lines[0].endswith("grpo_mask_ratio=0.5_seed=0")
+    assert lines[-1].startswith("4 done, 2 to run, about ")
+
+
+def test_a_run_that_cannot_be_composed_is_named_before_any_starts(study, tmp_path):
+    with pytest.raises(ConfigError, match=r"grpo_mask_ratio=0\.5_seed=0: .*optimzer"):
+        main(["run", str(study), "optimzer.lr=1", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,95 @@
+"""What study.yaml asks for, run by run."""
+
+import pytest
+
+from papo.errors import ConfigError
+from papo.study.definition import Study, read_study
+
+TEXT = """\
+question: Which?
+base: [experiment=papo_qwen]
+arms:
+  grpo: [perception_coef=0]
+  papo: [perception_coef=0.02]
+baseline: grpo
+grid:
+  mask_ratio: [0.5, 1.0]
+seeds:
+  default: [0, 1]
+  at: [{mask_ratio: 1.0, seeds: [7]}]
+allow: [model.dtype]
+quick:
+  base: [trainer.max_steps=2]
+  arms: [papo, grpo]
+  grid: {mask_ratio: [0.5]}
+  seeds: [3]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "study.yaml").write_text(TEXT)
+    return tmp_path
+
+
+def test_arms_and_factors_are_crossed_and_seeds_come_in_turns(folder):
+    assert [run.folder for run in read_study(folder).runs()] == [
+        "grpo_mask_ratio=0.5_seed=0",
+        "papo_mask_ratio=0.5_seed=0",
+        "grpo_mask_ratio=1.0_seed=7",
+        "papo_mask_ratio=1.0_seed=7",
+        "grpo_mask_ratio=0.5_seed=1",
+        "papo_mask_ratio=0.5_seed=1",
+    ]
+
+
+def test_later_overrides_win_over_earlier_ones(folder):
+    run = read_study(folder, "quick", ["trainer.max_steps=1"]).runs()[0]
+    assert run.overrides == (
+        "experiment=papo_qwen",
+        "perception_coef=0.02",
+        "mask_ratio=0.5",
+        "trainer.max_steps=2",
+        "trainer.max_steps=1",
+        "name=papo",
+    )
+
+
+def test_quick_has_the_arms_levels_and_seeds_that_it_names(folder):
+    names = [run.folder for run in read_study(folder, "quick").runs()]
+    assert names == ["papo_mask_ratio=0.5_seed=3", "grpo_mask_ratio=0.5_seed=3"]
+
+
+def test_values_are_written_as_overrides_and_folders_hold_no_strange_sign():
+    study = Study("", [], {"a": []}, "a", [0], grid={"x": [None, True, [1, 2], "some/text"]})
+    assert [run.overrides[0] for run in study.runs()] == ["x=null", "x=true", "x=[1, 2]", "x=some/text"]
+    assert study.runs()[-1].folder == "a_x=some-text_seed=0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("baseline: grpo", "baseline: grpp", "baseline must be an arm, got 'grpp'; did you mean grpo"),
+        ("question", "questoin", "questoin"),
+        ("mask_ratio: [0.5, 1.0]", "mask_ratio: []", "the study has no run"),
+        ("at: [{mask_ratio", "at: [{mask_ration", "mask_ration"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_by_its_file(folder, old, new, message):
+    (folder / "study.yaml").write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=message) as refused:
+        read_study(folder)
+    assert str(refused.value).startswith(str(folder / "study.yaml"))
+
+
+def test_other_variants_and_other_keys_of_quick_are_refused(folder):
+    with pytest.raises(ConfigError, match="study=slow is not defined here; known is quick"):
+        read_study(folder, "slow")
+    (folder / "study.yaml").write_text(TEXT.replace("  seeds: [3]", "  sedes: [3]"))
+    with pytest.raises(ConfigError, match=r"quick\.sedes is unknown"):
+        read_study(folder, "quick")
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"study\.yaml does not exist"):
+        read_study(tmp_path)
