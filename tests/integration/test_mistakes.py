@@ -98,7 +98,7 @@ def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words)
         ("algorithm.noise.std=-1", "algorithm.noise.std must be positive and finite, got -1"),
         ("corruption.unit=pixel", "corruption.unit must be patch or token, got 'pixel'"),
         ("data.train.split=foo", "data.train.split must be one of train, val, test, got 'foo'"),
-        ("data.val.guessable_share=2", "data.val.guessable_share must lie in [0, 1], got 2"),
+        ("data.guessable.guessable_share=2", "data.guessable.guessable_share must lie in [0, 1], got 2"),
         ("trainer.max_steps=0", "trainer.max_steps must be at least 1, got 0"),
         ("val.samples=0", "val.samples must be at least 1, got 0"),
         ("algorithm.schedule=linear", "algorithm.schedule must be one of constant, cosine, got 'linear'"),
