@@ -109,7 +109,7 @@ class HeldOut:
             add("blind", [answered.accuracy for answered in unseen])
         if views and self.masked is not None:
             seeds = [derive_seed("held-out-mask", item.id) for item in prompts.items]
-            masked, responses = answers(replace(prompts, images=self.masked(prompts.images, seeds)))
+            masked, responses = answers(replace(prompts, images=self.masked.of(prompts, seeds)))
             add("masked", [answered.accuracy for answered in masked])
             add("readable_masked", [share_readable(answered, processor.instruction) for answered in masked])
             for name, values in gibberish(responses, len(processor.tokenizer)).items():
