@@ -223,8 +223,8 @@ def test_a_model_is_made_from_nothing():
 # ------------------------------------------------------------------------------------------------------------ values
 
 
-def test_papo_qwen_is_the_papers_papo_g():
-    cfg = composed("experiment=papo_qwen", "run_dir=.")
+def test_papo_paper_is_the_papers_papo_g():
+    cfg = composed("experiment=papo_paper", "run_dir=.")
     container = resolved(cfg)
     objective = container["algorithm"]["objective"]
     assert objective["loss_aggregation"] == "seq-mean-token-mean"
@@ -251,6 +251,7 @@ def test_papo_qwen_is_the_papers_papo_g():
         "responses": "all",
         "schedule": "constant",
         "warmup_share": 0.1,
+        "start": 0.0,
         "view": "corrupted",
     }
     assert (objective["entropy"]["coef"], objective["entropy"]["corrupted_coef"]) == (0.0, 0.0)
@@ -275,16 +276,45 @@ def test_papo_qwen_is_the_papers_papo_g():
     assert cfg.ckpt_path is None
 
 
-def test_grpo_qwen_is_papo_qwen_without_its_perception_term():
-    papo, grpo = (
-        dict(leaves(resolved(composed(f"experiment={name}", "run_dir=.")))) for name in ("papo_qwen", "grpo_qwen")
-    )
-    assert papo.keys() == grpo.keys()
-    different = {key: (papo[key], grpo[key]) for key in papo if papo[key] != grpo[key]}
-    assert different == {
-        "name": ("papo_qwen", "grpo_qwen"),
+def differences(one: str, other: str) -> dict[str, tuple]:
+    """The settings in which two experiments differ, and each one's value."""
+    a, b = (dict(leaves(resolved(composed(f"experiment={name}", "run_dir=.")))) for name in (one, other))
+    return {key: (a.get(key), b.get(key)) for key in a | b if a.get(key) != b.get(key)}
+
+
+def test_grpo_qwen_is_papo_paper_without_its_perception_term():
+    assert differences("papo_paper", "grpo_qwen") == {
+        "name": ("papo_paper", "grpo_qwen"),
         "perception_coef": (0.02, 0.0),
         "algorithm.objective.perception.coef": (0.02, 0.0),
+    }
+
+
+def test_papo_qwen_changes_the_view_and_the_estimator():
+    found = differences("papo_paper", "papo_qwen")
+    assert found.pop("algorithm.objective.perception.estimator") == ("k3", "full")
+    assert found.pop("algorithm.objective.perception.cap") == (10.0, 3.0)
+    assert found.pop("algorithm.corruption._target_") == tuple(
+        f"papo.corruption.{name}" for name in ("RandomPatchMask", "PatchShuffle")
+    )
+    assert {key for key in found if "corruption" not in key} == {
+        "name",
+        "perception_coef",
+        "algorithm.objective.perception.coef",
+    }
+
+
+def test_papo_released_holds_the_corrupted_branch_constant():
+    found = differences("papo_paper", "papo_released")
+    term = "algorithm.objective.perception"
+    assert {key: other for key, (_, other) in found.items() if key.startswith("algorithm.") and "blind" not in key} == {
+        f"{term}.corrupted_gradient": False,
+        f"{term}.recompute": "rollout",
+        "algorithm.objective.loss_aggregation": "token-mean",
+        "algorithm.objective.surrogate.dual_clip": 3.0,
+        "algorithm.corruption.count": "bernoulli",
+        "algorithm.reward.accuracy_weight": 0.9,
+        "algorithm.reward.format_weight": 0.1,
     }
 
 
