@@ -34,6 +34,18 @@ def test_every_run_of_a_study_composes_and_can_be_built(folder, variant, tmp_pat
         assert (cfg.name, cfg.seed, cfg.run_dir) == (run.arm, run.seed, str(tmp_path / run.folder))
 
 
+@pytest.mark.parametrize("folder", STUDIES, ids=lambda folder: folder.name)
+def test_every_study_runs_cut_down(folder, tiny, tmp_path):
+    """study=quick, with a smaller model still."""
+    further = [setting for setting in tiny if setting.startswith(("model.", "rollout.", "trainer.accelerator"))]
+    assert main(["run", str(folder), "study=quick", *further, "--out", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "study.json").read_text())
+    study = read_study(folder, "quick")
+    assert {cell["arm"] for cell in found["cells"].values()} == set(study.arms)
+    assert len(found["comparisons"]) == len(found["cells"]) - len(found["cells"]) // len(study.arms)
+    assert (tmp_path / "out" / "study.csv").read_text().count(",greedy,") == len(study.runs())
+
+
 TINY = """\
 question: Does it run?
 base: {base}
