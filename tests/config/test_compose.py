@@ -295,7 +295,7 @@ def test_papo_qwen_changes_the_view_and_the_estimator():
     assert found.pop("algorithm.objective.perception.estimator") == ("k3", "full")
     assert found.pop("algorithm.objective.perception.cap") == (10.0, 3.0)
     assert found.pop("algorithm.corruption._target_") == tuple(
-        f"papo.corruption.{name}" for name in ("RandomPatchMask", "PatchShuffle")
+        f"papo.corruption.{name}" for name in ("RandomPatchMask", "Counterfactual")
     )
     assert {key for key in found if "corruption" not in key} == {
         "name",

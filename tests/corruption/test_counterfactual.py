@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from papo.corruption import Counterfactual
+from papo.corruption import Counterfactual, RandomPatchMask
 from papo.errors import ConfigError
 from papo.types import Item, PromptBatch
 
@@ -46,6 +46,22 @@ def test_the_other_pictures_are_shown(maker, processor, items):
     found = [view.pixels(image)[:, 0, 0] * 255 for image in range(5)]
     assert [(round(float(red) / 10), round(float(blue))) for red, _, blue in found] == expected
     assert not torch.equal(view.pixel_values, prompts.images.pixel_values)
+
+
+def test_where_there_is_none_another_maker_serves(maker, processor, items):
+    """Prompt by prompt, each from its own seed."""
+    maker.otherwise = RandomPatchMask(1.0)
+    with_other = batch(processor, items)
+    lacking = [replace(item, counterfactual=None) if n in (0, 3) else item for n, item in enumerate(with_other.items)]
+    prompts = processor.prompts(lacking)
+    view = maker.of(prompts, SEEDS)
+    assert (view.counts, view.grid.tolist()) == (prompts.images.counts, prompts.images.grid.tolist())
+    redrawn, black = maker.of(with_other, SEEDS), RandomPatchMask(1.0)(prompts.images, SEEDS)
+    for n in range(len(items)):
+        expected = black if n in (0, 3) else redrawn
+        assert torch.equal(view.select([n]).pixel_values, expected.select([n]).pixel_values)
+    bare = processor.prompts(items)  # none has another picture
+    assert torch.equal(maker.of(bare, SEEDS).pixel_values, RandomPatchMask(1.0)(bare.images, SEEDS).pixel_values)
 
 
 def test_a_batch_without_pictures(maker, processor, items):

@@ -18,11 +18,16 @@ class Counterfactual(Maker):
 
     Given the words the two pictures are exchangeable: nothing but what they show tells which one is meant. Made where
     the data is loaded, for it draws or decodes and processes a picture.
+
+    Args:
+        otherwise: what makes the view of prompts whose data has no other picture, from the pictures alone; None refuses
+            such data.
     """
 
     early = True
 
-    def __init__(self) -> None:
+    def __init__(self, otherwise: Maker | None = None) -> None:
+        self.otherwise = otherwise
         self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
 
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
@@ -36,6 +41,9 @@ class Counterfactual(Maker):
         """
         if self.process is None:
             raise RuntimeError("Counterfactual processes pictures as a policy does: call process_with(...) first")
+        lacking = [n for n, item in enumerate(prompts.items) if item.images and item.counterfactual is None]
+        if lacking and self.otherwise is not None:
+            return self.mixed(prompts, seeds, lacking)
         images = self.process([redrawn(item, seed) for item, seed in zip(prompts.items, seeds, strict=True)])
         images = images.to(prompts.images.pixel_values.device)
         if images.counts == prompts.images.counts and torch.equal(images.grid, prompts.images.grid):
@@ -48,6 +56,15 @@ class Counterfactual(Maker):
                     f"as its own, in rows and columns of patches {sizes(shown)}, got {sizes(other)}"
                 )
         raise AssertionError("grids differ in no item")
+
+    def mixed(self, prompts: PromptBatch, seeds: Sequence[int], lacking: Sequence[int]) -> Images:
+        """As `of`, for prompts of which the `lacking` have no other picture."""
+        N, rest = len(prompts), [n for n in range(len(prompts)) if n not in lacking]
+        parts = [self.otherwise.of(prompts.select(lacking), [seeds[n] for n in lacking])]
+        if rest:
+            parts.append(self.of(prompts.select(rest), [seeds[n] for n in rest]))
+        place = {n: position for position, n in enumerate((*lacking, *rest))}
+        return Images.concat(parts).select([place[n] for n in range(N)])
 
 
 def redrawn(item: Item, seed: int) -> Item:
