@@ -100,6 +100,12 @@ def test_the_recorded_config_is_the_one_that_ran(four_steps):
     assert (cfg.name, cfg.seed, cfg.algorithm.total_steps, cfg.algorithm.group_size) == ("papo_qwen", 3, STEPS, G)
 
 
+def test_how_the_model_was_made_goes_with_it_and_where_does_not(four_steps):
+    recipe = (four_steps.path / "model" / "papo.yaml").read_text()
+    assert OmegaConf.create(recipe).name == "papo_qwen"
+    assert str(four_steps.path) not in recipe
+
+
 def test_metrics_sum_the_run_up(four_steps):
     metrics, scalars = four_steps.json(), four_steps.scalars
     assert (metrics["name"], metrics["steps"], metrics["seed"]) == ("papo_qwen", STEPS, 3)

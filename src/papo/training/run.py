@@ -54,8 +54,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         trainer.validate(module, data, verbose=False)
 
     save_policy(module.policy, loaded.processor, run.model)
-    recipe = OmegaConf.to_container(cfg, resolve=True)
-    del recipe["run_dir"]  # how the model was made goes with it, where it was made does not
+    # How the model was made goes with it, where it was made does not.
+    recipe = OmegaConf.to_container(OmegaConf.merge(cfg, {"run_dir": "."}), resolve=True)
+    del recipe["run_dir"]
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
     asked_blind = training_blind(trainer)
     found = figures(module.history, ended=ended)
