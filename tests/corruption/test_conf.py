@@ -24,6 +24,7 @@ CHANGED = {
     "box_exchange": [0, 0, 4, 0, 4],  # two pictures are of one size, and of two by two tokens
     "channel_permutation": [64, 72, 16, 32, 16],
     "counterfactual": [64, 72, 16, 32, 16],
+    "counterfactual_or_shuffled": [64, 72, 16, 32, 16],
     "grid_exchange": [64, 48, 16, 32, 16],  # of 3 x 6 tokens a row is left over
     "mirror": [64, 72, 16, 32, 16],
     "swap": [0, 0, 16, 0, 16],

@@ -328,7 +328,7 @@ def test_coefficients_of_zero_are_grpo_bit_for_bit(train, grpo):
 
 def test_a_mask_that_hides_nothing_is_grpo_bit_for_bit(train, grpo):
     """The other way to no perception term: two identical images, a KL of zero and no gradient."""
-    papo = train("experiment=papo_qwen", "mask_ratio=0")
+    papo = train("experiment=papo_paper", "mask_ratio=0")
     assert papo.weights == grpo.weights
     assert papo.scalars["perception/kl"] == {1: 0.0, 2: 0.0}
 

@@ -129,8 +129,7 @@ def test_a_report_without_anything(tmp_path):
     assert page.open == []  # every tag is closed
     tags = [tag for tag, _ in page.tags]
     assert not {"table", "figure", "dl"} & set(tags)
-    index = next(text for _, attributes, text in page.inline if attributes.get("id") == "index")
-    assert json.loads(index)["items"] == []
+    assert not [text for _, attributes, text in page.inline if attributes.get("id") == "index"]
 
 
 def test_a_page_that_fails_leaves_the_last_one(tmp_path):

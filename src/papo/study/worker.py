@@ -118,7 +118,7 @@ def outcome(train: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> s
 @contextlib.contextmanager
 def printing_to(file: Path) -> Iterator[None]:
     """Inside, whatever the process prints, and not only its Python code, goes into a file."""
-    with file.open("w") as log:
+    with file.open("a") as log:
         kept = os.dup(1), os.dup(2)
         try:
             for number in (1, 2):
