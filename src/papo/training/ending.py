@@ -88,7 +88,7 @@ def warnings(history: History) -> Sequence[str]:
         found.append(
             f"It learnt to guess: {100 * guesses.mean:.0f} % of the answers name what the words suggest, "
             f"{100 * (guesses.mean - change.mean):.0f} % did before; give it a perception term (perception_coef) "
-            "whose view cannot be told from a picture (corruption=counterfactual or patch_shuffle)."
+            "on another view (corruption=counterfactual, or patch_shuffle where the data has no other picture)."
         )
     change, readable = history.change("readable_masked"), estimate(history.last, "readable_masked")
     if change is not None and change.ci95[1] < 0 and readable.mean < KEPT_READABLE * (readable.mean - change.mean):
