@@ -13,7 +13,8 @@ Draw = Callable[[int, int, int], int]  # (number, low, high)
 def favourite(number: int, low: int, high: int) -> int:
     """What the words suggest: low + (4 * number + 2) mod (high - low + 1).
 
-    4 has no factor in common with the ranges in use (5, 7 and 9 values), so different names have different favourites.
+    4 has no factor in common with the ranges in use (5, 7 and 9 values), so as many names as a range has values have
+    different favourites.
 
     Why: real vision-language models lean on language. They have seen that bananas are yellow, and answer so before they
     look. Here red bars are 3, and a model that was taught both habits can do either: name the favourites, or read.
@@ -27,7 +28,7 @@ def favourite(number: int, low: int, high: int) -> int:
 def leaning(rng: random.Random, strength: float) -> Draw:
     """With probability `strength` the favourite moved by -1, 0 or +1 and clipped to the range, otherwise any value.
 
-    What a model of few layers learns to read from: on even values alone it is blind for its first thousand steps.
+    What a model of few layers learns to read from: on even values alone it hardly reads after 800 steps.
     """
 
     def draw(number: int, low: int, high: int) -> int:
