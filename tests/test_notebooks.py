@@ -29,7 +29,7 @@ def test_there_are_notebooks():
 
 
 def test_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
-    for folder in ("conf", "notebooks"):  # a copy, so that nothing is written into the repository
+    for folder in ("conf", "experiments", "notebooks"):  # a copy, so that nothing is written into the repository
         shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # tests may run side by side; the tensors are small
     copy = nbformat.read(notebook, as_version=4)

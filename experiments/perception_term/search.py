@@ -36,7 +36,7 @@ BASE = (
     "val.training_items=0",
     "callbacks.checkpoints=null",
 )
-CUT_DOWN = ("data.batch_size=4", "data.val.size=16", "data.guessable.size=8", "group_size=4")
+CUT_DOWN = ("data.batch_size=4", "data.val.size=16", "group_size=4")
 
 
 def perception(trial: optuna.Trial) -> list[str]:

@@ -136,3 +136,24 @@ def test_what_could_be_read_and_what_was_guessed():
     found = {name: estimate.mean for name, estimate in differences(first, second).items()}
     assert (found["readable"], found["guessed"], found["masked/readable"]) == (0.25, -0.5, 0.25)
     assert not {"readable", "guessed", "masked/readable"} & summarize(RECORDS).keys()
+
+
+def test_how_often_it_is_right_when_it_looks():
+    """Of the first item one of two such responses is right; the second has none, the third cannot be told."""
+
+    def answered(id: str, *responses: tuple[bool, bool | None]) -> Record:
+        graded = tuple(
+            GradedResponse("", "correct" if right else "wrong", None, "", looked=looked) for right, looked in responses
+        )
+        return Record(id, "?", "", {}, {"image": graded})
+
+    records = [
+        answered("a", (True, True), (False, True), (True, False)),
+        answered("b", (True, False), (True, False), (False, False)),
+        answered("c", (True, None), (True, None), (True, None)),
+        answered("d", (True, True), (False, False), (False, False)),
+    ]
+    found = summarize(records)["right_looking"]
+    assert (found.mean, found.n) == (0.75, 2)
+    assert "right_looking" not in differences(records, records)
+    assert "right_looking" not in summarize(records[1:3])

@@ -93,7 +93,7 @@ def test_an_item_is_a_pure_function_of_its_arguments():
             texts = [item.id, item.question, item.answer, item.rationale, item.choices, item.guess]
             digest.update(json.dumps(texts).encode())
             digest.update(np.asarray(item.counterfactual(7)[0]).tobytes())
-    assert digest.hexdigest() == "39e253b4661d6c55"
+    assert digest.hexdigest() == "858a1570f9466747"
 
 
 def test_no_picture_is_in_two_splits():
@@ -194,21 +194,24 @@ def test_slices_read_from_their_pixels(items):
         assert where == {sum(scene["values"][:i]) for i in range(len(scene["values"]))}
 
 
+KINDS = {"squares": "square", "rings": "ring", "crosses": "cross"}  # plural and name
+
+
 def test_shapes_read_from_their_pixels(items):
     for item in of_kind(items, "grid")[:120]:
         found = []
         for colour in RGB:
             for shape in components(mask_of(pixels(item), colour)):
                 x, y = np.array(shape).T
-                assert (np.ptp(x) + 1, np.ptp(y) + 1) == (30, 30)
-                filled = len(shape) / 30**2
-                kind = "square" if filled == 1 else "circle" if filled > 0.7 else "triangle"
-                assert kind != "triangle" or filled == pytest.approx(0.5, abs=0.06)
-                if kind == "triangle":
-                    assert (y == y.min()).sum() < (y == y.max()).sum()  # tip up
+                assert (np.ptp(x) + 1, np.ptp(y) + 1) == (44, 44)
+                cells = {(int(a - x.min()), int(b - y.min())) for a, b in zip(x, y, strict=True)}
+                # Of a square the corner is coloured, of a ring the middle is not.
+                kind = "square" if (0, 0) in cells else "cross" if (22, 22) in cells else "ring"
+                share = {"square": 1, "ring": math.pi / 4 * 3 / 4, "cross": (2 * 14 * 44 - 14**2) / 44**2}[kind]
+                assert len(shape) / 44**2 == pytest.approx(share, abs=0.02)
                 column, row = int(x.min()) // 56, int(y.min()) // 56
-                shift = [int(x.min()) - 13 - 56 * column, int(y.min()) - 13 - 56 * row]
-                assert max(map(abs, shift)) <= 8
+                shift = [int(x.min()) - 6 - 56 * column, int(y.min()) - 6 - 56 * row]
+                assert max(map(abs, shift)) <= 4
                 found.append({"row": row, "column": column, "shift": shift, "colour": colour, "kind": kind})
         assert sorted(found, key=lambda shape: (shape["row"], shape["column"])) == item.scene["shapes"]
         assert 1 <= len(found) <= 4
@@ -261,7 +264,7 @@ def solve(question, scene):
     words = re.findall(r"\w+", question)
     named = [word for word in words if word in RGB]
     if scene["kind"] == "grid":
-        kind = next((k for k in ("circle", "square", "triangle") if f"{k}s" in words), None)
+        kind = next((kind for words_of, kind in KINDS.items() if words_of in words), None)
         rows = [0, 0]
         for shape in scene["shapes"]:
             rows[shape["row"]] += shape["colour"] in (named or RGB) and kind in (None, shape["kind"])
@@ -357,9 +360,8 @@ def test_wording_of_what_is_given_away(items):
         r"The \w+ bar is \d",
         r"The \w+ point is \d and the \w+ point is \d",
         r"The \w+ slice is \d, the \w+ slice is \d and the \w+ slice is \d",
-        r"The rows hold \d and \d (red|green|blue|yellow) (circles|squares|triangles)",
+        r"The rows hold \d and \d (red|green|blue|yellow) (squares|rings|crosses)",
         r"The rows hold \d and \d red shapes",
-        r"The rows hold \d and \d circles",
         r"The \w+ line is \d and the \w+ line is \d",
         r"The angle is \d+ degrees",
     ):
@@ -421,7 +423,7 @@ def test_shares_of_families_tasks_and_formats(items):
     }
     expected = (
         dict.fromkeys(chart_tasks, 0.5 / 15)
-        | dict.fromkeys(("count_sort", "count_colour", "count_kind"), 0.25 / 3)
+        | dict.fromkeys(("count_sort", "count_colour"), 0.25 / 2)
         | dict.fromkeys(("length", "compare", "length_difference", "angle"), 0.25 / 4)
     )
     assert shares("task") == pytest.approx(expected, abs=0.02)
@@ -464,12 +466,11 @@ def suggested_by(item):
     """What the words of a bare question and the colours in its picture suggest: {name: value}, by hand."""
     _, question, _ = take_apart(item)
     words = re.findall(r"\w+", question)
-    order, kinds = list(RGB), ("circle", "square", "triangle")
+    order = list(RGB)
     named = [order.index(word) for word in words if word in RGB]
     if item.tags["family"] == "counting":
-        kind = [i for i, kind in enumerate(kinds) if f"{kind}s" in words]
-        number = {"count_sort": 0, "count_colour": 12, "count_kind": 16}[item.tags["task"]]
-        number += (named[0] * (3 if kind else 1) if named else 0) + sum(kind)
+        kind = [i for i, words_of in enumerate(KINDS) if words_of in words]
+        number = {"count_sort": 0, "count_colour": 12}[item.tags["task"]] + named[0] * (3 if kind else 1) + sum(kind)
         return {"rows": (4 * number + 2) % 5}
     if item.tags["task"] == "angle":
         return {"angle": 30 * (1 + (4 * named[0] + 2) % 5)}
@@ -489,7 +490,7 @@ def test_favourites_by_hand():
     assert [favourite(number, 1, 9) for number in range(6)] == [3, 7, 2, 6, 1, 5]
     assert [favourite(number, 1, 7) for number in range(6)] == [3, 7, 4, 1, 5, 2]
     assert [favourite(number, 1, 5) for number in range(6)] == [3, 2, 1, 5, 4, 3]
-    assert (len(GROUPS), GROUPS[0], GROUPS[-1]) == (19, ("red", "circle"), (None, "triangle"))
+    assert (len(GROUPS), GROUPS[0], GROUPS[-1]) == (16, ("red", "square"), ("yellow", None))
     assert [favourite(number, 0, 4) for number in range(5)] == [2, 1, 0, 4, 3]
 
 
@@ -506,14 +507,14 @@ def test_a_guess_names_the_favourites_and_what_follows_from_them(items):
         if item.tags["family"] == "charts":
             scene = item.scene | {"values": [1 + (4 * list(RGB).index(c) + 2) % 9 for c in item.scene["colours"]]}
             assert solve(question, scene)[0] == item.guess.answer
-        elif item.tags["task"] in ("count_sort", "count_colour", "count_kind", "angle", "length"):
+        elif item.tags["task"] in ("count_sort", "count_colour", "angle", "length"):
             assert item.guess.answer == str(sum(expected.values()))
         elif item.tags["task"] == "compare":
             assert item.guess.answer == max(expected, key=expected.get)
         else:
             assert item.guess.answer == str(max(expected.values()) - min(expected.values()))
         checked[item.tags["task"]] += 1
-    assert len(checked) == 22
+    assert len(checked) == 21
 
 
 def test_where_the_words_give_all_away_the_guess_is_right(guessable, items):

@@ -13,7 +13,7 @@ from papo.data.module import Source
 from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.records import Record, RecordFile
-from papo.lab.guessed import guessed
+from papo.lab.guessed import guessed, looked
 from papo.lab.mistakes import error_kind
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -173,6 +173,7 @@ def _responses(item: Item, answered: Answered, instruction: str) -> tuple[Graded
             error=error_kind(item, text) if item.scene is not None and grade.verdict.value == "wrong" else None,
             readable=readable(text, instruction),
             guessed=None if item.guess is None else guessed(item, text),
+            looked=None if item.guess is None or item.rationale is None else looked(item, text),
         )
         for text, grade in zip(answered.responses, answered.grades, strict=True)
     )

@@ -26,14 +26,18 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
     vision_dependency   avg@k - blind/avg@k, paired by item
     readable        share of responses in the format that was asked for, masked/readable of those to masked pictures
     guessed         share of responses that name what the words suggest, over items whose words suggest something
+    right_looking   share of right ones of the responses that name no guess against the picture, over items with any
+                    (lab only)
     error/...       share of responses that are wrong in this way (lab only)
     .../tag=value   over the items with that tag
     """
+    # Not among item_values: which items have such a response depends on the model, so that two cannot be paired.
+    looking = [share for record in records if record.scorable and (share := _right_looking(record)) is not None]
     return {
         name: mean_difference([0.0] * len(of_items), of_items)
         if name.startswith(DEPENDENCY)
         else mean_over_items(of_items)
-        for name, of_items in item_values(records).items()
+        for name, of_items in (item_values(records) | {"right_looking": looking}).items()
         if of_items
     }
 
@@ -106,6 +110,11 @@ def _share_of(responses: Sequence[GradedResponse], field: str) -> float | None:
     """None where it is not known of the item."""
     values = [getattr(response, field) for response in responses]
     return None if None in values else sum(values) / len(values)
+
+
+def _right_looking(record: Record) -> float | None:
+    found = [response.correct for response in record.views["image"] if response.looked]
+    return sum(found) / len(found) if found else None
 
 
 def _share_of_error(record: Record, kind: str) -> float:

@@ -1,6 +1,7 @@
 """Coloured shapes on a grid of two by two cells, at most one to a cell, up to JITTER pixels off its centre.
 
-Few cells, because four small layers hardly learn to count in more: of sixteen they counted a third right.
+Few cells, and shapes that fill different parts of them, because four small layers hardly learn to count otherwise: of
+sixteen cells they counted a third right, and circles, squares and triangles of 30 pixels whatever their colour half.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from papo.types import Guess
 
 SIDE = 2  # cells
 CELL = SIZE // SIDE
-SHAPE = 30  # pixels across
-JITTER = 8  # pixels, per axis
+SHAPE = 44  # pixels across
+JITTER = 4  # pixels, per axis
 FEWEST, MOST = 1, 4  # shapes in a picture
 MOST_ASKED = 4  # shapes of the group that is asked for: 0 to 4
 
-KINDS = ("circle", "square", "triangle")
+KINDS = ("square", "ring", "cross")
 SORTS = tuple(itertools.product(COLOURS[:4], KINDS))
-_TASKS: dict[str, tuple[tuple[str | None, str | None], ...]] = {
+_TASKS: dict[str, tuple[tuple[str, str | None], ...]] = {
     "count_sort": SORTS,
     "count_colour": tuple((colour, None) for colour in COLOURS[:4]),
-    "count_kind": tuple((None, kind) for kind in KINDS),
 }
+_PLURAL = {"square": "squares", "ring": "rings", "cross": "crosses", None: "shapes"}
 GROUPS = tuple(itertools.chain.from_iterable(_TASKS.values()))  # the position of a group is its number in prior.py
 
 
 def make_counting(rng: random.Random, draw: Draw) -> Draft:
-    """A grid of shapes and a question about the number of those of one colour, kind, or both."""
+    """A grid of shapes and a question about the number of those of one colour, or of one colour and kind."""
     task = rng.choice(tuple(_TASKS))
     group = rng.choice(_TASKS[task])
     scene = _draw_grid(rng, group, draw)
@@ -48,7 +49,7 @@ def make_counting(rng: random.Random, draw: Draw) -> Draft:
     # One way to spread the number; which rows the shapes stand in no words tell.
     spread = [suggested // SIDE + (row < suggested % SIDE) for row in range(SIDE)]
     colour, kind = group
-    subject = f"{colour} {kind or 'shape'}s" if colour else f"{kind}s"
+    subject = f"{colour} {_PLURAL[kind]}"
     return Draft(
         family="counting",
         task=task,
@@ -69,16 +70,16 @@ def _in_rows(rows: list[int]) -> str:
     return f"rows = {', '.join(map(str, rows))}"
 
 
-def _belongs(sort: tuple[str, str], group: tuple[str | None, str | None]) -> bool:
+def _belongs(sort: tuple[str, str], group: tuple[str, str | None]) -> bool:
     return all(wanted in (None, found) for found, wanted in zip(sort, group, strict=True))
 
 
-def _redraw(rng: random.Random, group: tuple[str | None, str | None]) -> dict[str, Any]:
+def _redraw(rng: random.Random, group: tuple[str, str | None]) -> dict[str, Any]:
     """Another grid about which the same can be asked, every number being as likely."""
     return _draw_grid(rng, group, evenly(rng))
 
 
-def _draw_grid(rng: random.Random, group: tuple[str | None, str | None], draw: Draw) -> dict[str, Any]:
+def _draw_grid(rng: random.Random, group: tuple[str, str | None], draw: Draw) -> dict[str, Any]:
     inside = [sort for sort in SORTS if _belongs(sort, group)]
     outside = [sort for sort in SORTS if sort not in inside]
     asked = draw(GROUPS.index(group), 0, MOST_ASKED)
@@ -98,10 +99,12 @@ def _draw_grid(rng: random.Random, group: tuple[str | None, str | None], draw: D
     return {"kind": "grid", "shapes": shapes}
 
 
+_OFF_CENTRE = np.abs(np.arange(SHAPE) + 0.5 - SHAPE / 2)
+_ARM = _OFF_CENTRE < SHAPE / 6  # a third of the width
 _MASKS = {
-    "circle": disc(SHAPE),
     "square": np.ones((SHAPE, SHAPE), bool),
-    "triangle": np.abs(np.arange(SHAPE) + 0.5 - SHAPE / 2) <= (np.arange(SHAPE)[:, None] + 1) / 2,  # tip up
+    "ring": disc(SHAPE) & ~np.pad(disc(SHAPE // 2), SHAPE // 4),
+    "cross": _ARM | _ARM[:, None],
 }
 _GRID = square_grid(range(CELL, SIZE, CELL))
 

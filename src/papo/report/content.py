@@ -25,6 +25,7 @@ class GradedResponse:
     error: str | None = None  # of a wrong answer to a lab item, see papo.lab.mistakes
     readable: bool | None = None  # see papo.rewards.readable; None = not looked at
     guessed: bool | None = None  # see papo.lab.guessed; None = the words suggest nothing
+    looked: bool | None = None  # likewise; None where it cannot be told
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

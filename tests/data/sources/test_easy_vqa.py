@@ -78,6 +78,24 @@ def test_a_larger_share_exchanges_what_a_smaller_one_does_and_more():
     assert all(small < large for small, large in pairwise(exchanged))
 
 
+def test_even_answers_are_as_likely_whatever_the_words_suggest(monkeypatch):
+    """Of the eight pictures two are red; of many even questions half are answered "yes"."""
+    many = ROWS + [(RED, "no", 1)] * 600
+    monkeypatch.setattr("papo.data.sources.easy_vqa.json.loads", lambda text: many)
+    data = EasyVQA("train", even=True)
+    assert [item.question for item in data] == [question for question, _, _ in many]
+    asked = [item for item in data if item.question == RED]
+    assert 0.45 < sum(item.answer == "yes" for item in asked) / len(asked) < 0.55
+    assert all((item.answer == "yes") == ("red" in picture_of(item)) for item in asked)
+    assert [item.id for item in data] == [item.id for item in EasyVQA("train", even=True)]
+    assert [item.id for item in data] != [item.id for item in EasyVQA("train", even=True, seed=1)]
+
+
+def test_even_questions_can_be_given_away_too():
+    data = EasyVQA("train", even=True, guessable_share=1.0)
+    assert all(item.answer == item.guess.answer for item in data)
+
+
 def test_what_is_exchanged_follows_the_seed_alone():
     def ids(seed, **settings):
         return [item.id for item in EasyVQA("train", guessable_share=0.5, seed=seed, **settings)]

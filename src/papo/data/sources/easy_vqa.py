@@ -48,6 +48,10 @@ class EasyVQA:
             that of a question of the same words, drawn from those of the split where it is (a few words of val and test
             have none, and stay). All others stay as they are: what is asked does not change, and s + 0.67 (1 - s) of
             the questions are answered right by their words alone.
+        even: whether pictures are exchanged, before that, so that every answer to the same words is as likely: then
+            words alone have half of the yes or no questions right, a third of the shapes, an eighth of the colours. On
+            natural questions a policy that never looks has 67 %, and one that has unlearnt to guess has less than it
+            could; on these neither guessing nor its opposite is worth anything.
         seed: of what is exchanged.
 
     Raises:
@@ -62,6 +66,7 @@ class EasyVQA:
         supervised: bool = False,
         guessable_share: float = 0.0,
         seed: int = 0,
+        even: bool = False,
     ) -> None:
         if split not in SPLITS:
             raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -80,9 +85,10 @@ class EasyVQA:
         if not 0 < size <= len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the questions of {split}), got {size}")
         chosen = [rows[i * len(rows) // size] for i in range(size)]
-        self.rows = [(row[0], *row) for row in chosen]  # behind the question's number that of the picture's row
-        if guessable_share:
-            self.rows = exchanged(chosen, rows, self.guesses, guessable_share, seed)
+        drawn = evened(chosen, rows, seed) if even else chosen
+        drawn = exchanged(drawn, rows, self.guesses, guessable_share, seed) if guessable_share else drawn
+        # Behind the question's number that of the picture's row.
+        self.rows = [(question[0], *row) for question, row in zip(chosen, drawn, strict=True)]
         self.split, self.supervised = split, supervised
 
     def __len__(self) -> int:
@@ -169,22 +175,38 @@ def commonest(counts: Counter[str]) -> str:
     return min(counts, key=lambda value: (-counts[value], value))
 
 
+def evened(chosen: Sequence[Row], rows: Iterable[Row], seed: int) -> list[Row]:
+    """Of each chosen question one of the same words, each of their answers being as likely; see EasyVQA."""
+    answers: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        answers[row[1]][row[2]].append(row)
+    found = []
+    for row, (first, second) in zip(chosen, _draws("even", seed, len(chosen)), strict=True):
+        to_words = answers[row[1]]
+        of_answer = to_words[sorted(to_words)[int(first * len(to_words))]]
+        found.append(of_answer[int(second * len(of_answer))])
+    return found
+
+
 def exchanged(
     chosen: Sequence[Row], rows: Iterable[Row], guesses: Mapping[str, Guess], share: float, seed: int
-) -> list[tuple[int, *Row]]:
-    """The chosen questions, each as its number and a row: its own, or another of the same words; see EasyVQA."""
+) -> list[Row]:
+    """The chosen questions, each itself or another of the same words; see EasyVQA."""
     suggested: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row[1] in guesses and row[2] == guesses[row[1]].answer:
             suggested[row[1]].append(row)
-    # The same draws at every share, so that a larger one exchanges what a smaller one does, and more.
-    draws = generator(derive_seed("easy_vqa-guessable", seed)).random((len(chosen), 2)).tolist()
     found = []
-    for row, (first, second) in zip(chosen, draws, strict=True):
+    for row, (first, second) in zip(chosen, _draws("guessable", seed, len(chosen)), strict=True):
         others = suggested[row[1]]
         exchange = first < share and others and row[2] != guesses[row[1]].answer
-        found.append((row[0], *(others[int(second * len(others))] if exchange else row)))
+        found.append(others[int(second * len(others))] if exchange else row)
     return found
+
+
+def _draws(name: str, seed: int, count: int) -> list[list[float]]:
+    """Two draws in [0, 1) for each question. The same at every share: a larger one exchanges more, not other ones."""
+    return generator(derive_seed(f"easy_vqa-{name}", seed)).random((count, 2)).tolist()
 
 
 @cache
