@@ -16,14 +16,15 @@ SHOWN = ("accuracy", "greedy", "guessed", "masked", "readable_masked", "guessabl
 PANEL = (4.2, 3.0)  # inches
 DPI = 110
 BAND = 0.15  # opacity
+MARGIN = 3  # percentage points beyond what a share can be
 SPREAD = 0.08  # between arms that stand side by side, of the distance between neighbours
 
 
 def draw(comparison: Comparison) -> bytes:
     """As PNG: the final metrics in the first rows, below them a row of learning curves for each level.
 
-    The final metrics are drawn over the levels of the factor where there is exactly one and it is a number, else arm
-    beside arm.
+    The final metrics are drawn over the levels of the factor where there is exactly one and it has several numbers,
+    else arm beside arm.
     """
     metrics = [name for name in SHOWN if any(name in of for of in comparison.arms.values())]
     levels = list(dict.fromkeys(cell.levels for cell in comparison.cells))
@@ -49,8 +50,8 @@ def draw(comparison: Comparison) -> bytes:
 def final(panel: Axes, comparison: Comparison, name: str) -> None:
     """A metric of every arm at the end, over the factor or arm beside arm."""
     number = all(len(cell.levels) == 1 and is_number(cell.levels[0][1]) for cell in comparison.cells)
-    if number:
-        values = sorted({cell.levels[0][1] for cell in comparison.cells})
+    values = sorted({cell.levels[0][1] for cell in comparison.cells}) if number else []
+    if len(values) > 1:
         # Levels such as 0.9, 0.95, 1.0 would lie on one another: each has the same room.
         places = {value: n for n, value in enumerate(values)}
         panel.set_xticks(list(places.values()), [f"{value:g}" for value in values])
@@ -59,12 +60,14 @@ def final(panel: Axes, comparison: Comparison, name: str) -> None:
             found = {places[c.levels[0][1]] + SPREAD * n: comparison.arms[c.label].get(name) for c in of_arm}
             bars(panel, found, arm, n)
     else:
-        labels = [cell.label for cell in comparison.cells]
+        alone = len({cell.levels for cell in comparison.cells}) == 1
+        labels = [cell.arm if alone else cell.label for cell in comparison.cells]
         panel.set_xticks(range(len(labels)), labels, rotation=30, ha="right", fontsize=7)
         order = list(by_arm(comparison.cells))
         for n, cell in enumerate(comparison.cells):
             bars(panel, {n: comparison.arms[cell.label].get(name)}, cell.arm, order.index(cell.arm))
     panel.set_axis_on()
+    within_shares(panel)
     panel.set_title(f"{name}, %", fontsize=9)
 
 
@@ -80,6 +83,7 @@ def curve(panel: Axes, comparison: Comparison, name: str, levels: Levels) -> Non
         panel.plot(steps, means, color=colour, label=cell.arm)
         panel.fill_between(steps, lows, highs, color=colour, alpha=BAND, linewidth=0)
         panel.set_axis_on()
+        within_shares(panel)
     where = ", ".join(told(key, value) for key, value in levels)
     panel.set_title(f"held-out {name}, %" + (f" ({where})" if where else ""), fontsize=9)
     panel.set_xlabel("step")
@@ -92,6 +96,12 @@ def bars(panel: Axes, effects: Mapping[float, Effect | None], arm: str, n: int) 
         below, above = ([abs(a - b) for a, b in zip(means, ends, strict=True)] for ends in (lows, highs))
         style = {"color": colour_of(n), "label": arm, "marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
         panel.errorbar(list(there), means, (below, above), **style)
+
+
+def within_shares(panel: Axes) -> None:
+    """Two seeds may give an interval far beyond 0 and 100 %, which would press all others flat."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(max(low, -MARGIN), min(high, 100 + MARGIN))
 
 
 def in_percent(effects: Sequence[Effect]) -> tuple[list[float], list[float], list[float]]:
