@@ -1,11 +1,12 @@
 """The random policy that both implementations are timed on, and the prompts that they are fed.
 
-    python experiments/step_cost/model.py DIR
+    python experiments/step_cost/model.py DIR [--size small|large]
 
 writes a Qwen2.5-VL of 2.86 M parameters (transformers' own class, seeded, never trained) in the ordinary
 Hugging Face layout. The cost of a step does not depend on what the weights have learnt, and a model this small
-makes a step short enough to be repeated. What it does keep of the real one: window and full attention in the
-vision tower, the 2x2 merger, M-RoPE, grouped-query attention, tied embeddings (as in the 3B model).
+makes a step short enough to be repeated. `large`, 0.6 billion, is for accelerators: the text model is shaped as
+Qwen2.5's of 0.5 billion, with the whole vocabulary of 151,936. What both keep of the real one: window and full
+attention in the vision tower, the 2x2 merger, M-RoPE, grouped-query attention, tied embeddings (as in the 3B model).
 
 `QUESTION`, `messages` and `random_images` are here as well, so that both sides score the same tokens.
 """
@@ -115,35 +116,56 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+# Text model and vision tower of each size; the tokenizer is the same, a larger vocabulary is padding to it.
+SIZES = {
+    "small": (
+        {
+            "vocab_size": VOCAB_SIZE,
+            "hidden_size": 192,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 6,
+            "num_key_value_heads": 2,
+            "intermediate_size": 512,
+        },
+        {"depth": 4, "hidden_size": 128, "num_heads": 4, "intermediate_size": 256, "fullatt_block_indexes": [1, 3]},
+    ),
+    "large": (
+        {
+            "vocab_size": 151_936,
+            "hidden_size": 896,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+            "intermediate_size": 4864,
+        },
+        {"depth": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048, "fullatt_block_indexes": [5, 11]},
+    ),
+}
+
+
+def build_config(tokenizer: PreTrainedTokenizerFast, size: str) -> Qwen2_5_VLConfig:
     token_id = tokenizer.convert_tokens_to_ids
+    language, tower = SIZES[size]
+    frequencies = language["hidden_size"] // language["num_attention_heads"] // 2
+    space = 3 * frequencies // 8
     text = Qwen2_5_VLTextConfig(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=192,
-        num_hidden_layers=4,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        intermediate_size=512,
+        **language,
         max_position_embeddings=4096,
         rope_parameters={
             "rope_type": "default",
             "rope_theta": 1_000_000.0,
-            "mrope_section": [4, 6, 6],  # time, height, width: 16 frequencies, half of head_dim 192 / 6
+            "mrope_section": [frequencies - 2 * space, space, space],  # time, height, width
         },
         bos_token_id=token_id("<|endoftext|>"),
         eos_token_id=token_id("<|im_end|>"),
         pad_token_id=token_id("<|endoftext|>"),
     )
     vision = Qwen2_5_VLVisionConfig(
-        depth=4,
-        hidden_size=128,
-        num_heads=4,
-        intermediate_size=256,
+        **tower,
         out_hidden_size=text.hidden_size,
         patch_size=14,
         spatial_merge_size=2,
         window_size=112,  # pixels: a 224-pixel image has 2 x 2 windows
-        fullatt_block_indexes=[1, 3],  # windows in the other two
     )
     return Qwen2_5_VLConfig(
         text_config=text.to_dict(),
@@ -156,11 +178,11 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
-def build(folder: str | Path, seed: int = 0) -> int:
-    """Write model, tokenizer and image processor into `folder`; return the number of parameters."""
+def build(folder: str | Path, seed: int = 0, size: str = "small") -> int:
+    """Write a model of one of SIZES, tokenizer and image processor into `folder`; return the number of parameters."""
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer)).float().eval()
+    model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer, size)).float().eval()
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=1.0
     )
@@ -174,5 +196,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="where to write the model")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights")
+    parser.add_argument("--size", choices=tuple(SIZES), default="small")
     arguments = parser.parse_args()
-    print(f"{build(arguments.folder, arguments.seed):,} parameters in {arguments.folder}")
+    print(f"{build(arguments.folder, arguments.seed, arguments.size):,} parameters in {arguments.folder}")

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,6 +34,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--new-tokens", type=int, default=48)
     parser.add_argument("--image-size", type=int, default=224, help="pixels")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--flops", action="store_true", help="count floating-point operations, which takes time")
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, weights in float32")
     parser.add_argument("--fast-layers", default="auto", help="as model.fast_layers")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -43,12 +47,14 @@ ARGUMENTS = parse_arguments()
 os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)
 os.environ["RAYON_NUM_THREADS"] = str(ARGUMENTS.threads)
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if ARGUMENTS.device == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from lightning import Callback, Trainer  # noqa: E402
 from model import QUESTION, SPECIAL_TOKENS, random_images  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from papo.corruption import GaussianNoise, RandomPatchMask  # noqa: E402
 from papo.data.module import PromptData  # noqa: E402
@@ -125,18 +131,21 @@ class Clock(Callback):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.rollout: list[float] = []  # of these, sampling
         self.warm = False
 
     def on_train_start(self, trainer, module) -> None:
         self.start = time.perf_counter()
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+        wait_for_device()
         seconds = time.perf_counter() - self.start
         assert (
             module.rollouts.responses.response_mask.sum() == module.rollouts.advantages.numel() * ARGUMENTS.new_tokens
         )
         if self.warm:
             self.seconds.append(seconds)
+            self.rollout.append(module.metrics["time/rollout"])
             if ARGUMENTS.interactive:
                 say({"seconds": seconds, "rollout": module.metrics["time/rollout"]})
         elif ARGUMENTS.interactive:
@@ -151,6 +160,11 @@ def say(record: dict[str, Any]) -> None:
     print(json.dumps(record), file=STDOUT, flush=True)
 
 
+def wait_for_device() -> None:
+    if ARGUMENTS.device == "cuda":
+        torch.cuda.synchronize()
+
+
 def describe(module: PapoModule) -> dict[str, Any]:
     return {
         "implementation": "papo",
@@ -163,6 +177,8 @@ def describe(module: PapoModule) -> dict[str, Any]:
         "new_tokens": ARGUMENTS.new_tokens,
         "image_size": ARGUMENTS.image_size,
         "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if ARGUMENTS.device == "cuda" else "cpu",
+        "bf16": ARGUMENTS.bf16,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
@@ -194,6 +210,7 @@ def build_module() -> PapoModule:
         max_refills=0,
         overlong_buffer=0,
         overlong_filter=False,
+        weigh_by_guessability=False,
         noisy_rollout_share=0.5 if ARGUMENTS.objective == "noisy-rollout" else 0.0,
         updates_per_rollout=1,
         micro_batch_prompts=ARGUMENTS.prompts,
@@ -226,7 +243,9 @@ def main() -> None:
         seed=ARGUMENTS.seed,
     )
     trainer = Trainer(
-        accelerator="cpu",
+        accelerator=ARGUMENTS.device,
+        devices=1,
+        precision="bf16-mixed" if ARGUMENTS.bf16 else "32-true",
         max_epochs=1,
         limit_train_batches=MAX_STEPS if ARGUMENTS.interactive else ARGUMENTS.steps + 1,
         limit_val_batches=0,
@@ -237,9 +256,16 @@ def main() -> None:
         enable_model_summary=False,
         default_root_dir=Path(ARGUMENTS.model),
     )
-    trainer.fit(module, data)
+    with FlopCounterMode(display=False) if ARGUMENTS.flops else nullcontext() as counter:
+        trainer.fit(module, data)
     if not ARGUMENTS.interactive:
-        say({**describe(module), "seconds": clock.seconds, "median": median(clock.seconds)})
+        facts = {**describe(module), "seconds": clock.seconds, "median": median(clock.seconds)}
+        facts["rollout"] = median(clock.rollout)
+        if counter is not None:
+            facts["flops_per_step"] = counter.get_total_flops() / (ARGUMENTS.steps + 1)
+        if ARGUMENTS.device == "cuda":
+            facts["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        say(facts)
 
 
 if __name__ == "__main__":

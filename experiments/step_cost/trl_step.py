@@ -54,6 +54,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--new-tokens", type=int, default=48)
     parser.add_argument("--image-size", type=int, default=224, help="pixels")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, weights in float32")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -64,7 +66,8 @@ os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)
 os.environ["RAYON_NUM_THREADS"] = str(ARGUMENTS.threads)  # the tokenizer's threads
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the comparison is one of CPU steps
+if ARGUMENTS.device == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -151,6 +154,8 @@ class Clock(TrainerCallback):
         self.start = time.perf_counter()
 
     def on_step_end(self, args, state, control, **kwargs):
+        if ARGUMENTS.device == "cuda":
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - self.start
         parts = self.parts.take(seconds)
         if self.warm:
@@ -181,6 +186,8 @@ def describe(model: torch.nn.Module) -> dict[str, Any]:
         "new_tokens": ARGUMENTS.new_tokens,
         "image_size": ARGUMENTS.image_size,
         "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if ARGUMENTS.device == "cuda" else "cpu",
+        "bf16": ARGUMENTS.bf16,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
@@ -222,8 +229,8 @@ def build_trainer(folder: str, output_dir: str) -> PAPOTrainer:
         weight_decay=1e-2,
         max_grad_norm=1.0,
         # speed
-        use_cpu=True,
-        bf16=False,
+        use_cpu=ARGUMENTS.device == "cpu",
+        bf16=ARGUMENTS.bf16,
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
         dataloader_num_workers=0,
@@ -285,6 +292,7 @@ def main() -> None:
                 "seconds": clock.seconds,
                 "median": median(clock.seconds),
                 "parts": {name: median(parts[name] for parts in clock.seconds_of) for name in names},
+                "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if ARGUMENTS.device == "cuda" else None,
             }
         )
 

@@ -60,6 +60,31 @@ def test_quick_has_the_arms_levels_and_seeds_that_it_names(folder):
     assert names == ["papo_mask_ratio=0.5_seed=3", "grpo_mask_ratio=0.5_seed=3"]
 
 
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ({"arm": ["papo"], "seed": ["1", "7"]}, ["papo_mask_ratio=1.0_seed=7", "papo_mask_ratio=0.5_seed=1"]),
+        ({"mask_ratio": ["1.0"]}, ["grpo_mask_ratio=1.0_seed=7", "papo_mask_ratio=1.0_seed=7"]),
+        ({"mask_ratio": ["1.0"], "seed": ["0"]}, []),
+    ],
+)
+def test_only_what_is_named_is_run(folder, only, names):
+    assert [run.folder for run in read_study(folder, only=only).runs()] == names
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        ({"arm": ["grpo", "grop"]}, "--only arm=grop fits no run; known are grpo, papo$"),
+        ({"mask_ratio": ["0.6"]}, r"--only mask_ratio=0.6 fits no run; known are 0.5, 1.0$"),
+        ({"mask": ["0.5"]}, "--only mask=0.5 fits no run; known are arm, seed, mask_ratio$"),
+    ],
+)
+def test_what_no_run_has_cannot_be_all_that_is_run(folder, only, message):
+    with pytest.raises(ConfigError, match=message):
+        read_study(folder, only=only)
+
+
 def test_values_are_written_as_overrides_and_folders_hold_no_strange_sign():
     study = Study("", [], {"a": []}, "a", [0], grid={"x": [None, True, [1, 2], "some/text"]})
     assert [run.overrides[0] for run in study.runs()] == ["x=null", "x=true", "x=[1, 2]", "x=some/text"]

@@ -20,6 +20,7 @@ COMPARE = """Compares finished runs, or runs a study (papo.study run --help).
 RUN = """Runs what a study lacks and compares what it has.
 
     python -m papo.study run experiments/NAME [study=quick] [key=value ...] [--jobs 2] [--out DIR]
+    python -m papo.study run experiments/NAME --only arm=grpo,masked --only seed=0,1
 """
 
 
@@ -58,6 +59,13 @@ def run_options() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="of each run (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="where runs and results go (default: outputs/studies/NAME)")
     parser.add_argument("--dry", action="store_true", help="list the runs instead")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="KEY=VALUES",
+        help="only runs of these arms (arm=), seeds (seed=) or levels of a factor, values with commas; can be repeated",
+    )
     parser.add_argument(
         "--changed",
         choices=("refuse", "keep", "rerun"),
@@ -104,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = [text.removeprefix("study=") for text in options.overrides if text.startswith("study=")]
     variant = chosen[-1] if chosen else None
     further = [text for text in options.overrides if not text.startswith("study=")]
-    study = read_study(options.folder, variant, further)
+    study = read_study(options.folder, variant, further, asked_for(options.only))
     name = options.folder.resolve().name + (f"_{variant}" if variant else "")
     out = options.out or Path("outputs/studies") / name
     work = plan(study, out, options.changed)
@@ -117,6 +125,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"failed: {failed}: {why}", file=sys.stderr)
     compare(out / RUNS, out, options, study)
     return 1 if failures else 0
+
+
+def asked_for(texts: Sequence[str]) -> dict[str, list[str]]:
+    """`--only arm=a,b --only seed=0` as {arm: [a, b], seed: [0]}."""
+    for text in texts:
+        if "=" not in text:
+            raise ConfigError(f"--only takes arm=, seed= or a factor's name = values with commas, got {text}")
+    return {key: values.split(",") for key, values in (text.split("=", 1) for text in texts)}
 
 
 if __name__ == "__main__":

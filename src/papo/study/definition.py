@@ -28,9 +28,16 @@ class Planned:
     overrides: tuple[str, ...]
 
     @property
+    def parts(self) -> dict[str, str]:
+        """What tells it from the others."""
+        levels = {key: text_of(value) for key, value in self.levels.items()}
+        return {"arm": self.arm, **levels, "seed": str(self.seed)}
+
+    @property
     def folder(self) -> str:
-        """Its folder's name, which tells it from the others."""
-        parts = [self.arm, *(f"{key}={text_of(value)}" for key, value in self.levels.items()), f"seed={self.seed}"]
+        """Its folder's name."""
+        arm, *others = self.parts.items()
+        parts = [arm[1], *(f"{key}={value}" for key, value in others)]
         return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", "_".join(parts))
 
 
@@ -47,9 +54,10 @@ class Study:
         seeds: a list, or {default: list, at: [{FACTOR: LEVEL, ..., seeds: list}]}: the first entry that fits counts.
         allow: settings in which runs may differ though they decide what is measured; see papo.study.alike.
         last: overrides behind those of the arms.
+        only: texts of levels of a factor, of `arm` or of `seed`: runs with others are left out.
 
     Raises:
-        ConfigError: the baseline is no arm, or nothing is asked for.
+        ConfigError: the baseline is no arm, nothing is asked for, or `only` names what there is not.
     """
 
     question: str
@@ -60,15 +68,25 @@ class Study:
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     allow: Sequence[str] = ()
     last: Sequence[str] = ()
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.baseline not in self.arms:
             raise ConfigError(f"baseline must be an arm, got {self.baseline!r}{nearest(self.baseline, self.arms)}")
-        if not self.runs():
+        if not self.all_runs():
             raise ConfigError("the study has no run: arms, the values of each factor and seeds must not be empty")
+        for key, values in self.only.items():
+            there = dict.fromkeys(run.parts.get(key) for run in self.all_runs())
+            for value in values:
+                if value not in there:
+                    known = there if None not in there else ("arm", "seed", *self.grid)
+                    raise ConfigError(f"--only {key}={value} fits no run; known are {', '.join(filter(None, known))}")
 
     def runs(self) -> list[Planned]:
-        """All runs, the first seed of every arm and level before the second of any."""
+        """The runs asked for, the first seed of every arm and level before the second of any."""
+        return [run for run in self.all_runs() if all(run.parts[key] in asked for key, asked in self.only.items())]
+
+    def all_runs(self) -> list[Planned]:
         return [run for _, run in sorted(self._runs(), key=lambda of: of[0])]
 
     def _runs(self) -> Iterator[tuple[int, Planned]]:
@@ -89,13 +107,19 @@ class Study:
         return self.seeds["default"]
 
 
-def read_study(folder: Path, variant: str | None = None, further: Sequence[str] = ()) -> Study:
+def read_study(
+    folder: Path,
+    variant: str | None = None,
+    further: Sequence[str] = (),
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> Study:
     """The study in `folder`/study.yaml.
 
     Args:
         variant: quick, the study cut down as its `quick` says: `base` there comes last, `arms` are names, `grid` and
             `seeds` replace what they name; None = the whole.
         further: overrides of all runs, behind all others.
+        only: see Study.
 
     Raises:
         ConfigError: there is none, or it cannot be read.
@@ -108,7 +132,7 @@ def read_study(folder: Path, variant: str | None = None, further: Sequence[str] 
         quick = told.pop("quick", None)
         if variant is not None:
             told = cut_down(told, variant, quick)
-        return Study(**told | {"last": (*told.get("last", ()), *further)})
+        return Study(**told | {"last": (*told.get("last", ()), *further), "only": only or {}})
     except (yaml.YAMLError, TypeError, KeyError, AttributeError, ConfigError) as error:
         raise ConfigError(f"{file}: {error}") from error
 
