@@ -12,9 +12,9 @@ from pathlib import Path
 
 import matplotlib
 import torch
-from papo.training.lab_model import build_model, train_tokenizer
 from torch.profiler import ProfilerActivity, profile
 
+from papo.lab.model import build_model, train_tokenizer
 from papo.policy.checkpointing import recompute
 from papo.policy.vlm import Policy
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses

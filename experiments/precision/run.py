@@ -16,11 +16,11 @@ import matplotlib
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers.logger import DummyLogger
-from papo.data.lab import LabDataset
 from torch.utils.data import DataLoader
 
 from papo.errors import ConfigError
 from papo.evaluation.held_out import HeldOut
+from papo.lab import LabDataset
 from papo.policy.loading import Loaded, load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling

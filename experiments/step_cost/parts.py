@@ -66,14 +66,14 @@ def watched(module: PapoModule) -> Parts:
     parts = Parts()
     for verb in VERBS:
         parts.watch(module.policy, verb, verb)
-    for reference in module.reference:
-        for verb in VERBS:
-            parts.watch(reference, verb, f"reference: {verb}")
+    if module.reference is not None:
+        for verb in ("encode", "prefill", "score"):
+            parts.watch(module.reference, verb, f"reference: {verb}")
     parts.watch(vlm, "token_scores", "vocabulary")
     parts.watch(module, "manual_backward", "backward")
     parts.watch(module, "apply_gradient", "optimizer")
     parts.watch(module, "collate", "processing")
-    parts.watch(module, "corrupt", "corruption")
+    parts.watch(module.views, "make", "corruption")
     parts.watch(module, "training_step", "step, the rest")
     return parts
 
