@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from hydra import compose
@@ -47,13 +48,29 @@ def check_experiment(cfg: DictConfig) -> None:
         return
     others = {group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")}
     del others["experiment"]
-    usual = compose(HydraConfig.get().job.config_name, [f"{group}={choice}" for group, choice in others.items()])
+    places = GlobalHydra.instance().config_loader().get_search_path().get_path()
+    known = usual(
+        HydraConfig.get().job.config_name,
+        tuple(f"{group}={choice}" for group, choice in others.items()),
+        tuple(place.path for place in places),
+    )
     named = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(cfg)))
     named |= {line.lstrip("+").partition("=")[0] for line in HydraConfig.get().overrides.task if line.startswith("+")}
-    plain, known = (OmegaConf.to_container(each, resolve=False) for each in (cfg, usual))
-    for key, alike in strangers(plain, known):
+    for key, alike in strangers(OmegaConf.to_container(cfg, resolve=False), known):
         if not any(f"{name}.".startswith(f"{key}.") for name in named):
             raise ConfigError(f"{key} is unknown{alike}")
+
+
+@cache
+def usual(config: str, choices: tuple[str, ...], places: tuple[str, ...]) -> Mapping[str, Any]:
+    """What is composed without an experiment; once for the many runs of a study.
+
+    Args:
+        config: the name of the main file.
+        choices: GROUP=NAME of every group.
+        places: where Hydra looks for files, on which the result depends.
+    """
+    return OmegaConf.to_container(compose(config, list(choices)), resolve=False)
 
 
 def strangers(cfg: Mapping[str, Any], known: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
