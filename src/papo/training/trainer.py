@@ -35,13 +35,13 @@ def make_trainer(
         **settings: see Lightning's Trainer.
 
     Raises:
-        SettingError: val_every is negative.
+        SettingError: val_every is negative, or more than one process is asked for.
         ValueError: Lightning refuses the settings, e.g. for a device that is not there.
     """
     if val_every < 0:
         raise SettingError("val_every", f"must be 0 (only before and after training) or positive, got {val_every}")
     try:
-        return Trainer(
+        trainer = Trainer(
             max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
             limit_train_batches=max_steps - done,
             check_val_every_n_epoch=None,  # count steps instead; PolicyModule makes Lightning count from step 0
@@ -57,6 +57,9 @@ def make_trainer(
         )
     except MisconfigurationException as error:  # no ValueError, as which settings are refused everywhere else
         raise ValueError(str(error)) from error
+    if trainer.world_size > 1:  # token counts, groups and refills would be each process's own
+        raise SettingError("devices", f"must be 1: a run is one process as yet, got {trainer.world_size} of them")
+    return trainer
 
 
 def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:
