@@ -88,6 +88,7 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         warmup_steps=0,
         total_steps=STEPS + 1,
         grad_clip=1.0,
+        max_skipped_updates=5,
         held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
         seed=0,
         micro_batch_prompts=ITEMS,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -18,6 +20,9 @@ from papo.errors import ConfigError
 from papo.files import write_text
 
 PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
+
+
+CLEAR_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class RunDir:
@@ -84,9 +89,22 @@ def provenance(seed: int) -> dict[str, Any]:
     }
 
 
+def forget_peak_memory() -> None:
+    """`peak_memory_gib` begins anew where that can be had: a process may train one run after another."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # Linux's, and not in every container
+        CLEAR_PEAK.write_text("5")
+
+
 def peak_memory_gib() -> float:
-    """Largest memory so far: of the accelerator where there is one, else of this process."""
+    """Largest memory since `forget_peak_memory`: the accelerator's where there is one, else this process's, which keeps
+    some of what earlier runs took."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
+    with contextlib.suppress(OSError):
+        peak = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+        if peak:
+            return int(peak[1]) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,5 +1,7 @@
 """From records to estimates, with numbers worked out by hand."""
 
+import dataclasses
+
 import pytest
 
 from papo.evaluation.records import Record
@@ -106,6 +108,12 @@ def test_differences_are_paired_by_item():
     assert found["vision_dependency"].mean == pytest.approx((-0.25 + 0.25) / 2)
     assert found["avg@4/task=max"].mean == 0.25
     assert found["avg@4"].n == 2
+
+
+def test_an_item_that_one_model_s_answers_leave_ungradable_is_compared_in_neither():
+    second = [dataclasses.replace(UNSCORABLE, id="a"), *RECORDS[1:3]]
+    found = differences(RECORDS[:3], second)
+    assert (found["avg@4"].mean, found["avg@4"].n) == (0.0, 1)
 
 
 def test_only_the_same_items_are_compared():

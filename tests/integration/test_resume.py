@@ -81,6 +81,13 @@ def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, 
     assert run.held_out == four_steps.held_out
 
 
+def test_a_run_asked_to_stop_in_its_last_step_is_finished(train, four_steps, at_step):
+    at_step(4, lambda: signal.raise_signal(signal.SIGINT))
+    run = train(*SETTINGS, "trainer.max_steps=4")
+    assert not run.json()["interrupted"]
+    assert_same(run, four_steps)
+
+
 def test_an_interrupted_run_says_how_to_go_on(command, tiny, at_step, tmp_path):
     at_step(1, lambda: signal.raise_signal(signal.SIGINT))
     finished = command("train.py", *tiny, f"hydra.run.dir={tmp_path / 'run'}")

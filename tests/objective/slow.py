@@ -132,7 +132,11 @@ def objective(settings, evidence, horizon, scale=1.0):
         return average(table, kept, for_metrics, horizon, weights)
 
     def keep(table, share):
-        return [kept_tokens(row, inside, share) for row, inside in zip(table, mask, strict=True)]
+        """All tokens where there is no picture, and so no other view to rank them by."""
+        return [
+            kept_tokens(row, inside, share) if has else inside
+            for row, inside, has in zip(table, mask, pictured, strict=True)
+        ]
 
     parts, metrics = {}, {}
 

@@ -43,6 +43,14 @@ def test_a_factor_is_a_level_and_not_a_name(tmp_path):
     ]
 
 
+def test_levels_may_be_nothing_numbers_texts_and_lists(tmp_path):
+    values = ("b", [1, 2], 10, None, 2.5)
+    for n, value in enumerate(values):
+        write_run(tmp_path / str(n), "papo", perception_coef=value)
+    found = cells(collect(tmp_path)[0], ["perception_coef"])
+    assert [cell.levels[0][1] for cell in found] == [None, 2.5, 10, "[1, 2]", "b"]
+
+
 def test_one_seed_twice_is_refused_with_both_runs(tmp_path):
     for name in ("a", "b"):
         write_run(tmp_path / name, "papo", 3)

@@ -26,9 +26,7 @@ class Slope(PolicyModule):
         loss = (self.policy.weight * batch).sum()
         self.manual_backward(loss)
         norm = self.clip_gradient()
-        finite = bool(torch.isfinite(norm))
-        self.apply_gradient(finite)
-        self.applied.append((norm.item(), finite))
+        self.applied.append((norm.item(), self.apply_gradient(loss.item(), norm.item())))
         self.step += 1
         self.lr.append(self.optimizers().param_groups[0]["lr"])
         self.weight.append(self.policy.weight.item())
@@ -45,6 +43,7 @@ def slope(**settings) -> Slope:
         "warmup_steps": 0,
         "total_steps": 4,
         "grad_clip": 10.0,
+        "max_skipped_updates": 5,
         "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(1)),
         "engine": NativeEngine(),
         "seed": 0,

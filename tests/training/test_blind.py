@@ -1,5 +1,6 @@
 """How much of a run's own training questions its base answers blind: measured once, kept, and said at the end."""
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +37,8 @@ def module(policy, processor):
 @pytest.fixture
 def trainer(items):
     data = SimpleNamespace(first=lambda count: list(items[:count]), val_batch_size=2)
-    return SimpleNamespace(datamodule=data)
+    precision = SimpleNamespace(forward_context=contextlib.nullcontext)
+    return SimpleNamespace(datamodule=data, precision_plugin=precision)
 
 
 def test_the_first_items_are_answered_blind(module, trainer, items):
@@ -49,6 +51,24 @@ def test_the_first_items_are_answered_blind(module, trainer, items):
     expected = mean_over_items([item.accuracy for item in answered if item.item.id != "wide"])
     assert callback.estimate == expected
     assert (expected.n, 0 < expected.mean < 1) == (3, True)
+
+
+def test_the_base_answers_in_the_precision_of_the_run(module, trainer):
+    """Lightning calls callbacks outside of it."""
+    inside = []
+
+    @contextlib.contextmanager
+    def context():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    trainer.precision_plugin.forward_context = context
+    sample = module.engine.sample
+    module.engine.sample = lambda *args, **kwargs: (found.append(bool(inside)), sample(*args, **kwargs))[1]
+    found: list[bool] = []
+    TrainingBlind(2, 1, SAMPLING).on_validation_end(trainer, module)
+    assert found == [True]
 
 
 def test_it_is_measured_once_and_of_the_base(module, trainer):

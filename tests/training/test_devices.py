@@ -34,7 +34,7 @@ def stepped(make_module, prompts, device):
     module.manual_backward = lambda loss: loss.backward()
     trained = list(module.policy.parameters())
     module.clip_gradient = lambda: torch.stack([p.grad.norm() for p in trained if p.grad is not None]).norm()
-    module.apply_gradient = lambda finite: module.zero_grad(set_to_none=True)
+    module.apply_gradient = lambda loss, norm: module.zero_grad(set_to_none=True)
     module.training_step(prompts.to(device), 0)
     return module.metrics
 

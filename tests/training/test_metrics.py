@@ -13,6 +13,9 @@ def test_sums_add_up_and_begin_anew():
     sums.reset()
     sums.update({"loss/total": torch.tensor(1.0), "loss/my__term": torch.tensor(0.0)})
     assert sums.compute()["loss/total"].item() == 1.0
+    sums.reset()
+    sums.update({"loss/total": torch.tensor(1.0)})
+    assert set(sums.compute()) == {"loss/total"}  # what did not come is not 0
 
 
 def test_ranks_add_up():

@@ -90,6 +90,7 @@ def train(make_loaded, processor, items):
             warmup_steps=0,
             total_steps=STEPS + 1,
             grad_clip=1.0,
+            max_skipped_updates=5,
             held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             engine=NativeEngine(),
             seed=0,

@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 
-from papo.errors import SettingError
+from papo.errors import ConfigError, SettingError, TrainingDiverged
 from papo.evaluation.held_out import HeldOut
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
@@ -55,6 +55,7 @@ def make_module(make_policy, processor):
             "warmup_steps": 0,
             "total_steps": 10,
             "grad_clip": 1e6,
+            "max_skipped_updates": 5,
             "held_out": HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
             "engine": NativeEngine(),
             "seed": 0,
@@ -159,8 +160,24 @@ def test_target_text(told):
 
 
 def test_an_item_without_a_rationale_is_no_target(items):
-    with pytest.raises(ValueError, match=f"{items[0].id} has no rationale.*data=lab"):
+    with pytest.raises(ConfigError, match=f"{items[0].id} has no rationale.*data=lab_supervised"):
         target_text(items[0])
+
+
+def test_data_without_rationales_is_refused_before_a_step(make_module, items, told):
+    make_module().check_data(told)
+    with pytest.raises(ConfigError, match="has no rationale"):
+        make_module().check_data([told[0], items[1]])
+
+
+def test_a_loss_that_is_no_number_is_skipped_counted_and_ends_the_run(make_module, told):
+    module = make_module(max_skipped_updates=1)
+    with torch.no_grad():
+        next(module.policy.parameters()).fill_(float("nan"))
+    prompts = module.collate(told[:2])
+    with pytest.raises(TrainingDiverged, match=r"^2 updates in a row had a non-finite loss \(nan\)"):
+        fit(module, prompts, prompts)
+    assert module.step == 1
 
 
 def test_texts_for_the_tokenizer(told):
@@ -205,3 +222,8 @@ def test_a_share_of_the_targets_are_guesses(make_module, told):
 def test_a_share_of_guesses_is_one(make_module, share):
     with pytest.raises(SettingError, match=r"^guess_share must lie in \[0, 1\]"):
         make_module(guess_share=share)
+
+
+def test_no_prompts_at_one_time_are_refused(make_module):
+    with pytest.raises(SettingError, match=r"^micro_batch_prompts must be at least 1, got 0"):
+        make_module(micro_batch_prompts=0)

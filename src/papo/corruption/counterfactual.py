@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -30,8 +31,14 @@ class Counterfactual(Maker):
         self.otherwise = otherwise
         self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
 
+    def attach(self, policy: Any) -> None:
+        if self.otherwise is not None:
+            self.otherwise.attach(policy)
+
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
         self.process = process
+        if self.otherwise is not None:
+            self.otherwise.process_with(process)
 
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """Items without a picture have no other one.

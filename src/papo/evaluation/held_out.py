@@ -69,6 +69,16 @@ class HeldOut:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
 
     @torch.no_grad()
+    def attach(self, policy: Policy, processor: PromptProcessor) -> None:
+        """Shows what masks pictures the policy that will answer; see Maker.
+
+        Raises:
+            ConfigError: it cannot work with this policy.
+        """
+        if self.masked is not None:
+            self.masked.attach(policy)
+            self.masked.process_with(processor.images)
+
     def __call__(
         self,
         policy: Policy,

@@ -74,7 +74,7 @@ class Examination:
         for maker in self.views.values():
             if maker is not None:
                 maker.attach(policy)
-                maker.process_with(lambda items: processor.prompts(items).images)
+                maker.process_with(processor.images)
 
     def __call__(
         self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str

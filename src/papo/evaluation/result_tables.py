@@ -27,7 +27,7 @@ def tables(name: str, models: Mapping[str, Estimates], differences: Mapping[str,
     groups = [metric.partition("/")[2] for metric in first if metric.startswith("avg@") and "=" in metric]
     if groups:
         found.append(_breakdown(name, groups, models))
-    if any(metric.startswith("error/") for metric in first):
+    if any(metric.startswith("error/") for of_model in models.values() for metric in of_model):
         errors = [f"error/{kind}" for kind in KINDS]
         found.append(
             ReportTable(f"{name}: what went wrong", ("share of responses", *models), _rows(errors, models), PERCENT)

@@ -43,14 +43,16 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
 
 
 def differences(first: Sequence[Record], second: Sequence[Record]) -> dict[str, Estimate]:
-    """Every metric of the second model less the first's, paired by item.
+    """Every metric of the second model less the first's, paired by item; over items that can be graded in both.
 
     Raises:
         ValueError: they did not answer the same items.
     """
     if [record.id for record in first] != [record.id for record in second]:
         raise ValueError("two models can be compared only on the same items")
-    a, b = item_values(first), item_values(second)
+    # A grader of one's own may find an item ungradable in one model's responses alone.
+    both = {record.id for record in first if record.scorable} & {record.id for record in second if record.scorable}
+    a, b = (item_values([record for record in records if record.id in both]) for records in (first, second))
     return {name: mean_difference(a[name], b[name]) for name in a if a[name] and name in b}
 
 

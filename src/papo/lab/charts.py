@@ -44,6 +44,9 @@ class Chart(NamedTuple):
         return {"bar": "bar", "line": "point", "pie": "slice"}[self.kind]
 
 
+Extreme = Callable[[Sequence[int]], int]  # max or min themselves: what a worker process is sent must pickle
+
+
 class Asked(NamedTuple):
     """What a task makes of a chart; the fields are those of Draft."""
 
@@ -53,6 +56,7 @@ class Asked(NamedTuple):
     near_misses: tuple[str, ...]
     possible: tuple[str, ...]
     answer_type: str = "integer"
+    extreme: Extreme | None = None  # max or min, of which there must be one
 
 
 def make_chart(rng: random.Random, draw: Draw) -> Draft:
@@ -77,7 +81,7 @@ def make_chart(rng: random.Random, draw: Draw) -> Draft:
         possible=asked.possible,
         scene=chart._asdict(),
         guess=Guess(stated(named, [suggested[i] for i in asked.named]), asked.answer(suggested)),
-        redraw=partial(_redraw, chart=chart, untied=task == "extreme"),
+        redraw=partial(_redraw, chart=chart, extreme=asked.extreme),
     )
 
 
@@ -96,11 +100,11 @@ def _draw_chart(rng: random.Random, kind: str, draw: Draw) -> Chart:
             return Chart(kind, colours, values)
 
 
-def _redraw(rng: random.Random, chart: Chart, untied: bool) -> dict[str, Any]:
-    """The chart with other values, all being as likely; without a tie where the question is for an extreme."""
+def _redraw(rng: random.Random, chart: Chart, extreme: Extreme | None) -> dict[str, Any]:
+    """The chart with other values, all being as likely of those to which the question has one answer."""
     while True:
         values = _values(chart.colours, evenly(rng))
-        if _drawable(chart.kind, values) and not (untied and _tied(values)):
+        if _drawable(chart.kind, values) and (extreme is None or not _shared(values, extreme)):
             return chart._replace(values=values)._asdict()
 
 
@@ -112,9 +116,9 @@ def _drawable(kind: str, values: Sequence[int]) -> bool:
     return kind != "pie" or sum(values) == HOURS
 
 
-def _tied(values: Sequence[int]) -> bool:
-    """Whether two series share the highest value, or the lowest."""
-    return any(values.count(extreme) > 1 for extreme in (max(values), min(values)))
+def _shared(values: Sequence[int], extreme: Extreme) -> bool:
+    """Whether two series have the highest value, or the lowest."""
+    return values.count(extreme(values)) > 1
 
 
 def _read(rng: random.Random, chart: Chart) -> Asked:
@@ -134,7 +138,7 @@ def _extreme(rng: random.Random, chart: Chart) -> Asked | None:
     """None where two series share the extreme: the question needs another chart."""
     most, least = ("largest", "smallest") if chart.kind == "pie" else ("highest", "lowest")
     pick, word = rng.choice(((max, most), (min, least)))
-    if chart.values.count(pick(chart.values)) > 1:
+    if _shared(chart.values, pick):
         return None
     return Asked(
         phrasings=(f"Which colour is the {word} {chart.noun}?", f"Which {chart.noun} is the {word}?"),
@@ -143,6 +147,7 @@ def _extreme(rng: random.Random, chart: Chart) -> Asked | None:
         near_misses=(),
         possible=tuple(chart.colours),
         answer_type="text",
+        extreme=pick,
     )
 
 

@@ -33,13 +33,17 @@ class Family(NamedTuple):
 
 @dataclass(frozen=True)
 class Redrawn:
-    """Item.counterfactual: other pictures that the same words could be asked about, all being as likely."""
+    """Item.counterfactual: another picture of the split that the same words could be asked about, all as likely."""
 
     redraw: Callable[[random.Random], dict[str, Any]]
     draw: Callable[[dict[str, Any]], Image.Image]
+    split: str
 
     def __call__(self, seed: int) -> tuple[Image.Image, ...]:
-        return (self.draw(self.redraw(random.Random(seed))),)
+        rng = random.Random(seed)
+        while split_of(scene := self.redraw(rng)) != self.split:  # the item's own picture is of the split: this ends
+            pass
+        return (self.draw(scene),)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def lab_item(seed: int, split: str, index: int, *, guessable_share: float = 0.0,
         },
         scene=draft.scene,
         guess=None if low else draft.guess,
-        counterfactual=Same(draft.scene, family.draw) if low else Redrawn(draft.redraw, family.draw),
+        counterfactual=Same(draft.scene, family.draw) if low else Redrawn(draft.redraw, family.draw, split),
     )
 
 

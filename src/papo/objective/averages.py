@@ -25,7 +25,8 @@ class Over:
     """What a mean is taken over.
 
     Attributes:
-        token_share: of each response's tokens, those with the largest values.
+        token_share: of each response's tokens, those with the largest values; all of one without a picture, whose
+            other view is the same.
         responses: "all", "correct" ones only, or "weighted" by their reward.
         pictured: only responses to prompts with a picture: of the others there is no other view.
     """
@@ -58,10 +59,12 @@ def count(
         horizon: longest possible response, tokens.
     """
     lengths = response_mask.sum(-1)
+
+    def kept(share: float) -> Tensor:
+        return torch.where(pictured.to(lengths.device).bool(), top_share_lengths(lengths, share), lengths)
+
     return {
-        over: Denominators.of(
-            top_share_lengths(lengths, over.token_share), horizon, over.response_weights(rewards, correct, pictured)
-        )
+        over: Denominators.of(kept(over.token_share), horizon, over.response_weights(rewards, correct, pictured))
         for over in overs
     }
 
@@ -103,15 +106,23 @@ class Means:
         """The mean of [B, T] as the loss takes it, a scalar; gradient into `values`, not into which were kept."""
         return weighted_sum(values, self.weights(over, values))
 
-    def metric(self, values: Tensor, over: Over = ALL, rank: Tensor | None = None) -> Tensor:
-        """The mean with weights that sum to 1 over the update, detached; tokens ranked by `rank`, else by `values`."""
+    def metric(self, values: Tensor, over: Over = ALL, rank: Tensor | None = None) -> Tensor | None:
+        """The mean with weights that sum to 1 over the update, detached; tokens ranked by `rank`, else by `values`.
+
+        None where the update has nothing to average over: a mean of 0 would be a statement.
+        """
+        if self.denominators[over].tokens == 0:
+            return None
         # Dr. GRPO's weights sum to mean length over horizon: its mean over tokens is that of all tokens alike.
         aggregation = "token-mean" if self.aggregation == "seq-mean-token-sum-norm" else self.aggregation
         values = values.detach()
         return weighted_sum(values, self._weights(over, values if rank is None else rank, aggregation))
 
     def _weights(self, over: Over, values: Tensor | None, aggregation: str) -> Tensor:
-        tokens = self.mask if over.token_share == 1 else top_share(values, self.mask, over.token_share)
+        tokens = self.mask
+        if over.token_share < 1:
+            pictured = self.responses[-1].to(tokens.device).bool()[:, None]
+            tokens = torch.where(pictured, top_share(values, tokens, over.token_share), tokens)
         return token_weights(
             tokens, aggregation, self.denominators[over], over.response_weights(*self.responses), dtype=self.dtype
         )

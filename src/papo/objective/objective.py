@@ -93,7 +93,7 @@ class Objective:
             value = term(evidence, means)
             scale = 1.0 if scales is None else scales.get(name, 1.0)
             put(parts, {part: loss if scale == 1 else scale * loss for part, loss in value.parts.items()}, name)
-            put(metrics, value.metrics, name)
+            put(metrics, {metric: found for metric, found in value.metrics.items() if found is not None}, name)
         loss = sum(parts.values())
         metrics |= {f"loss/{name}": value for name, value in parts.items()} | {"loss/total": loss}
         return loss, {name: value.detach() for name, value in metrics.items()}

@@ -41,7 +41,7 @@ class Value:
     """What a term says of a micro-batch; sums over the micro-batches are the values of the update."""
 
     parts: Mapping[str, Tensor]  # of the loss, signed, by name
-    metrics: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor | None]  # None: the update has nothing to measure
 
 
 class Term(ABC):

@@ -13,7 +13,7 @@ from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
 from transformers.utils import is_torchvision_available
 
 from papo.policy.families import Reader, reader_of
-from papo.types import Item, PromptBatch, Responses
+from papo.types import Images, Item, PromptBatch, Responses
 
 IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
@@ -60,6 +60,10 @@ class PromptProcessor:
         """Raises ValueError as `length` does."""
         texts = [self._chat(item) for item in items]
         return PromptBatch(tuple(items), *self.reader.read(texts, [item.images for item in items]))
+
+    def images(self, items: Sequence[Item]) -> Images:
+        """The items' pictures as the model reads them."""
+        return self.prompts(items).images
 
     def length(self, item: Item) -> int:
         """Tokens of the item's prompt, those of its images included; looks at no pixel, only at width and height.

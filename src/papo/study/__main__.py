@@ -109,6 +109,9 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study |
 def run(options: argparse.Namespace) -> int:
     from papo.study.running import RUNS, listing, plan, run_missing
 
+    for name in ("jobs", "threads"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1, got {getattr(options, name)}")
     chosen = [text.removeprefix("study=") for text in options.overrides if text.startswith("study=")]
     variant = chosen[-1] if chosen else None
     further = [text for text in options.overrides if not text.startswith("study=")]

@@ -45,12 +45,22 @@ def cells(runs: Sequence[Run], by: Sequence[str] = ()) -> list[Cell]:
                 raise ConfigError(f"--by {key}: {run.name} has no such setting{nearest(key, run.settings)}")
     found: dict[tuple[str, Levels], dict[int, Run]] = defaultdict(dict)
     for run, arm in zip(runs, arm_names(runs, by), strict=True):
-        of_seed = found[arm, tuple((key, run.settings[key]) for key in by)]
+        of_seed = found[arm, tuple((key, level(run.settings[key])) for key in by)]
         if run.seed in of_seed:
             raise ConfigError(f"{of_seed[run.seed].name} and {run.name} are one run twice: {arm}, seed {run.seed}")
         of_seed[run.seed] = run
-    in_order = sorted(found.items(), key=lambda of: [(isinstance(v, str), v) for _, v in of[0][1]])
+    in_order = sorted(found.items(), key=lambda of: [place(value) for _, value in of[0][1]])
     return [Cell(arm, levels, dict(sorted(of_seed.items()))) for (arm, levels), of_seed in in_order]
+
+
+def level(value: Any) -> str | float | None:
+    """A setting as a level of a factor: a list as its text."""
+    return value if value is None or isinstance(value, str | int | float) else text_of(value)
+
+
+def place(value: str | float | None) -> tuple[int, str | float]:
+    """Where a level comes among the others: none at all, numbers, texts."""
+    return (0, 0) if value is None else (2, value) if isinstance(value, str) else (1, value)
 
 
 def arm_names(runs: Sequence[Run], by: Sequence[str]) -> Iterator[str]:

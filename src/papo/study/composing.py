@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from papo.errors import ConfigError
 from papo.overrides import check_experiment, refusal
 from papo.study.definition import Planned
+from papo.study.settings import settings
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -55,12 +56,12 @@ def composed(run: Planned) -> DictConfig:
         with open_dict(cfg):
             del cfg["hydra"]
         check_experiment(cfg)
-        OmegaConf.to_container(cfg, resolve=True)
+        known = settings(OmegaConf.to_container(cfg, resolve=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{run.folder}: {refusal(error)}") from error
     except ConfigError as error:
         raise ConfigError(f"{run.folder}: {error}") from error
     for key in run.levels:
-        if OmegaConf.is_config(OmegaConf.select(cfg, key)):
+        if key not in known:
             raise ConfigError(f"grid.{key} is no plain setting; what changes several of them is an arm")
     return cfg

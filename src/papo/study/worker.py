@@ -35,20 +35,22 @@ class Worker:
 
     def __init__(self, threads: int) -> None:
         self.connection, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=serve, args=(theirs, threads), daemon=True)
+        # No daemon: those may have no processes of their own, and data.num_workers are such.
+        self.process = SPAWN.Process(target=serve, args=(theirs, threads))
         self.process.start()
         self.runs = 0
         theirs.close()  # ours alone would keep the pipe open when the process is gone
 
     def start(self, cfg: DictConfig) -> None:
         self.runs += 1
-        self.connection.send(cfg)
+        with contextlib.suppress(OSError):  # it is gone, as `result` will say
+            self.connection.send(cfg)
 
     def result(self) -> str | None:
         """Why the run that was started failed; None = it is finished."""
         try:
             return self.connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self.process.join()
             return f"its process ended with status {self.process.exitcode}"
 
@@ -61,6 +63,11 @@ class Worker:
         self.connection.close()
         self.process.join()
 
+    def stop(self) -> None:
+        """Ends it in the middle of a run."""
+        self.process.terminate()
+        self.end()
+
 
 def train_all(configs: Sequence[DictConfig], jobs: int, threads: int) -> Iterator[tuple[DictConfig, str | None]]:
     """Trains all, so many at a time, and yields each when it ends, with the reason where it failed.
@@ -69,20 +76,24 @@ def train_all(configs: Sequence[DictConfig], jobs: int, threads: int) -> Iterato
     """
     waiting, busy = deque(configs), {}
     idle = [Worker(threads) for _ in range(min(jobs, len(configs)))]
-    while waiting or busy:
-        while waiting and idle:
-            worker, cfg = idle.pop(), waiting.popleft()
-            worker.start(cfg)
-            busy[worker.connection] = worker, cfg
-        for connection in wait(list(busy)):
-            worker, cfg = busy.pop(connection)
-            failure = worker.result()
-            if waiting and not worker.worn:
-                idle.append(worker)
-            else:
-                worker.end()
-                idle += [Worker(threads)] if waiting else []
-            yield cfg, failure
+    try:
+        while waiting or busy:
+            while waiting and idle:
+                worker, cfg = idle.pop(), waiting.popleft()
+                worker.start(cfg)
+                busy[worker.connection] = worker, cfg
+            for connection in wait(list(busy)):
+                worker, cfg = busy.pop(connection)
+                failure = worker.result()
+                if waiting and not worker.worn:
+                    idle.append(worker)
+                else:
+                    worker.end()
+                    idle += [Worker(threads)] if waiting else []
+                yield cfg, failure
+    finally:
+        for worker in (*idle, *(worker for worker, _ in busy.values())):
+            worker.stop()
 
 
 def serve(connection: Connection, threads: int) -> None:
@@ -96,7 +107,7 @@ def serve(connection: Connection, threads: int) -> None:
 
     torch.set_num_threads(threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(outcome(train, connection.recv()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
-from papo.errors import ConfigError, SettingError
+from papo.errors import ConfigError, SettingError, TrainingDiverged
 from papo.evaluation.held_out import HeldOut
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
@@ -30,6 +31,7 @@ class PolicyModule(LightningModule):
         optimizer: takes the trainable parameters, returns the optimizer.
         schedule, warmup_steps, total_steps: see `learning_rate_scale`.
         grad_clip: largest gradient norm.
+        max_skipped_updates: consecutive non-finite updates after which the run stops.
         held_out: how held-out prompts are answered, and what is measured.
         engine: draws responses.
         seed: of held-out answers.
@@ -48,6 +50,7 @@ class PolicyModule(LightningModule):
         warmup_steps: int,
         total_steps: int,
         grad_clip: float,
+        max_skipped_updates: int,
         held_out: HeldOut,
         engine: Engine,
         seed: int,
@@ -59,10 +62,17 @@ class PolicyModule(LightningModule):
         self.make_optimizer = optimizer
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
         self.grad_clip = grad_clip
+        self.max_skipped_updates = max_skipped_updates
+        self.skipped_in_a_row = 0
         self.held_out = held_out
         self.engine = engine
         self.seed = seed
-        for name, value, least in (("total_steps", total_steps, 1), ("warmup_steps", warmup_steps, 0)):
+        held_out.attach(policy, processor)
+        for name, value, least in (
+            ("total_steps", total_steps, 1),
+            ("warmup_steps", warmup_steps, 0),
+            ("max_skipped_updates", max_skipped_updates, 0),
+        ):
             if value < least:
                 raise SettingError(name, f"must be at least {least}, got {value}")
         if schedule not in SCHEDULES:
@@ -117,10 +127,18 @@ class PolicyModule(LightningModule):
         """What scales the loss under trainer.precision=16-mixed."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
-    def apply_gradient(self, finite: bool) -> None:
-        """Updates the parameters by the accumulated gradient unless that is not finite; drops it either way."""
+    def apply_gradient(self, loss: float, norm: float) -> bool:
+        """Updates the parameters by the accumulated gradient unless loss or norm is not finite; drops it either way.
+
+        Returns:
+            Whether they were updated.
+
+        Raises:
+            TrainingDiverged: too many updates in a row were not.
+        """
         optimizer = self.optimizers()
         scaler = self.loss_scaler
+        finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             scale = learning_rate_scale(
                 self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
@@ -131,6 +149,13 @@ class PolicyModule(LightningModule):
         elif scaler is not None:
             scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        if self.skipped_in_a_row > self.max_skipped_updates:
+            raise TrainingDiverged(
+                f"{self.skipped_in_a_row} updates in a row had a non-finite loss ({loss}) or gradient ({norm}); "
+                "lower optimizer.lr or the weights of the objective's terms"
+            )
+        return finite
 
     # ---------------------------------------------------------------------------------------------------- validation
 

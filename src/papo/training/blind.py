@@ -39,11 +39,12 @@ class TrainingBlind(Callback):
             return
         items, size = trainer.datamodule.first(self.items), trainer.datamodule.val_batch_size
         means = []
-        for batch in (items[start : start + size] for start in range(0, len(items), size)):
-            prompts = blinded(module.processor.prompts(batch).to(module.device))
-            settings = {"k": self.samples, "sampling": self.sampling, "seed": module.seed}
-            answered, _, _ = answer(module.policy, module.engine, module.processor, prompts, **settings)
-            means += [item.accuracy for item in answered if item.scorable]
+        settings = {"k": self.samples, "sampling": self.sampling, "seed": module.seed}
+        with trainer.precision_plugin.forward_context():  # outside of which callbacks run
+            for batch in (items[start : start + size] for start in range(0, len(items), size)):
+                prompts = blinded(module.processor.prompts(batch).to(module.device))
+                answered, _, _ = answer(module.policy, module.engine, module.processor, prompts, **settings)
+                means += [item.accuracy for item in answered if item.scorable]
         self.estimate = mean_over_items(means) if means else None
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,18 +13,27 @@ from papo.types import Rollouts
 
 
 class Sums(Metric):
-    """Sums by name over the micro-batches of an update; names are those of the first micro-batch since it was made."""
+    """Sums by name over the micro-batches of an update; names are those that came since the last reset."""
 
     full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, None] = {}  # in order
 
     def update(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             if name not in self._defaults:
                 self.add_state(name, torch.zeros((), device=value.device), dist_reduce_fx="sum")
+            self.names[name] = None
             setattr(self, name, getattr(self, name) + value)
 
     def compute(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self._defaults}
+        return {name: getattr(self, name) for name in self.names}
+
+    def reset(self) -> None:
+        super().reset()
+        self.names = {}
 
 
 class ItemMeans(Metric):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from papo.corruption import Maker
-from papo.errors import SettingError, TrainingDiverged
+from papo.errors import SettingError
 from papo.objective import Denominators, Objective, Over
 from papo.objective.branch import merged
 from papo.policy.reference import Reference
@@ -44,7 +44,6 @@ class PapoModule(PolicyModule):
         weigh_by_guessability: see Weighing.
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
-        max_skipped_updates: consecutive non-finite updates after which the run stops.
         views: what makes further views of the images, by name, for terms that look at them.
         blind_guess: whether, and on which view, guesses are drawn and unlearnt, see Guesses; None = they are not.
         **base: see PolicyModule.
@@ -70,7 +69,6 @@ class PapoModule(PolicyModule):
         noisy_rollout_share: float,
         updates_per_rollout: int,
         micro_batch_prompts: int,
-        max_skipped_updates: int,
         views: Mapping[str, Maker] | None = None,
         blind_guess: BlindGuess | None = None,
         **base,
@@ -80,8 +78,7 @@ class PapoModule(PolicyModule):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
         self.objective, self.sampling = objective, sampling
-        self.updates_per_rollout, self.max_skipped_updates = updates_per_rollout, max_skipped_updates
-        self.skipped_in_a_row = 0
+        self.updates_per_rollout = updates_per_rollout
         self.damping: dict[str, float] = {}
         self.sums = Sums()
         self.rollouts: Rollouts | None = None  # of the last step, for callbacks
@@ -180,15 +177,15 @@ class PapoModule(PolicyModule):
     # --------------------------------------------------------------------------------------------------------- update
 
     def updates(self, rollouts: Rollouts) -> dict[str, float]:
-        """All updates of a step, each on its share of the prompts; the means of their metrics."""
-        metrics: Counter[str] = Counter()
+        """All updates of a step, each on its share of the prompts; means of their metrics, over those that have one."""
+        metrics: dict[str, list[float]] = defaultdict(list)
         shares = [rollouts.select(prompts) for prompts in split_evenly(len(rollouts), self.updates_per_rollout)]
         # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
         shares = [self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
         for share in shares:
             for name, value in self.update(share).items():
-                metrics[name] += value / len(shares)
-        return dict(metrics)
+                metrics[name].append(value)
+        return {name: fmean(values) for name, values in metrics.items()}
 
     def update(self, rollouts: Rollouts) -> dict[str, float]:
         """One parameter update; the micro-batches add up to the gradient of one batch."""
@@ -207,17 +204,8 @@ class PapoModule(PolicyModule):
                 self.sums.update(parts)
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
-        total, norm = metrics["loss/total"], metrics["policy/grad_norm"]
-        updated = math.isfinite(total) and math.isfinite(norm)
-        self.apply_gradient(updated)
-        metrics["policy/skipped_updates"] = float(not updated)
-        self.skipped_in_a_row = 0 if updated else self.skipped_in_a_row + 1
-        if self.skipped_in_a_row > self.max_skipped_updates:
-            raise TrainingDiverged(
-                f"{self.skipped_in_a_row} updates in a row had a non-finite loss ({total}) or gradient ({norm}); "
-                "lower optimizer.lr or the weights of the objective's terms"
-            )
-        return metrics
+        updated = self.apply_gradient(metrics["loss/total"], metrics["policy/grad_norm"])
+        return metrics | {"policy/skipped_updates": float(not updated)}
 
     def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""

@@ -17,7 +17,7 @@ from papo.data.module import PromptData
 from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
-from papo.run_dir import RunDir, peak_memory_gib
+from papo.run_dir import RunDir, forget_peak_memory, peak_memory_gib
 from papo.training.base import PolicyModule
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
@@ -38,18 +38,22 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
     """
     started = time.perf_counter()
+    forget_peak_memory()
     loaded, module, data = build(cfg)
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
     run.start(cfg, fast_layers=loaded.fast_layers)
-    data.skips.log_to(run.path / "skipped.jsonl")
-    data.too_guessable.log_to(run.path / "guessable.jsonl")
+    for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
+        if cfg.ckpt_path is None:  # what another run left there
+            (run.path / name).unlink(missing_ok=True)
+        rows.log_to(run.path / name)
 
     if cfg.ckpt_path is None:
         trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
-    ended = not any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+    stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+    ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
     if ended:
         trainer.validate(module, data, verbose=False)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from papo.errors import SettingError
+from papo.errors import ConfigError, SettingError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
 from papo.seeding import item_seeds, uniform
 from papo.training.base import PolicyModule
@@ -33,10 +33,13 @@ def target_text(item: Item, guess: bool = False) -> str:
     """The response that the lab asks for: perceived values, then the answer; or what the words suggest in their place.
 
     Raises:
-        ValueError: the item has no rationale to imitate.
+        ConfigError: the item has no rationale to imitate.
     """
     if item.rationale is None:
-        raise ValueError(f"item {item.id} has no rationale; supervised training needs data=lab")
+        raise ConfigError(
+            f"item {item.id} has no rationale to imitate; supervised training needs data=lab_supervised, "
+            "easy_vqa_supervised, or a table with a column rationale"
+        )
     rationale, answer = item.guess if guess and item.guess is not None else (item.rationale, item.answer)
     return f"<think> {rationale} </think> \\boxed{{{answer}}}"
 
@@ -52,15 +55,21 @@ class SupervisedModule(PolicyModule):
         **base: see PolicyModule.
 
     Raises:
-        SettingError: a share outside [0, 1].
+        SettingError: a share outside [0, 1], or no prompts at one time.
     """
 
     def __init__(self, *, micro_batch_prompts: int, guess_share: float = 0.0, **base) -> None:
         super().__init__(**base)
+        if micro_batch_prompts < 1:
+            raise SettingError("micro_batch_prompts", f"must be at least 1, got {micro_batch_prompts}")
         self.micro_batch_prompts = micro_batch_prompts
         if not 0 <= guess_share <= 1:
             raise SettingError("guess_share", f"must lie in [0, 1], got {guess_share}")
         self.guess_share = guess_share
+
+    def check_data(self, items: Iterable[Item]) -> None:
+        for item in items:
+            target_text(item)
 
     def targets(self, prompts: PromptBatch) -> SupervisedBatch:
         """With what each prompt's response is to be at this step."""
@@ -80,11 +89,12 @@ class SupervisedModule(PolicyModule):
             loss = self.loss(micro, denominators)
             self.manual_backward(loss)
             total += loss.detach()
-        self.apply_gradient(bool(torch.isfinite(self.clip_gradient() + total)))
+        updated = self.apply_gradient(total.item(), self.clip_gradient().item())
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", total, prog_bar=True, logger=False)
-        self.logger.log_metrics({"loss/total": total.item()}, step=self.step)
+        metrics = {"loss/total": total.item(), "policy/skipped_updates": float(not updated)}
+        self.logger.log_metrics(metrics, step=self.step)
 
     def loss(self, batch: SupervisedBatch, denominators: Denominators) -> torch.Tensor:
         """A micro-batch's share of the loss, with gradient."""

@@ -45,7 +45,7 @@ class Views:
                 )
             if name != CLEAN:
                 self.makers[name].attach(self.policy)
-                self.makers[name].process_with(lambda items: self.processor.prompts(items).images)
+                self.makers[name].process_with(self.processor.images)
         self.early = sorted(name for name in names if name != CLEAN and self.makers[name].early)
 
     def collate(self, items: Sequence[Item]) -> PromptBatch:

@@ -2,12 +2,13 @@
 
 import json
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from PIL import Image
 
-from papo.data.sources.easy_vqa import EasyVQA, suggestions
+from papo.data.sources.easy_vqa import SPLITS, EasyVQA, suggestions
 from papo.errors import SettingError
 from papo.types import Guess
 
@@ -89,6 +90,23 @@ def test_even_answers_are_as_likely_whatever_the_words_suggest(monkeypatch):
     assert all((item.answer == "yes") == ("red" in picture_of(item)) for item in asked)
     assert [item.id for item in data] == [item.id for item in EasyVQA("train", even=True)]
     assert [item.id for item in data] != [item.id for item in EasyVQA("train", even=True, seed=1)]
+
+
+def test_the_other_picture_answers_the_same_words_in_every_way_alike():
+    """Of the eight pictures two are red, and half of the others shown for "is there a red shape?" are."""
+    item = next(item for item in EasyVQA("train") if item.question == RED)
+    assert pickle.loads(pickle.dumps(item.counterfactual))(3) == item.counterfactual(3)
+    shown = [picture_of(replace(item, images=item.counterfactual(seed))) for seed in range(400)]
+    assert set(shown) == set(PICTURES)
+    assert 0.42 < sum("red" in picture for picture in shown) / len(shown) < 0.58
+
+
+def test_the_other_picture_is_of_the_split():
+    of_split = {split: {row[2] for row in ROWS if row[2] % 4 in quarters} for split, (_, quarters) in SPLITS.items()}
+    for split, pictures in of_split.items():
+        for item in EasyVQA(split):
+            others = {item.counterfactual(seed)[0].getpixel((0, 0))[0] for seed in range(20)}
+            assert others <= pictures
 
 
 def test_even_questions_can_be_given_away_too():

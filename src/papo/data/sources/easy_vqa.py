@@ -1,5 +1,7 @@
 """easy-VQA: 5,000 pictures of one coloured shape with 48,248 questions, which a package on the Python index carries.
 
+Many pictures are asked the same words, so that each question has other pictures of its own (Item.counterfactual).
+
 Its 107 questions give much away. The commonest answer to the same words among the training questions is right for
 
     yes or no, 28,407 of 38,575     82 % of them
@@ -16,6 +18,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,6 +82,10 @@ class EasyVQA:
         self.facts = picture_facts(rows)
         self.guesses = suggestions(json.loads((data / "train" / "questions.json").read_text()))
         rows = [(index, *row) for index, row in enumerate(rows) if row[2] % 4 in quarters]
+        self.others = {
+            question: tuple(tuple(row[3] for row in of_answer) for _, of_answer in sorted(of_question.items()))
+            for question, of_question in by_answer(rows).items()
+        }
         if supervised:
             rows = [row for row in rows if len(self.facts[row[3]]) == 2]
         size = len(rows) if size is None else size
@@ -97,18 +104,40 @@ class EasyVQA:
     def __getitem__(self, index: int) -> Item:
         number, row, question, answer, picture = self.rows[index]
         guess = self.guesses.get(question)
-        with Image.open(self.folder / "images" / f"{picture}.png") as image:
-            pixels = image.convert("RGB")
         return Item(
             id=f"easy_vqa-{self.split}-{number}" + (f"-{row}" if row != number else ""),
             question=question,
-            images=(pixels,),
+            images=(read_picture(self.folder, picture),),
             answer=answer,
             answer_type="text",
             rationale=" ".join(self.facts[picture]) if self.supervised else None,
             tags={"kind": kind(answer), "guessable": "yes" if guess and guess.answer == answer else "no"},
             guess=guess,
+            counterfactual=Another(self.folder, self.others[question]),
         )
+
+
+@dataclass(frozen=True)
+class Another:
+    """Item.counterfactual: a picture of the split that the same words are asked about too, every answer as likely.
+
+    Args:
+        folder: of the pictures.
+        by_answer: numbers of the pictures, by the answer to these words.
+    """
+
+    folder: Path
+    by_answer: tuple[tuple[int, ...], ...]
+
+    def __call__(self, seed: int) -> tuple[Image.Image, ...]:
+        first, second = generator(derive_seed("easy_vqa-another", seed)).random(2).tolist()
+        of_answer = self.by_answer[int(first * len(self.by_answer))]
+        return (read_picture(self.folder, of_answer[int(second * len(of_answer))]),)
+
+
+def read_picture(folder: Path, number: int) -> Image.Image:
+    with Image.open(folder / "images" / f"{number}.png") as image:
+        return image.convert("RGB")
 
 
 def package_data() -> Path:
@@ -175,12 +204,17 @@ def commonest(counts: Counter[str]) -> str:
     return min(counts, key=lambda value: (-counts[value], value))
 
 
+def by_answer(rows: Iterable[Row]) -> dict[str, dict[str, list[Row]]]:
+    """The rows of each question, by their answer."""
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row[1]][row[2]].append(row)
+    return found
+
+
 def evened(chosen: Sequence[Row], rows: Iterable[Row], seed: int) -> list[Row]:
     """Of each chosen question one of the same words, each of their answers being as likely; see EasyVQA."""
-    answers: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        answers[row[1]][row[2]].append(row)
-    found = []
+    answers, found = by_answer(rows), []
     for row, (first, second) in zip(chosen, _draws("even", seed, len(chosen)), strict=True):
         to_words = answers[row[1]]
         of_answer = to_words[sorted(to_words)[int(first * len(to_words))]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 # What data sets hold. Pillow knows many more; some run other programs (EPS), none is worth the risk here.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -49,7 +49,8 @@ def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Unread:
         ValueError: no such file, no picture, or one that is too large.
     """
     with _opened(encoded, roots, max_pixels) as image:
-        return Unread(*image.size)
+        size = image.size
+        return Unread(*(size[::-1] if _on_its_side(image) else size))
 
 
 def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.Image:
@@ -59,6 +60,14 @@ def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.
             return _in_rgb(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders of broken files raise anything at all; it is the file's fault
             raise ValueError(f"picture cannot be decoded ({_reason(error)})") from error
+
+
+def _on_its_side(image: Image.Image) -> bool:
+    """Whether `exif_transpose` exchanges width and height; a broken tag turns nothing here, decoding will say so."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except Exception:
+        return False
 
 
 def _opened(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.Image:
