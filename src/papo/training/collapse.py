@@ -110,7 +110,8 @@ class CollapseMonitor(Callback):
                 f"{100 * now['readable_masked']:.0f} % can be read, {100 * before['readable_masked']:.0f} % before "
                 f"training; {100 * now['unlikely_masked']:.0f} % of their tokens are rarer than chance, "
                 f"{100 * before['unlikely_masked']:.0f} % before)",
-                advice="lower perception_coef, or compare with another view (corruption=patch_shuffle)",
+                advice="lower perception_coef, or compare with a view that looks like a picture "
+                "(corruption=counterfactual or swap)",
             )
 
     def observe(self, metrics: dict[str, float]) -> dict[str, float] | None:

@@ -88,13 +88,13 @@ def warnings(history: History) -> Sequence[str]:
         found.append(
             f"It learnt to guess: {100 * guesses.mean:.0f} % of the answers name what the words suggest, "
             f"{100 * (guesses.mean - change.mean):.0f} % did before; give it a perception term (perception_coef) "
-            "on another view (corruption=counterfactual, or patch_shuffle where the data has no other picture)."
+            "on another view (corruption=counterfactual, or swap where the data has no other picture)."
         )
     change, readable = history.change("readable_masked"), estimate(history.last, "readable_masked")
     if change is not None and change.ci95[1] < 0 and readable.mean < KEPT_READABLE * (readable.mean - change.mean):
         found.append(
             f"Answers to masked pictures became unreadable: {100 * readable.mean:.0f} % can be read, "
             f"{100 * (readable.mean - change.mean):.0f} % could before; lower perception_coef, or compare with another "
-            "view (corruption=patch_shuffle or counterfactual)."
+            "view, one that looks like a picture (corruption=counterfactual or swap)."
         )
     return found
