@@ -1,6 +1,7 @@
 """Every study that is defined here composes; a tiny one runs, stops, goes on and is compared."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,17 @@ def test_dry_lists_the_runs_and_runs_none(study, finished, capsys):
     assert lines[0].split()[0] == "done"
     assert lines[0].endswith("grpo_mask_ratio=0.5_seed=0")
     assert lines[-1].startswith("4 done, 2 to run, about ")
+
+
+def test_without_a_run_of_the_baseline_there_is_nothing_to_compare_with(study, finished, tmp_path, capsys):
+    """As where a study is run in parts, the arm first."""
+    done = "papo_mask_ratio=0.5_seed=0"
+    shutil.copytree(finished / "runs" / done, tmp_path / "runs" / done)
+    only = ["--only", "arm=papo", "--only", "seed=0"]
+    assert main(["run", str(study), "--out", str(tmp_path), *only]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("1 done, 0 to run")
+    assert "nothing to compare with yet: no run of grpo, the baseline, is finished" in out
 
 
 def test_a_run_that_cannot_be_composed_is_named_before_any_starts(study, tmp_path):

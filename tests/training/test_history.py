@@ -37,6 +37,10 @@ def test_what_was_not_measured_has_no_estimate():
 FOUND = [ItemValues("a", "p", {"accuracy": 1.0, "guessed": 0.5}), ItemValues("b", "q", {"accuracy": 0.0})]
 
 
+def test_items_of_which_none_can_be_graded_have_no_mean():
+    assert by_measure("guessable", []) == by_measure("held_out", []) == {}
+
+
 def test_values_are_gathered_by_measure():
     assert by_measure("held_out", FOUND) == {"accuracy": [1.0, 0.0], "guessed": [0.5]}
     assert by_measure("guessable", FOUND) == {"guessable": [1.0, 0.0]}

@@ -107,7 +107,7 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study |
 
 
 def run(options: argparse.Namespace) -> int:
-    from papo.study.running import RUNS, listing, plan, run_missing
+    from papo.study.running import RUNS, finished, listing, plan, run_missing
 
     for name in ("jobs", "threads"):
         if getattr(options, name) < 1:
@@ -126,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
     failures = run_missing(work, options.jobs, options.threads)
     for failed, why in failures.items():
         print(f"failed: {failed}: {why}", file=sys.stderr)
+    if not any(finished(out / RUNS / planned.folder) for planned in study.all_runs() if planned.arm == study.baseline):
+        print(f"nothing to compare with yet: no run of {study.baseline}, the baseline, is finished")
+        return 1 if failures else 0
     compare(out / RUNS, out, options, study)
     return 1 if failures else 0
 

@@ -58,7 +58,7 @@ def estimate(measured: Measured, name: str) -> Estimate | None:
 def by_measure(kind: str, found: Sequence[ItemValues]) -> Measured:
     """The items' values by measure; of items that the words give away accuracy alone, as the measure of their name."""
     if kind == GUESSABLE:
-        return {GUESSABLE: [item.values["accuracy"] for item in found]}
+        return {GUESSABLE: [item.values["accuracy"] for item in found]} if found else {}
     measured: Measured = {}
     for item in found:
         for name, value in item.values.items():
