@@ -16,6 +16,7 @@ NAMES = {  # of the arms that are drawn, in the order of the legend
     "counterfactual": "another picture for the same words",
     "shuffled": "shuffled patches",
     "masked": "black patches",
+    "constant": "shuffled patches, branch constant",
     "papo_paper": "PAPO as published",
     "papo_released": "PAPO as released",
     "grpo": "GRPO",
@@ -43,7 +44,7 @@ def main() -> None:
         panel.set(ylim=(0, 100), ylabel=label, xlabel="share of training questions that the words give away")
         panel.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
         panel.grid(axis="y", alpha=0.3)
-    panels[0].legend(fontsize=8, loc="lower left")
+    panels[1].legend(fontsize=8, loc="upper left")
     figure.tight_layout()
     figure.savefig(HERE / "phase.png", dpi=130)
 
