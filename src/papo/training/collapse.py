@@ -24,7 +24,7 @@ REWARD_DROP = 0.1
 
 # One unit of gibberish: how far each share may move from what it was before training. The second is several standard
 # errors of a hundred short answers and is reached long before they stop being readable (experiments/collapse).
-MASKED = {"readable_masked": -0.2, "unlikely_masked": 0.04, "repeated_masked": 0.2}
+MASKED = {"readable_masked": -0.1, "unlikely_masked": 0.04, "repeated_masked": 0.2}
 
 
 class CollapseMonitor(Callback):
@@ -42,7 +42,7 @@ class CollapseMonitor(Callback):
 
     Apart from that, at each validation in the midst of training and in every run,
 
-        gibberish = max(fall of readable_masked / 0.2, rise of unlikely_masked / 0.04, rise of repeated_masked / 0.2)
+        gibberish = max(fall of readable_masked / 0.1, rise of unlikely_masked / 0.04, rise of repeated_masked / 0.2)
 
     of the answers to masked pictures (see papo.evaluation.held_out), against those before training. It acts at 1.
 
