@@ -93,8 +93,8 @@ def forget_peak_memory() -> None:
     """`peak_memory_gib` begins anew where that can be had: a process may train one run after another."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError):  # Linux's, and not in every container
-        CLEAR_PEAK.write_text("5")
+    with contextlib.suppress(OSError), CLEAR_PEAK.open("a") as switch:  # Linux's, and not in every container
+        switch.write("5")
 
 
 def peak_memory_gib() -> float:

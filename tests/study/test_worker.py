@@ -1,33 +1,12 @@
 """Processes that train one run after another."""
 
-import os
-
 import pytest
 from omegaconf import OmegaConf
+from study.fake_workers import echo, vanish
 
 from papo.errors import ConfigError
 from papo.study import worker
 from papo.study.__main__ import main
-
-
-def vanish(connection, threads):
-    os._exit(7)
-
-
-def echo(connection, threads):
-    """Fails every second run, and starts a process of its own, as loaders of data do."""
-    context = worker.SPAWN
-    n = 0
-    while True:
-        try:
-            connection.recv()
-        except EOFError:
-            return
-        child = context.Process(target=print)
-        child.start()
-        child.join()
-        n += 1
-        connection.send(None if n % 2 else "no")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
