@@ -35,6 +35,7 @@ KINDS = {
     "test_families.py": "integration",
     "test_precision.py": "integration",
     "test_devices.py": "integration",
+    "test_worker.py": "integration",  # starts processes
     "test_own.py": "hostile",  # graders in processes of their own
     "test_notebooks.py": "notebook",
     "test_hostile.py": "hostile",
