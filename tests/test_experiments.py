@@ -2,9 +2,13 @@
 
 import ast
 import importlib
+import inspect
 from pathlib import Path
 
 import pytest
+
+from papo.training.papo import PapoModule
+from papo.training.sft import SupervisedModule
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "experiments").rglob("*.py"))
@@ -24,22 +28,25 @@ def test_what_a_script_imports_of_the_library_is_there(script):
                 importlib.import_module(f"{module}.{name.name}")
 
 
-def test_the_timed_step_has_every_argument_of_the_module():
-    """Which a new argument without a default would break; the script itself takes too long for a test."""
-    import inspect
-
-    from papo.training.papo import PapoModule
-
+@pytest.mark.parametrize(
+    ("script", "called", "module"),
+    [
+        ("step_cost/papo_step.py", "PapoModule", PapoModule),
+        ("precision/run.py", "Recording", SupervisedModule),
+    ],
+)
+def test_a_script_gives_a_module_every_argument_that_it_needs(script, called, module):
+    """Which a new one without a default would break; the scripts themselves take too long for a test."""
+    tree = ast.parse((ROOT / "experiments" / script).read_text())
     [call] = [
-        node
-        for node in ast.walk(ast.parse((ROOT / "experiments/step_cost/papo_step.py").read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "PapoModule"
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", None) == called
     ]
     required = {
         name
-        for owner in PapoModule.__mro__
+        for owner in module.__mro__
         if "__init__" in vars(owner) and owner.__module__.startswith("papo.")
         for name, parameter in inspect.signature(owner.__init__).parameters.items()
         if parameter.default is inspect.Parameter.empty and parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+    assert "engine" in required  # those of PolicyModule too
     assert required <= {keyword.arg for keyword in call.keywords}

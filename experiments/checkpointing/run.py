@@ -40,7 +40,7 @@ def make_batch(policy: Policy) -> tuple[PromptBatch, Responses]:
     """One picture and 20 words a prompt, full-length responses, all at random."""
     tokens, layout = SIDE * SIDE // 4, PatchLayout((0.5,) * 3, (0.5,) * 3, frames=2, merge_size=2)
     ids = torch.randint(20, 250, (N, tokens + 20))
-    ids[:, :tokens] = policy.image_token_id
+    ids[:, :tokens] = policy.family.image_token_id
     grid = torch.tensor([(1, SIDE, SIDE)] * N)
     images = Images(torch.randn(N * SIDE * SIDE, 3 * 2 * 14 * 14), grid, (1,) * N, layout)
     items = tuple(Item(str(n), "", (), "", "text") for n in range(N))

@@ -24,6 +24,7 @@ from papo.lab import LabDataset
 from papo.policy.loading import Loaded, load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
+from papo.rollout import NativeEngine
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision, trainer_precision
 from papo.training.sft import SupervisedModule
@@ -90,6 +91,7 @@ def train(setting: Setting, lr: float) -> tuple[str, list[float], torch.Tensor]:
         grad_clip=1.0,
         max_skipped_updates=5,
         held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=Sampling(4)),
+        engine=NativeEngine(),
         seed=0,
         micro_batch_prompts=ITEMS,
     )

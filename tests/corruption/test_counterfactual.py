@@ -37,6 +37,15 @@ def batch(processor, items, **settings) -> PromptBatch:
     )
 
 
+def test_what_makes_the_rest_is_handed_the_same():
+    rest = Counterfactual()
+    rest.attach = (policies := []).append
+    maker = Counterfactual(rest)
+    maker.attach("policy")
+    maker.process_with(len)
+    assert (policies, rest.process, maker.process) == (["policy"], len, len)
+
+
 def test_the_other_pictures_are_shown(maker, processor, items):
     prompts = batch(processor, items)
     view = maker.of(prompts, SEEDS)

@@ -41,6 +41,13 @@ def test_two_models_and_their_difference():
     assert not any("=" in row[0] for row in found[3].rows)
 
 
+def test_what_went_wrong_is_told_where_the_first_model_made_no_mistake():
+    right = {name: value for name, value in METRICS.items() if not name.startswith("error/")}
+    found = tables("lab", {"a": right, "b": METRICS}, {})
+    assert found[-1].title == "lab: what went wrong"
+    assert found[-1].rows[0] == ("error/perception", "", "50.0 [25.0, 75.0]")
+
+
 def test_nothing_that_can_be_graded_is_said():
     (table,) = tables("lab", {"a": {}}, {})
     assert table.note == "no item can be graded"

@@ -104,9 +104,12 @@ def listed(run) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_finishes_and_every_skip_is_listed(train, bad_rows, workers):
+def test_training_finishes_and_every_skip_is_listed(train, bad_rows, tmp_path, workers):
     """What is found at start, and what only decoding finds, wherever it is done."""
-    run = train(*settings(bad_rows, 0.7), "data.batch_size=4", f"data.num_workers={workers}")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "skipped.jsonl").write_text('{"source": "data.train", "id": "of another run", "reason": "?"}\n')
+    run = train(*settings(bad_rows, 0.7), "data.batch_size=4", f"data.num_workers={workers}", path=folder)
     reasons = listed(run)
     for source in ("data.train", "data.val"):
         for id, (_, reason) in (BAD | LATE).items():

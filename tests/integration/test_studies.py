@@ -12,7 +12,7 @@ from papo.building import check
 from papo.errors import ConfigError
 from papo.study.__main__ import main
 from papo.study.composing import compose_runs
-from papo.study.definition import read_study
+from papo.study.definition import Study, read_study
 from papo.study.running import plan
 from papo.study.worker import outcome
 
@@ -137,6 +137,12 @@ def test_dry_lists_the_runs_and_runs_none(study, finished, capsys):
     assert lines[0].split()[0] == "done"
     assert lines[0].endswith("grpo_mask_ratio=0.5_seed=0")
     assert lines[-1].startswith("4 done, 2 to run, about ")
+
+
+def test_a_factor_that_is_a_group_is_refused_before_any_run_starts(tiny):
+    study = Study("?", tiny, {"a": []}, "a", [0], grid={"experiment": ["grpo_qwen"]})
+    with pytest.raises(ConfigError, match=r"grid\.experiment is no plain setting"):
+        compose_runs(study.runs(), Path("nowhere"))
 
 
 def test_without_a_run_of_the_baseline_there_is_nothing_to_compare_with(study, finished, tmp_path, capsys):

@@ -69,6 +69,16 @@ def fit(module: Slope, *gradients: float, **settings) -> Slope:
     return module
 
 
+def test_what_masks_held_out_pictures_is_shown_the_policy():
+    """A mask by saliency looks with it."""
+    seen = []
+    masked = SimpleNamespace(attach=seen.append, process_with=seen.append)
+    processor = SimpleNamespace(images=len)
+    held_out = HeldOut(1, 1, greedy=False, blind=False, masked=masked, sampling=Sampling(1))
+    module = slope(processor=processor, held_out=held_out)
+    assert seen == [module.policy, len]
+
+
 def test_an_update_goes_down_the_gradient():
     module = fit(slope(), 2.0, -1.0)
     assert module.weight == [-1.0, -0.5]

@@ -15,7 +15,8 @@ from papo.types import Images, Item, PromptBatch
 
 class Counterfactual(Maker):
     """Shows what the same words could be asked about as well: I_mask ~ p(I | q), independent of I where the data is
-    the lab's, which draws the scene anew; the one other picture of the row where it is a table's.
+    the lab's, which draws the scene anew, or easy-VQA, which has others with the same question; the one other picture
+    of the row where it is a table's.
 
     Given the words the two pictures are exchangeable: nothing but what they show tells which one is meant. Made where
     the data is loaded, for it draws or decodes and processes a picture.
@@ -84,8 +85,8 @@ def redrawn(item: Item, seed: int) -> Item:
         return item
     if item.counterfactual is None:
         raise ConfigError(
-            f"corruption=counterfactual needs data with a second picture for the same words (data=lab, or a table with "
-            f"a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs none"
+            "corruption=counterfactual needs data with a second picture for the same words (data=lab, easy_vqa, or a table "
+            f"with a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs none"
         )
     return replace(item, images=tuple(item.counterfactual(seed)))
 
