@@ -86,7 +86,8 @@ def redrawn(item: Item, seed: int) -> Item:
     if item.counterfactual is None:
         raise ConfigError(
             "corruption=counterfactual needs data with a second picture for the same words (data=lab, easy_vqa, or a "
-            f"table with a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs none"
+            f"table with a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs "
+            "none"
         )
     return replace(item, images=tuple(item.counterfactual(seed)))
 
