@@ -139,6 +139,69 @@ the triangle  ABC | \text{the triangle }ABC
 (-8)^{2/3} | 4
 x^{1/2} | \sqrt{x}
 infinity | \infty
+1\ \text{L} | 1000 cm^3
+72 km/h | 20 m/s
+60 mph | 60 \text{ miles per hour}
+9.8 m/s^2 | 9.8
+9.8\ \mathrm{m/s^2} | 980 cm/s^2
+5 V | 5
+5 V | 5\text{ volts}
+5\mathrm{V} | 5 kg*m^2/s^3/A
+3 kΩ | 3000\text{ ohms}
+11°C | 11
+11°C | 11^{\circ}\mathrm{C}
+11 ℃ | 11°C
+28 pct | 28\%
+3+2\mathrm{i} | 2i+3
+2\text{x}+1 | 1+2x
+\number{24} | 24
+30{}^\circ | 30
+\frac{\text{24}}{\text{5}} | 4.8
+60^o | 60
+60^{o} | 60^\circ
+1,\!234 | 1234
+11,\! 111,\! 100 | 11111100
+14{, }916 | 14916
+\\frac{1}{2} | 0.5
+12\pi \approx 37.7 | 12\pi
+12\pi \approx 37.7 | 37.7
+A=12\pi \approx 37.7 | 12\pi
+x = \frac{1}{3} \approx 0.33 | 1/3
+-2\le x\le7 | x \in [-2,7]
+x>3 | x \in (3,\infty)
+0<f(x)<1 | (0,1)
+-x>-1 | x<1
+2x\ge6 | x\ge3
+-2x+4 \le 0 | x \ge 2
+x \ne 3 | x \neq 3
+x != 3 | x \ne 3
+3 \ne x | x \ne 3
+(p,q)=(3,2) | (3,2)
+(x,y)=(5,8) \text{ and } (8,5) | (8,5),(5,8)
+S_{ABC}:S=7:32 | 7:32
+\frac{NO}{BO}=\frac{1}{2} | 0.5
+A:B=2 | 2
+\sin A=\frac12 | 1/2
+f(2)=7 | 7
+P(A)=0.5 | 1/2
+|AB|=5 | 5
+2+3=5 | 5
+x=3, y=4 | 3, 4
+x=3, y=4 | (3,4)
+x=3, y=4 | y=4, x=3
+p=5, q=2; p=7, q=2 | (5,2),(7,2)
+(11,7)or(7,11) | (7,11), (11,7)
+$1$ $-1$ | 1, -1
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \left[\begin{array}{cc}1 & 2 \\ 3 & 4\end{array}\right]
+\begin{bmatrix}1&2\\3&4\\\end{bmatrix} | \begin{matrix}1&2\\3&\sqrt{16}\end{matrix}
+\begin{pmatrix}1\\2\end{pmatrix} | (1,2)
+12:30 | 12:30
+2:3 | 6:9
+100! | 100 \cdot 99!
+10^{-20}\pi | \pi \times 10^{-20}
+\sin\pi | 0
+0.001667 | 1/600
+y=2x+1 | 10^{30}y=10^{30}(2x+1)
 """
 DIFFERENT = r"""
 7 | 8
@@ -213,6 +276,66 @@ x \ne 1 | 1
 5\text{=}6 | 6
 5\text{(}6 | 5
 \triangle ABC | \triangle ABD
+y=2x+1 | 10^{30}\pi x=y
+x=3 | 10^{30}\pi x=y
+\sin^2x+\cos^2x=1 | x=3
+x+1=x+1.0 | y=7
+x-3y+24=0 | 0
+x^2=4y | 4y
+7=11a+c | 11a+c
+a^2+b=0 | 0
+x+y=7 | 7
+x(x-1)=0 | 0
+x/y=2 | 2
+2+3=6 | 6
+1=2=3 | 3
+x > 3 | -x > 3
+x > 3 | -x > -3
+x \ge 3 | x > 3
+-x > -3 | -x \ge -3
+x>3 | 10^{30}\pi x>y
+x \in [-2,7] | -2 \le y \le 7
+x \ne 3 | x = 3
+x \ne 3 | 3
+x \ne 3 | x \ne 4
+3+2\mathrm{i} | 5
+2\text{x}+1 | 3
+2\text{m}+1 | 3
+2 m + 1 cm | 3
+$$1$$ $$-1$$ | 0
+$3$ $4$ | 34
+3 1/2 | 31/2
+3 4 | 34
+1 000 0 | 10000
+1.6\times10^{-19} | 0.000000
+1.6\times10^{-19} | 0
+\sqrt{2}\times10^{-19} | 0
+0.000012 | 0.0000124
+5 | 5 squared
+5 | 5\text{k}
+5 | 5\text{ more than 2}
+5 | 5 factorial
+5 | 5 hundredths
+3 m/s | 3 km/h
+3 m/s^2 | 3 m/s
+5 V | 5 A
+11°C | 11°F
+60° | 60 rad
+12:30 | 2:5
+12:30 | 12:45
+x=3,y=4 | 4,3
+x=3, y=4 | x=4, y=3
+AB=5, BC=6 | 6,5
+100! | 100!+1
+170! | 170!-1
+12\pi \approx 37.7 | 37.6
+5 \approx 7 | 7
+5 \approx 7 | 5
+x = 1/3 \approx 11 | 11
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\4&3\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | (1,2,3,4)
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2&3&4\end{pmatrix}
+\begin{vmatrix}1&2\\3&4\end{vmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
 (1 | 1
 1) | 1
 1 + | 1

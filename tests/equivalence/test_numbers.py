@@ -7,12 +7,14 @@ import pytest
 
 from papo.equivalence.numbers import (
     BITS,
+    NEAR_ZERO,
     POINTS,
     RANGES,
     bounded,
     close,
     constant,
     exact_root,
+    factor,
     mapped,
     power,
     same,
@@ -41,7 +43,7 @@ F = Fraction
         (F(2), F(1, 2), math.sqrt(2)),
         (F(-2), F(1, 3), -(2 ** (1 / 3))),
         (F(-2), F(2, 3), 2 ** (2 / 3)),
-        (F(2), F(1000), 2.0**1000),  # too long to stay exact
+        (F(3, 2), F(1500), 1.5**1500),  # too long to stay exact
         (2.0, F(3), 8.0),
         (-2.0, F(3), -8.0),
         (F(2), 0.5, math.sqrt(2)),
@@ -90,9 +92,9 @@ def test_exact_root(base, degree, root):
 
 def test_fractions_stay_exact_while_they_are_short():
     assert bounded(F(2**BITS - 1)) == F(2**BITS - 1)
-    assert isinstance(bounded(F(2**BITS)), float)
-    assert isinstance(bounded(F(1, 2**BITS)), float)
-    assert bounded(F(10**400)) is None
+    assert bounded(F(2**BITS)) is None  # no integer that has a float is ever rounded
+    assert bounded(F(10**150 + 1, 10**350)) == float(F(10**150 + 1, 10**350))
+    assert isinstance(bounded(F(10**150 + 1, 10**350)), float)
     assert bounded(math.inf) is None
     assert bounded(math.nan) is None
     assert bounded(None) is None
@@ -107,13 +109,41 @@ def test_undefined_stays_undefined():
 
 
 def test_equality():
-    assert close(F(1, 3), F(1, 3))
-    assert not close(F(10**30), F(10**30 + 1))
-    assert close(1 / 3, F(1, 3))
-    assert close(1.0, 1.0 + 5e-10)
-    assert not close(1.0, 1.0 + 5e-9)
-    assert close(0.0, 5e-13)
-    assert not close(0.0, 5e-12)
+    assert close(F(1, 3), F(1, 3), 1.0)
+    assert not close(F(10**30), F(10**30 + 1), 1.0)
+    assert close(1 / 3, F(1, 3), 0.0)
+    assert close(1.0, 1.0 + 5e-10, 0.0)
+    assert not close(1.0, 1.0 + 5e-9, 0.0)
+    assert close(0.0, 5e-13, NEAR_ZERO)
+    assert not close(0.0, 5e-12, NEAR_ZERO)
+    assert not close(0.0, 5e-300, 0.0)
+    assert not close(F(2**BITS - 1), 1e308, 0.0)  # beyond the floats
+
+
+def sides(left, right):
+    return tuple(values if isinstance(values, tuple) else constant(F(values)) for values in (left, right))
+
+
+X, Y = variable("x"), variable("y")
+HUGE = mapped(lambda x: x * 10.0**30, X)
+NOISE = mapped(lambda x: math.sin(x) ** 2 + math.cos(x) ** 2, X)
+
+
+def test_the_factor_between_two_relations():
+    double = mapped(lambda x: 2 * x, X)
+    assert factor(sides(X, 3), sides(double, 6)) == F(1, 2)
+    assert factor(sides(3, X), sides(double, 6)) == F(-1, 2)
+    assert factor(sides(X, 3), sides(X, 4)) is None
+    assert factor(sides(X, Y), sides(Y, X)) == -1
+    assert factor(sides(HUGE, mapped(lambda x: 3 * 10.0**30, X)), sides(X, 3)) == pytest.approx(1e30)
+
+
+def test_nothing_is_a_multiple_of_an_identity_or_a_contradiction():
+    for left, right in ((X, X), (NOISE, 1), (1, 2), (mapped(lambda x: x + 1, X), X), (NOISE, 2)):
+        for other in (sides(X, 3), sides(HUGE, Y), sides(1, 3)):
+            assert factor(sides(left, right), other) is None
+            assert factor(other, sides(left, right)) is None
+    assert factor(sides(HUGE, Y), sides(Y, 3)) is None  # ratios as small as 1e-30 are not the same
 
 
 def test_values_agree_where_both_are_defined_and_nowhere_else():
@@ -123,6 +153,8 @@ def test_values_agree_where_both_are_defined_and_nowhere_else():
     assert not same((F(1), None), (F(1), None), 2)
     assert not same((F(1), None), (F(1), F(1)), 1)
     assert not same((None, None), (None, None), 1)
+    assert same((0.0,), (1e-13,), 1)
+    assert not same((0.0,), (1e-13,), 1, near_zero=0.0)
 
 
 def test_variables_are_tried_at_points_of_their_own():

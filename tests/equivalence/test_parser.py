@@ -10,6 +10,7 @@ import pytest
 from papo.equivalence.numbers import variable
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Unreadable, tokenise
+from papo.equivalence.units import unit
 
 X, Y = variable("x"), variable("y")
 
@@ -127,7 +128,7 @@ def test_formulas(text, expected):
     [
         "", "+", "1+", "1*", "*1", "^2", "2^", "(1", "1)", "(1]", "{1)", "|1", "\\frac{1}", "\\frac", "\\sqrt", "\\sqrt[3", "()",
         "1 2", "2(3)4", "(2)3", "1=1", "1,2", "20%+1", "\\sin", "\\sin^{-1", "\\ln^{-1} x", "\\ln_2 x", "cm", "5 cm^4", "5 cm/",
-        "5 km/2", "5\\text{ if }x", "\\angle x", "1:2", "!", "°",
+        "5 km/2", "5\\text{ if }x", "2\\text{m}+1", "2 cm + 1 cm", "5 cm*3", "\\frac{5 cm}{2}", "5 cm x", "\\angle x", "1:2", "!", "°",
     ],
 )  # fmt: skip
 def test_unreadable(text):
@@ -157,17 +158,33 @@ def test_what_else_is_known_of_a_number():
         parser.read()
         return parser
 
-    assert read("5 cm").unit == ("length", Fraction(1, 100))
-    assert read("5 cm^2").unit == ("length^2", Fraction(1, 10_000))
-    assert read("5\\text{ cm}^{2}").unit == ("length^2", Fraction(1, 10_000))
-    assert read("5 square cm").unit == ("length^2", Fraction(1, 10_000))
-    assert read("5 km/h").unit is None
-    assert read("60°").unit == ("angle", 1)
+    assert read("5 cm").unit == unit("cm")
+    for text in ("5 cm^2", "5\\text{ cm}^{2}", "5 square cm", "5\\text{cm}^2", "5\\mathrm{cm^2}"):
+        assert read(text).unit == unit("cm^2"), text
+    for text in ("5 km/h", "5\\text{ km}/\\text{h}", "5\\text{ km per hour}", "5\\mathrm{km\\,h}^{-1}"):
+        assert read(text).unit == unit("km/h"), text
+    assert read("5\\mathrm{m}/\\mathrm{s}^2").unit == unit("m/s^2")
+    assert read("5\\mathrm{kg}\\cdot\\mathrm{m}").unit == unit("kg m")
+    assert read("5 apples").unit is None
+    assert read("60°").unit == unit("degree")
     assert read("\\sin 60°").unit is None
-    assert read("60°\\text{C}").unit is None
+    for text in ("60°\\text{C}", "60°C", "60 °C", "60^\\circ\\mathrm{C}", "60℃"):
+        assert read(text).unit == unit("°C"), text
+    assert read("60°F").unit == unit("°F")
     assert read("20%").percent
     assert not read("20").percent
     assert read("x+2y+\\pi+e").letters == {"x", "y"}
+    assert read("2\\mathrm{i}").letters == {"i"}
+
+
+def test_where_rounding_may_leave_something_of_a_zero():
+    def cancels(text):
+        parser = Parser(tokenise(text))
+        parser.read()
+        return parser.cancels
+
+    assert all(map(cancels, ("1-\\pi", "\\sin\\pi", "\\ln 1", "2(\\pi+1)", "1\\pm\\pi")))
+    assert not any(map(cancels, ("10^{-20}\\pi", "-\\pi", "\\frac{\\sqrt{2}}{3}x", "|\\pi|")))
 
 
 @pytest.mark.parametrize(

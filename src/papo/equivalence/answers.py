@@ -1,20 +1,24 @@
-"""What an answer is: a number or formula, a point or interval, several of them, an equation, an inequality."""
+"""What an answer is: a number or formula, a point, vector or interval, several of them, an equation, an inequality."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
-from papo.equivalence.numbers import Value, mapped
+from papo.equivalence.numbers import Number, Value, mapped
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Token, Unreadable, tokenise
-from papo.equivalence.units import Unit, unit
+from papo.equivalence.units import VARIABLES, Unit, unit
 
 ITEMS = 30  # of one list: comparing without order takes their square
 LEVELS = 4  # of brackets in brackets, the innermost items included
-OPEN, CLOSE = ("(", "[", "{", r"\{"), (")", "]", "}", r"\}")
-RELATIONS = ("=", "<", ">", "≤", "≥", "∈")
-UNIT_LETTERS = ("m/s", "m", "s", "g", "h", "L", "N")  # that are as often variables
+OPEN, CLOSE = ("(", "[", "{", r"\{", "⟦"), (")", "]", "}", r"\}", "⟧")
+RELATIONS = ("=", "<", ">", "≤", "≥", "∈", "≠")
+UNIT_TOKENS = 8  # of a unit at the end of a formula, as in 2 kg*m^2/s
+SEGMENTS = re.compile(r"frac\{[A-Z_0-9]+\}\{[A-Z_0-9]+\}|[A-Z][A-Z_0-9]*/[A-Z][A-Z_0-9]*")
+FUNCTIONS = set("fghFGHPSTVW")  # whose value is asked for: f(2), P(A)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Scalar:
     name: str | None = None  # where it is one variable and nothing else
     unit: Unit | None = None
     percent: bool = False
+    cancels: bool = False  # whether a difference or a function is in it, and rounding may leave something of a 0
     decimals: int = 0  # where it is one number written with decimals
+    digits: int = 0  # and how many of its digits count
     measured: Scalar | None = None  # where its last letter may be a unit: the number without it
 
 
@@ -48,14 +54,22 @@ class Many:
 
 @dataclass(frozen=True)
 class Relation:
-    """x = 3, 1 < x ≤ 5: n + 1 sides around n signs. A side that cannot be read is a label: \\angle ABC = 60°."""
+    """x = 3, 1 < x ≤ 5: n + 1 sides around n signs."""
 
-    sides: tuple[Answer | None, ...]
+    sides: tuple[Answer | None, ...]  # None: it cannot be read
     labels: tuple[str, ...]  # how the sides are written
+    names: tuple[bool, ...]  # whether a side only names what the others are: x, AB, \\angle ABC, f(2)
     signs: tuple[str, ...]
 
 
-Answer = Scalar | Bracket | Many | Relation
+@dataclass(frozen=True)
+class Rounded:
+    """12π ≈ 37.7: a number, and what it is about."""
+
+    forms: tuple[Answer, Answer]
+
+
+Answer = Scalar | Bracket | Many | Relation | Rounded
 
 
 def read(text: str) -> Answer:
@@ -68,13 +82,42 @@ def read(text: str) -> Answer:
 
 
 def read_list(tokens: Sequence[Token], levels: int) -> Answer:
-    parts = split(tokens, (",", ";"))
+    """Parts between commas; p=5, q=2; p=7, q=2 are two lists of two."""
+    if levels == 0:
+        raise Unreadable
+    groups = split(tokens, (";",))
+    if len(groups) > 1:
+        return Many(tuple(read_list(group, levels - 1) for group in groups))
+    parts = split(tokens, (",",))
     if len(parts) == 1:
         return read_relation(tokens, levels)
     return Many(tuple(read_relation(part, levels) for part in parts))
 
 
 def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
+    *before, last = split(tokens, ("≈",))
+    if not before:
+        return read_exact(tokens, levels)
+    if len(before) > 1:
+        raise Unreadable
+    if names_a_side(before[0]):
+        return relation([before[0], last], ("=",), levels)
+    exact, about = read_exact(before[0], levels), scalar(last, 1)
+    stated = exact.sides[-1] if isinstance(exact, Relation) else exact
+    # What is not what it is about says two things, of which one may be right.
+    if not isinstance(stated, Scalar) or not rounds_to(stated.value[0], about):
+        raise Unreadable
+    return Rounded((exact, about))
+
+
+def rounds_to(exact: Number, about: Scalar) -> bool:
+    """Whether a number is another one up to a unit of that one's last decimal."""
+    if exact is None or about.value[0] is None or about.letters:
+        return False
+    return abs(float(exact) - float(about.value[0])) <= 10.0**-about.decimals * (1 + 1e-9)
+
+
+def read_exact(tokens: Sequence[Token], levels: int) -> Answer:
     sides = split(tokens, RELATIONS)
     if len(sides) == 1:
         return read_side(tokens, levels)
@@ -82,10 +125,39 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
     for side in sides[:-1]:
         position += len(side) + 1
         signs.append(tokens[position].text)
+    return relation(sides, tuple(signs), levels)
+
+
+def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: int) -> Relation:
     labels = tuple("".join(token.text for token in side) for side in sides)
     if not all(labels):
         raise Unreadable
-    return Relation(tuple(attempt(side, levels) for side in sides), labels, tuple(signs))
+    names = tuple(map(names_a_side, sides))
+    return Relation(tuple(attempt(side, levels) for side in sides), labels, names, signs)
+
+
+def names_a_side(tokens: Sequence[Token]) -> bool:
+    r"""Whether tokens name a quantity and say nothing about it.
+
+    x, x_1, AB, |AB|, \angle ABC, f(2), \sin A, Area, (x, y), AB : CD and \frac{AB}{CD} do. In x^2 = 4y and
+    x - 3y + 24 = 0 no side does: what stands on the other one is not the answer.
+    """
+    parts = split(tokens, (":",))
+    if len(parts) == 1 and len(tokens) > 2 and (tokens[0].text, tokens[-1].text) == ("(", ")"):
+        parts = split(tokens[1:-1], (",",))
+    if len(parts) > 1:
+        return all(map(names_a_side, parts))
+    if len(tokens) > 2 and tokens[0].text == tokens[-1].text == "|":
+        tokens = tokens[1:-1]
+    first = tokens[0].text if tokens else ""
+    if len(tokens) > 3 and first in FUNCTIONS and tokens[1].text == "(" and closes(tokens[1:]) == len(tokens) - 2:
+        return True
+    if first == "frac" or "/" in [token.text for token in tokens]:
+        return bool(SEGMENTS.fullmatch("".join(token.text for token in tokens)))
+    kinds = {token.kind for token in tokens}
+    if kinds == {"name"}:
+        return len(tokens) == 1 or all(token.text[0].isupper() for token in tokens)
+    return bool(kinds) and kinds <= {"name", "opaque", "function"} and tokens[-1].kind != "function"
 
 
 def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:
@@ -100,6 +172,10 @@ def read_side(tokens: Sequence[Token], levels: int) -> Answer:
         raise Unreadable
     if tokens[0].text in OPEN and closes(tokens) == len(tokens) - 1:
         opening, closing = tokens[0].text, tokens[-1].text
+        if opening == "⟦":
+            return read_matrix(tokens[1:-1], levels - 1)
+        if tokens[1].text == "⟦" and closes(tokens[1:-1]) == len(tokens) - 3:
+            return read_matrix(tokens[2:-2], levels - 1)
         parts = split(tokens[1:-1], (",", ";"))
         if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
             return Many(tuple(read_relation(part, levels - 1) for part in parts))
@@ -107,10 +183,31 @@ def read_side(tokens: Sequence[Token], levels: int) -> Answer:
             return Bracket(opening, closing, tuple(read_relation(part, levels - 1) for part in parts))
     parts = split(tokens, (":",))
     if len(parts) > 1:
-        return ratio([scalar(part, 1) for part in parts])
+        return clock(parts) or ratio([scalar(part, 1) for part in parts])
     if any(token.text in ("±", "∓") for token in tokens):
         return Many((scalar(tokens, 1), scalar(tokens, -1)))
     return scalar(tokens, 1)
+
+
+def read_matrix(tokens: Sequence[Token], levels: int) -> Answer:
+    """Rows of cells; a single row or column is a vector, (1, 2)."""
+    rows = [
+        tuple(read_relation(cell, levels) for cell in split(row, ("&",))) for row in split(tokens, ("⏎",)) if len(row)
+    ]
+    if len(rows) == 1 or all(len(row) == 1 for row in rows):
+        return Bracket("(", ")", tuple(cell for row in rows for cell in row))
+    return Bracket("⟦", "⟧", tuple(Bracket("(", ")", row) for row in rows))
+
+
+def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
+    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor."""
+    texts = ["".join(token.text for token in part) for part in parts]
+    if len(texts) != 2 or not all(text.isdigit() and len(text) <= 2 for text in texts) or len(texts[1]) != 2:
+        return None
+    hours, minutes = map(int, texts)
+    if hours > 24 or minutes > 59 or gcd(hours, minutes) == 1:
+        return None
+    return Bracket(":", "", tuple(scalar(part, 1) for part in parts))
 
 
 def ratio(terms: Sequence[Scalar]) -> Answer:
@@ -125,31 +222,39 @@ def ratio(terms: Sequence[Scalar]) -> Answer:
     return Bracket(":", ":", tuple(quotient(term, terms[0]) for term in terms[1:]))
 
 
-def scalar(tokens: Sequence[Token], sign: int) -> Scalar:
+def scalar(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar:
     parser = Parser(tokens, sign)
     value = parser.read()
     plain = [token.text for token in tokens if token.text not in ("+", "-", "%", "°") and token.kind != "unit"]
+    number = plain[0] if len(plain) == 1 and plain[0].replace(".", "").isdigit() else ""
     return Scalar(
         value=value,
         letters=frozenset(parser.letters),
         name=tokens[0].text if len(tokens) == 1 and tokens[0].kind == "name" else None,
         unit=parser.unit,
         percent=parser.percent,
-        decimals=len(plain[0].partition(".")[2]) if len(plain) == 1 and plain[0].replace(".", "").isdigit() else 0,
-        measured=measured(tokens, sign),
+        cancels=parser.cancels,
+        decimals=len(number.partition(".")[2]),
+        digits=len(number.replace(".", "").lstrip("0")),
+        measured=measured(tokens, sign) if may_be_measured and parser.letters else None,
     )
 
 
 def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
-    """20m as 20 metres: a number and a letter behind it, which read as a variable otherwise."""
-    for letters in UNIT_LETTERS:
-        number, last = tokens[: -len(letters)], tokens[-len(letters) :]
-        if number and "".join(token.text for token in last) == letters:
+    """20m as 20 metres: a number with letters behind it that read as variables otherwise; None where it is no such."""
+    for start in range(max(1, len(tokens) - UNIT_TOKENS), len(tokens)):
+        words, number = tokens[start:], tokens[:start]
+        if words[0].text not in VARIABLES or any(
+            token.text not in VARIABLES and token.kind not in ("sign", "number", "unit") for token in words
+        ):
+            continue
+        found = unit("".join(token.text + " " * (token.kind in ("name", "unit")) for token in words))
+        if found is not None:
             try:
-                read = scalar(number, sign)
+                read = scalar(number, sign, may_be_measured=False)
             except Unreadable:
-                return None
-            return None if read.letters else replace(read, unit=unit(letters, 1))
+                continue
+            return None if read.letters else replace(read, unit=found)
     return None
 
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from papo.equivalence.answers import Answer, Bracket, Many, Relation, Scalar, read
-from papo.equivalence.numbers import Value, mapped, same
+from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar, read
+from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.prepare import plain
 from papo.equivalence.tokens import Unreadable
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
 ROUNDED = 6  # decimals from which on a number may be another one, rounded: 0.333333 is 1/3, 0.33 is not
+COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 FUNCTION = re.compile(r"y|[fgh](\([a-z]\))?")
 MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
 INFINITY, MINUS_INFINITY = read(r"\infty"), read(r"-\infty")
@@ -40,8 +41,11 @@ def equivalent(gold: str, answer: str) -> bool:
 def same_answer(a: Answer, b: Answer) -> bool:
     """Two numbers or formulas by value; brackets by kind and item by item; lists and sets in any order.
 
-    An equation stands for its right side where the other is none. A list needs no brackets to be a point.
+    An equation that names a quantity stands for its value where the other is none. A list needs no brackets to be a
+    point.
     """
+    if isinstance(a, Rounded) or isinstance(b, Rounded):
+        return any(same_answer(x, y) for x in forms(a) for y in forms(b))
     if isinstance(a, Relation) or isinstance(b, Relation):
         return same_relation(a, b)
     if isinstance(a, Scalar) and isinstance(b, Scalar):
@@ -49,13 +53,24 @@ def same_answer(a: Answer, b: Answer) -> bool:
     if isinstance(a, Bracket) and isinstance(b, Bracket):
         return (a.opening, a.closing) == (b.opening, b.closing) and in_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Many):
-        return any_order(a.items, b.items)
+        same_order = in_order if assigns(a) != assigns(b) else any_order
+        return same_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Bracket):
         a, b = b, a
     if isinstance(a, Bracket) and isinstance(b, Many):
         return (a.opening, a.closing) == ("(", ")") and in_order(a.items, b.items)
     several, one = (a, b) if isinstance(a, Many) else (b, a)
     return isinstance(several, Many) and any_order(several.items, [one])
+
+
+def forms(answer: Answer) -> tuple[Answer, ...]:
+    return answer.forms if isinstance(answer, Rounded) else (answer,)
+
+
+def assigns(several: Many) -> bool:
+    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
+    stems = [item.labels[0].partition("_")[0] for item in several.items if isinstance(item, Relation) and item.names[0]]
+    return len(stems) == len(several.items) == len(set(stems))
 
 
 def in_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
@@ -98,12 +113,19 @@ def same_scalar(a: Scalar, b: Scalar) -> bool:
 
 
 def same_value(left: Value, right: Value, a: Scalar, b: Scalar) -> bool:
-    if same(left, right, 2 if a.letters | b.letters else 1):
+    if same(left, right, 2 if a.letters | b.letters else 1, NEAR_ZERO if a.cancels or b.cancels else 0.0):
         return True
-    decimals = [scalar.decimals for scalar in (a, b) if scalar.decimals >= ROUNDED]
-    if not decimals or a.letters or b.letters or left[0] is None or right[0] is None:
+    if a.letters or b.letters:
         return False
-    return abs(float(left[0]) - float(right[0])) <= 0.5 * 10.0 ** -min(decimals)
+    return any(rounded(left[0], right[0], scalar) for scalar in (a, b))
+
+
+def rounded(left: Number, right: Number, scalar: Scalar) -> bool:
+    """Whether one number is another one to as many decimals as it is written with."""
+    x, y = real(left), real(right)
+    if scalar.decimals < ROUNDED or scalar.digits < COUNTING or x is None or y is None:
+        return False
+    return abs(x - y) <= 0.5 * 10.0**-scalar.decimals
 
 
 def scaled(value: Value, factor: Fraction) -> Value:
@@ -114,61 +136,72 @@ def same_relation(a: Answer, b: Answer) -> bool:
     if not (isinstance(a, Relation) and isinstance(b, Relation)):
         relation, other = (a, b) if isinstance(a, Relation) else (b, a)
         meant = said(relation) or interval(relation)
-        return meant is not None and same_answer(meant, other)
+        return meant is not None and same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
         return same_equation(a, b)
     for x, y in ((a, b), (a, mirrored(b))):
         if x.signs == y.signs and None not in (*x.sides, *y.sides) and in_order(x.sides, y.sides):
             return True
-    return False
+    meant = [said(relation) or interval(relation) for relation in (a, b)]
+    if None not in meant and meant[0][0] == meant[1][0] and same_answer(meant[0][1], meant[1][1]):
+        return True
+    return same_half(a, b)
 
 
-def said(relation: Relation) -> Answer | None:
-    """What x = 3, 3 = x and x ∈ {3} say about x; None for an inequality."""
+def said(relation: Relation) -> tuple[str, Answer] | None:
+    """What x = 3, 3 = x and x ∈ {3} say: of what, and its value. None for an inequality, or where no side names it."""
     if set(relation.signs) - {"=", "∈"}:
         return None
-    first, last = relation.sides[0], relation.sides[-1]
-    turned = isinstance(last, Scalar) and last.name is not None and not (isinstance(first, Scalar) and first.name)
-    return first if turned and first is not None else last
+    first, last = (0, -1) if relation.names[0] else (-1, 0)
+    if relation.names[first]:
+        value = relation.sides[last]
+        return None if value is None else (relation.labels[first], value)
+    numbers = [side for side in relation.sides if isinstance(side, Scalar) and not side.letters]
+    # A calculation, 2 + 3 = 5, says its result, if it is one.
+    if len(numbers) == len(relation.sides) and all(same_scalar(numbers[0], number) for number in numbers[1:]):
+        return "", numbers[-1]
+    return None
 
 
 def same_equation(a: Relation, b: Relation) -> bool:
-    """The same label says the same; or both are met by the same points, as 2x = 6 and x = 3; or one function twice."""
+    """The same value of the same; or both are met by the same points, as 2x = 6 and x = 3; or one function twice."""
     values = said(a), said(b)
-    if None not in values and same_answer(*values):
-        labels = a.labels[0], b.labels[0]
+    if None not in values and same_answer(values[0][1], values[1][1]):
+        labels = values[0][0], values[1][0]
         if labels[0] == labels[1] or all(FUNCTION.fullmatch(label) for label in labels):
             return True
-    differences = [difference(relation) for relation in (a, b)]
-    return None not in differences and proportional(*differences)
+    sides = both_sides(a), both_sides(b)
+    return None not in sides and factor(*sides) is not None
 
 
-def difference(equation: Relation) -> Value | None:
-    """Left minus right."""
-    if len(equation.sides) != 2 or not all(isinstance(side, Scalar) for side in equation.sides):
+def same_half(a: Relation, b: Relation) -> bool:
+    """-2x > -6 and x < 3: the same side of the same, its border in or out of both."""
+    if not (len(a.signs) == len(b.signs) == 1 and a.signs[0] in MIRRORED and b.signs[0] in MIRRORED):
+        return False
+    sides = both_sides(a), both_sides(b)
+    times = None if None in sides else factor(*sides)
+    if times is None:
+        return False
+    return a.signs[0] == (b.signs[0] if times > 0 else MIRRORED[b.signs[0]])
+
+
+def both_sides(relation: Relation) -> tuple[Value, Value] | None:
+    if len(relation.sides) != 2 or not all(isinstance(side, Scalar) for side in relation.sides):
         return None
-    left, right = equation.sides
-    return mapped(lambda x, y: x - y, left.value, right.value)
-
-
-def proportional(a: Value, b: Value) -> bool:
-    """Whether a = c b at all points, with one c; and both are defined, b is not 0 and a no constant."""
-    ratios = mapped(lambda x, y: x / y, a, b)
-    first = ratios[0]
-    # Equal ratios of constants mean nothing: 1 = 2 is not 3 = 5.
-    return first is not None and len(set(a)) > 1 and same(ratios, (first,) * len(ratios), len(ratios))
+    left, right = relation.sides
+    return left.value, right.value
 
 
 def mirrored(relation: Relation) -> Relation:
     """Read from right to left."""
     signs = tuple(MIRRORED.get(sign, sign) for sign in reversed(relation.signs))
-    return Relation(relation.sides[::-1], relation.labels[::-1], signs)
+    return Relation(relation.sides[::-1], relation.labels[::-1], relation.names[::-1], signs)
 
 
-def interval(inequality: Relation) -> Bracket | None:
-    """What x > 3 or 1 < x ≤ 5 says about x: the interval (3, ∞) or (1, 5]."""
+def interval(inequality: Relation) -> tuple[str, Answer] | None:
+    """What x > 3 or 1 < x ≤ 5 says: of what, and the interval (3, ∞) or (1, 5]."""
     for relation in (inequality, mirrored(inequality)):
-        names = [isinstance(side, Scalar) and side.name is not None for side in relation.sides]
+        names = list(relation.names)
         if set(relation.signs) <= {"<", "≤"} and names in ([True, False], [False, True], [False, True, False]):
             where = names.index(True)
             low, opening, high, closing = MINUS_INFINITY, "(", INFINITY, ")"
@@ -176,5 +209,7 @@ def interval(inequality: Relation) -> Bracket | None:
                 low, opening = relation.sides[where - 1], "(" if relation.signs[where - 1] == "<" else "["
             if where < len(names) - 1:
                 high, closing = relation.sides[where + 1], ")" if relation.signs[where] == "<" else "]"
-            return None if low is None or high is None else Bracket(opening, closing, (low, high))
+            if low is None or high is None:
+                return None
+            return relation.labels[where], Bracket(opening, closing, (low, high))
     return None

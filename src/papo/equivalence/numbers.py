@@ -12,9 +12,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
-BITS = 512  # of a numerator or denominator; what is longer goes on as a float
+# Of a numerator or denominator; what is longer goes on as a float. An integer that is longer has no float, so that two
+# which differ by one never become the same.
+BITS = 1100
 TOLERANCE = 1e-9  # relative, between two floats: far above rounding errors, far below what an answer tells apart
-NEAR_ZERO = 1e-12
+NEAR_ZERO = 1e-12  # what may be left of a difference that is 0
 
 # Where a variable is tried: in the domain of arcsin, of a logarithm, of the root of x - 4; and below zero. Sign, and
 # between which numerators over 97, so that no point is an integer.
@@ -97,23 +99,57 @@ def exact_root(base: Fraction | float, degree: int) -> Fraction | None:
         return None
     parts = []
     for part in (abs(base.numerator), base.denominator):
-        root = math.isqrt(part) if degree == 2 else round(math.pow(part, 1 / degree))  # 512 bits do not overflow
+        if degree != 2 and part.bit_length() >= 1024:  # no float
+            return None
+        root = math.isqrt(part) if degree == 2 else round(math.pow(part, 1 / degree))
         if root.bit_length() * degree > 2 * BITS or root**degree != part:
             return None
         parts.append(root)
     return (1 if base >= 0 else -1) * Fraction(*parts)
 
 
-def close(a: Fraction | float, b: Fraction | float) -> bool:
+def close(a: Fraction | float, b: Fraction | float, near_zero: float) -> bool:
     """Equal: exactly between fractions, up to rounding otherwise."""
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return a == b
-    return math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=NEAR_ZERO)
+    x, y = real(a), real(b)
+    return x is not None and y is not None and math.isclose(x, y, rel_tol=TOLERANCE, abs_tol=near_zero)
 
 
-def same(a: Value, b: Value, needed: int) -> bool:
-    """Whether two values agree at every point, at least `needed` of which are defined."""
+def same(a: Value, b: Value, needed: int, near_zero: float = NEAR_ZERO) -> bool:
+    """Whether two values agree at every point, at least `needed` of which are defined.
+
+    Args:
+        near_zero: the difference up to which two floats are the same whatever their size; 0 where nothing was
+            subtracted and no function applied, so that a tiny number is not taken for what rounding left of 0.
+    """
     if any((x is None) != (y is None) for x, y in zip(a, b, strict=True)):
         return False
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
-    return len(pairs) >= needed and all(close(x, y) for x, y in pairs)
+    return len(pairs) >= needed and all(close(x, y, near_zero) for x, y in pairs)
+
+
+def factor(a: tuple[Value, Value], b: tuple[Value, Value]) -> Number:
+    """What left minus right of one relation is of the other's, where it is the same at all points; else None.
+
+    Neither difference may be the same number everywhere (1 = 2 is not 3 = 5), nor 0 up to what rounding leaves: any
+    equation is a multiple of an identity.
+    """
+    differences = [mapped(apart, *sides) for sides in (a, b)]
+    if any(None in values or constant_at_all(values) for values in differences):
+        return None
+    ratios = mapped(lambda x, y: x / y, *differences)
+    return ratios[0] if constant_at_all(ratios) else None
+
+
+def apart(left: Fraction | float, right: Fraction | float) -> Number:
+    """left - right; None where nothing but rounding is left."""
+    difference = left - right
+    if isinstance(difference, Fraction):
+        return difference or None
+    return difference if abs(difference) > TOLERANCE * max(abs(left), abs(right)) else None
+
+
+def constant_at_all(values: Value) -> bool:
+    first = values[0]
+    return first is not None and all(value is not None and close(first, value, 0.0) for value in values)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial
 from papo.equivalence.numbers import Value, constant, mapped, power, real, variable
 from papo.equivalence.tokens import Token, Unreadable
-from papo.equivalence.units import Unit, unit
+from papo.equivalence.units import LETTERS, Unit, unit
 
 FRACTION = re.compile(r"([0-9]+) / ([0-9]+)(?! ?[0-9.])|frac \{ ([0-9]+) \} \{ ([0-9]+) \}")
 NUMBER = re.compile("[0-9]{1,9}")
@@ -29,8 +29,10 @@ class Parser:
         self.tokens, self.sign = tokens, sign
         self.position = self.depth = self.angle = 0  # angle: how many trigonometric functions are around
         self.unit: Unit | None = None  # of the last operand
+        self.unit_end: int | None = None  # where its words end
         self.percent = False
         self.letters: set[str] = set()  # variables
+        self.cancels = False  # whether rounding may leave something of a 0
 
     def read(self) -> Value:
         """The value of all tokens.
@@ -40,6 +42,9 @@ class Parser:
         """
         value = self.sum()
         if self.position < len(self.tokens) or (self.percent and self.tokens[-1].text != "%"):
+            raise Unreadable
+        # A unit is what all that stands before it is counted in: 2 m + 1 is neither 3 m nor 3.
+        if self.unit_end is not None and any(token.kind != "sign" for token in self.tokens[self.unit_end :]):
             raise Unreadable
         return value
 
@@ -77,6 +82,7 @@ class Parser:
         value = self.signed()
         while sign := self.accept("+", "-", "±", "∓"):
             term = self.product()
+            self.cancels = True
             value = mapped((lambda a, b: a + b) if self.positive(sign) else (lambda a, b: a - b), value, term)
         return value
 
@@ -133,7 +139,10 @@ class Parser:
                 if self.angle:
                     value = mapped(lambda a: real(a) * math.pi / 180, value)
                 else:
-                    self.unit = unit("°", 1)
+                    scale = self.peek()
+                    scale = scale.text if scale is not None and scale.text in ("C", "F") else ""
+                    self.position += len(scale)
+                    self.unit = unit(f"°{scale}")
             elif token is not None and token.kind == "unit":
                 self.position += 1
                 self.read_unit(token.text)
@@ -141,27 +150,31 @@ class Parser:
                 return value
 
     def read_unit(self, words: str) -> None:
-        """A unit with its exponent; what it is divided by makes it one that is not known."""
-        self.unit = unit(words, self.unit_exponent())
-        while (divided := self.accept("/")) or (self.peek() is not None and self.peek().kind == "unit"):
-            token = self.take()
-            if token.kind not in ("unit", "name"):
-                raise Unreadable
-            self.unit_exponent()
-            words = f"{words} {token.text}"
-            self.unit = None if divided else unit(words, 1)
+        """A unit, with its powers and what it is multiplied with or divided by."""
+        if self.unit_end is not None:
+            raise Unreadable
+        words += self.unit_exponent()
+        while (token := self.peek()) is not None:
+            between = " "
+            if token.text in ("/", "*") and self.position + 1 < len(self.tokens):
+                between, token = token.text, self.tokens[self.position + 1]
+            if token.kind != "unit" and not (between != " " and token.kind == "name" and token.text in LETTERS):
+                break
+            self.position += 1 + (between != " ")
+            words += between + token.text + self.unit_exponent()
+        self.unit, self.unit_end = unit(words), self.position
 
-    def unit_exponent(self) -> int:
+    def unit_exponent(self) -> str:
         if not self.accept("^"):
-            return 1
+            return ""
         braced = self.accept("{")
-        self.accept("-")
+        sign = self.accept("-")
         token = self.take()
         if braced:
             self.expect("}")
         if token.kind != "number" or token.text not in ("1", "2", "3"):
             raise Unreadable
-        return int(token.text)
+        return f"^{sign}{token.text}"
 
     def atom(self) -> Value:
         self.enter()
@@ -230,6 +243,7 @@ class Parser:
         return value if exponent is None else mapped(power, value, exponent)
 
     def applied(self, name: str, base: str, argument: Value) -> Value:
+        self.cancels |= name != "abs"
         if name in ("log", "lg"):
             number = 10.0 if not base else math.e if base == "e" else float(base) if NUMBER.fullmatch(base) else 0.0
             return mapped(lambda a: math.log(a) / math.log(number), argument)

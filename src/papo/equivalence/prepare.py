@@ -15,19 +15,35 @@ SIGNS = {
     "º": r"^{\circ}", "˚": r"^{\circ}", "′": "'", "²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
     "¾": r"\frac{3}{4}", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "％": "%", "＝": "=", "θ": r"\theta ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "∠": r"\angle ", "△": r"\triangle ", "\xa0": " ", "。": ".",
+    "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
 }  # fmt: skip
 SIGN = str.maketrans(SIGNS)
 
-SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n")
-SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])")
+SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n|\{\}(?=\s*+\^)")
+SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?")
 DELIMITER = re.compile(r"\\?\$|\\[()\[\]]")
-STYLE = re.compile(r"\\(?:math(?:bf|it|sf|bb|cal|normal)|boldsymbol|bm|boxed|mathop|operatorname)(?![a-zA-Z])")
+# One formula behind another, $1$ $-1$: two answers. What is no number or sign may as well belong to the first.
+SECOND = re.compile(r"\$\s++\$++(?=[-+]?[0-9(\\.](?!text|mathrm|,|;|!|\s))")
+STYLE = re.compile(
+    r"\\(?:math(?:bf|it|sf|bb|cal|normal)|boldsymbol|bm|boxed|mathop|operatorname|num(?:ber)?)(?![a-zA-Z])"
+)
 TEXT = re.compile(r"\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*+\{([^{}]*)\}")
-GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})++(?=[0-9]{3}(?![0-9]))")  # 1\,000 and 1{,}000
+NUMBER = re.compile(r"\\(?:text(?:bf|rm)?|mathrm|mbox)\s*+\{\s*+([0-9][0-9.]*+)\s*+\}")
+SEPARATOR = r"(?:,?\\[,!;:]|\{\s*+,\s*+\})"
+GROUPED = re.compile(rf"(?<=[0-9])(?:{SEPARATOR}\s*+)++(?=[0-9]{{3}}(?![0-9]))")  # 1\,000, 1{{,}}000 and 1,\!000
+THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})++(?![0-9])")  # 10 000
+DIGITS_APART = re.compile(r"(?<=[0-9.])\s++(?=[0-9.])")
 SHORT_FRACTION = re.compile(r"\\frac\s*+([0-9])\s*+([0-9])")
 FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
-DEGREES = re.compile(r"\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])")
-JOINING = re.compile(r"\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s)")
+DEGREES = re.compile(
+    r"\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])|(?<=[0-9])\^(?:o(?![a-zA-Z])|\{o\})"
+)
+JOINING = re.compile(
+    r"\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s)|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
+)
+ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}()\[\]])")  # a backslash that was written twice
+MATRIX = re.compile(r"\\begin\{(?:[bp]?matrix\}|array\}\s*+(?:\{[^{}]*\})?)")
+MATRIX_END = re.compile(r"\\end\{(?:[bp]?matrix|array)\}")
 
 
 def plain(text: str) -> str:
@@ -36,9 +52,21 @@ def plain(text: str) -> str:
     >>> plain(r"$\text{the  triangle } \left( ABC \right)$.")
     'thetriangle(ABC)'
     """
-    text = DELIMITER.sub("", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text.translate(SIGN)))))
+    text = THOUSANDS.sub(joined, GROUPED.sub("", text.translate(SIGN)))
+    text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = FRACTION.sub(r"\\frac", TEXT.sub(r"\1", DEGREES.sub(r"^{\\circ}", text)))
-    return "".join(text.split()).rstrip(".")
+    return " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
+
+
+def joined(number: re.Match[str]) -> str:
+    return number[0].replace(" ", "")
+
+
+def rows(text: str) -> str:
+    r"""A matrix between ⟦ and ⟧, its rows apart by ⏎; elsewhere \\\\ is a backslash too many."""
+    if MATRIX.search(text) is None:
+        return ESCAPED.sub(r"\\", text)
+    return MATRIX_END.sub("⟧", MATRIX.sub("⟦", text)).replace("\\\\", "⏎")
 
 
 def prepared(text: str) -> str:
@@ -47,7 +75,8 @@ def prepared(text: str) -> str:
     >>> prepared(r"$x = 1\,000$ or $\dfrac12^\circ$.")
     'x = 1000 , \\frac{1}{2}°'
     """
-    text = GROUPED.sub("", text.translate(SIGN))
-    text = DELIMITER.sub("", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
-    text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", text))
+    text = rows(text)
+    text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text.translate(SIGN))))
+    text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
+    text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
     return JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%")).strip().rstrip(".,;").strip()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from papo.equivalence.functions import OTHER, TRIGONOMETRIC
 from papo.equivalence.prepare import prepared
-from papo.equivalence.units import FACTORS, POWERS, UNITS
+from papo.equivalence.units import FACTORS, LETTERS, POWERS, UNITS, unit
 
 CHARACTERS = 1000  # of an answer; the longest of these data sets have some 200
 TOKENS = 400
@@ -24,22 +24,24 @@ GREEK = {
 NAMES = {"pi": "pi", "infty": "infty", "infinity": "infty"}
 OPERATORS = {
     "times": "*", "cdot": "*", "div": "/", "pm": "±", "mp": "∓", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥",
-    "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "=", "in": "∈", "cup": ";", "lvert": "|", "rvert": "|",
-    "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]", "lbrace": r"\{", "rbrace": r"\}",
+    "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "≈", "in": "∈", "ne": "≠", "neq": "≠", "cup": ";",
+    "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]", "lbrace": r"\{", "rbrace": r"\}",
 }  # fmt: skip
 SIGNS = {"**": "^", "<=": "≤", ">=": "≥", "==": "="}
 
-UNIT_TEXT = re.compile(r"([A-Za-z°./\s-]*?)(?:\^?([23]))?")
+PERCENT = ("percent", "pct")
+UNIT_TEXT = re.compile(r"(?:[A-Za-z°Ωμ.]++(?:\s*+\^?\{?-?[1-9]\}?)?[\s/*·-]*+)*+")
 
 PATTERN = re.compile(
-    r"""(?P<space>\s+)
+    r"""(?P<unequal>\s!=)
+    | (?P<space>\s+)
     | (?P<grouped>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,]))
     | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![0-9.]))?)
     | (?P<text>\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*\{[^{}]*\})
     | (?P<command>\\[A-Za-z]+)
-    | (?P<word>[A-Za-z]+)
+    | (?P<word>[A-Za-zΩμ]+)
     | (?P<sub>_\s*(?:\{[^{}]*\}|[A-Za-z0-9]))
-    | (?P<sign>\*\*|<=|>=|==|\\[{}]|[-+*/^()\[\]{}|,;:=<>!%°])""",
+    | (?P<sign>\*\*|<=|>=|==|\\[{}]|[-+*/^()\[\]{}|,;:=<>!%°⟦⟧⏎&])""",
     re.VERBOSE,
 )
 
@@ -122,6 +124,8 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
             yield Token(last.kind, f"{last.text}_{found[1:].strip(' {}')}")
         case "sign":
             yield Token("sign", SIGNS.get(found, found))
+        case "unequal":  # with a space before it: 5!=120 is a factorial
+            yield Token("sign", "≠")
 
 
 def _digits(number: str) -> str:
@@ -132,17 +136,21 @@ def _digits(number: str) -> str:
 
 
 def _text(words: str, operand: bool) -> Iterator[Token]:
-    unit = UNIT_TEXT.fullmatch(words)
-    if operand and words.lower() == "percent":
+    if operand and words.lower() in PERCENT:
         yield Token("sign", "%")
-    elif operand and unit is not None and not set(words.lower().split()) & FACTORS:
-        yield Token("unit", unit[1])
-        if unit[2]:
-            yield from (Token("sign", "^"), Token("number", unit[2]))
-    elif len(words) == 1 and words.isascii() and words.isalpha():
-        yield Token("name", words)
+    elif len(words) == 1 and words.isascii() and words.isalpha() and not (operand and words in LETTERS):
+        yield Token("name", words)  # an upright variable, the imaginary unit or e
+    elif operand and (not words or _unit_text(words)):
+        yield Token("unit", words)
     elif words:
         yield opaque(words)
+
+
+def _unit_text(words: str) -> bool:
+    """Whether what stands upright behind a number is a unit, known or not: 5 apples."""
+    if UNIT_TEXT.fullmatch(words) is None:
+        return False
+    return unit(words) is not None or not FACTORS.intersection(re.findall(r"[a-z]+", words.lower()))
 
 
 def _command(name: str) -> Token:
@@ -158,11 +166,11 @@ def _command(name: str) -> Token:
 def _word(word: str, operand: bool, spaced: bool) -> Iterator[Token]:
     if word in FUNCTIONS:
         yield Token("function", word)
-    elif word == "percent" and operand:
+    elif word in PERCENT and operand:
         yield Token("sign", "%")
     elif word in GREEK or word in NAMES:
         yield Token("name", NAMES.get(word, word))
-    elif operand and len(word) > 1 and (word in UNITS or word in POWERS):
+    elif operand and (len(word) > 1 or word == "Ω") and (word in UNITS or word in POWERS):
         yield Token("unit", word)
     elif len(word) > 3:
         # 5 apples. A product of four variables would not be set apart.

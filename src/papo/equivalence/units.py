@@ -1,56 +1,127 @@
-"""Units: dropped where one answer has none, compared where both have one of a kind that is known."""
+"""Units: dropped where one answer has none, compared where both have one that is known."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import NamedTuple
 
-Unit = tuple[str, Fraction]  # what it measures, in multiples of that dimension's first unit
 
-_NAMES = {
-    "length": [
+class Unit(NamedTuple):
+    """A product of powers of base units."""
+
+    measures: tuple[tuple[str, int], ...]  # of length, mass, time, ...: its power, by name, none of them 0
+    scale: Fraction  # in metres, kilograms, seconds, ...
+
+
+# What a unit measures, in powers of the base units; names and their scale. The temperatures of two scales differ by more
+# than a factor, and so they are compared with their own kind alone.
+_NAMES = (
+    ({"length": 1}, (
         ("m meter meters metre metres", "1"),
         ("mm millimeter millimeters millimetre millimetres", "1/1000"),
         ("cm centimeter centimeters centimetre centimetres", "1/100"),
         ("dm decimeter decimeters", "1/10"),
         ("km kilometer kilometers kilometre kilometres", "1000"),
+        ("nm nanometer nanometers", "1/1000000000"),
+        ("μm micrometer micrometers", "1/1000000"),
         ("in inch inches", "254/10000"),
         ("ft foot feet", "3048/10000"),
         ("yd yard yards", "9144/10000"),
         ("mi mile miles", "1609344/1000"),
-    ],
-    "mass": [("kg kilogram kilograms", "1"), ("g gram grams", "1/1000"), ("mg milligram milligrams", "1/1000000")],
-    "time": [
+    )),
+    ({"mass": 1}, (
+        ("kg kilogram kilograms", "1"),
+        ("g gram grams", "1/1000"),
+        ("mg milligram milligrams", "1/1000000"),
+        ("lb lbs", "45359237/100000000"),
+    )),
+    ({"time": 1}, (
         ("s sec second seconds", "1"),
+        ("ms millisecond milliseconds", "1/1000"),
         ("min minute minutes", "60"),
-        ("h hr hour hours", "3600"),
+        ("h hr hrs hour hours", "3600"),
         ("day days", "86400"),
-    ],
-    "volume": [("L l liter liters litre litres", "1"), ("mL ml milliliter milliliters", "1/1000")],
-    "angle": [("° degree degrees deg", "1")],
-}
+        ("week weeks", "604800"),
+    )),
+    ({"length": 3}, (("L l liter liters litre litres", "1/1000"), ("mL ml milliliter milliliters", "1/1000000"))),
+    ({"length": 1, "time": -1}, (("mph", "1609344/3600000"), ("kmh kph", "1000/3600"))),
+    ({"mass": 1, "length": 1, "time": -2}, (("N newton newtons", "1"), ("kN", "1000"))),
+    ({"mass": 1, "length": 2, "time": -2}, (("J joule joules", "1"), ("kJ kilojoule kilojoules", "1000"))),
+    ({"mass": 1, "length": 2, "time": -3}, (("W watt watts", "1"), ("kW kilowatt kilowatts", "1000"))),
+    ({"mass": 1, "length": -1, "time": -2}, (("Pa pascal pascals", "1"), ("kPa", "1000"))),
+    ({"current": 1}, (("A amp amps ampere amperes", "1"), ("mA", "1/1000"))),
+    ({"current": 1, "time": 1}, (("C coulomb coulombs", "1"),)),
+    ({"mass": 1, "length": 2, "time": -3, "current": -1}, (
+        ("V volt volts", "1"),
+        ("kV", "1000"),
+        ("mV", "1/1000"),
+    )),
+    ({"mass": 1, "length": 2, "time": -3, "current": -2}, (("Ω ohm ohms", "1"), ("kΩ", "1000"))),
+    ({"mass": 1, "time": -2, "current": -1}, (("T tesla teslas", "1"),)),
+    ({"time": -1}, (("Hz hertz", "1"), ("kHz", "1000"), ("MHz", "1000000"))),
+    ({"amount": 1}, (("mol mole moles", "1"),)),
+    ({"angle": 1}, (("° degree degrees deg", "1"),)),
+    ({"radian": 1}, (("rad radian radians", "1"),)),
+    ({"kelvin": 1}, (("K kelvin kelvins", "1"),)),
+    ({"celsius": 1}, (("°C celsius", "1"),)),
+    ({"fahrenheit": 1}, (("°F fahrenheit", "1"),)),
+)  # fmt: skip
 UNITS: dict[str, Unit] = {
-    name: (dimension, Fraction(scale))
-    for dimension, units in _NAMES.items()
+    name: Unit(tuple(sorted(measures.items())), Fraction(scale))
+    for measures, units in _NAMES
     for names, scale in units
     for name in names.split()
 }
+LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}
+# That are as often variables as units where nothing shows that they are upright.
+VARIABLES = LETTERS - {"C", "T", "l", "Ω"}
 # Words that change the number that they follow.
-FACTORS = {"dozen", "hundred", "thousand", "million", "billion", "trillion", "not", "if", "percent", "pi", "times"}
+FACTORS = {
+    "dozen", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "trillion",
+    "half", "halves", "third", "thirds", "quarter", "quarters", "tenth", "tenths", "hundredth", "hundredths",
+    "thousandth", "thousandths", "not", "if", "percent", "pct", "pi", "times", "squared", "cubed", "factorial", "plus",
+    "minus", "over", "divided", "multiplied", "by", "to", "or", "and", "root", "power", "log", "base", "mod", "modulo",
+    "more", "less", "than", "between", "from", "at", "least", "most", "except", "about", "approximately",
+}  # fmt: skip
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-WORDS = re.compile(r"[A-Za-z°]+")
+SIZE = 40  # characters of the longest that is looked into
+# A name with its power, and what it is divided by.
+WORD = re.compile(r"([A-Za-z°Ωμ]+)\.?\s*(?:\^?\s*\{?\s*(-?[0-9])\s*\}?)?|(\S)")
 
 
-def unit(words: str, exponent: int) -> Unit | None:
-    """The unit that some words name, raised to `exponent`; None where it is none of the known ones.
+def unit(words: str) -> Unit | None:
+    """The unit that some words name; None where one of them is no known unit.
 
-    >>> unit("square cm", 1)
-    ('length^2', Fraction(1, 10000))
+    >>> unit("square cm"), unit("m/s^2") == unit("meters per second^2")
+    (Unit(measures=(('length', 2),), scale=Fraction(1, 10000)), True)
     """
-    names = WORDS.findall(words)
-    if len(names) == 2 and names[0].lower() in POWERS:
-        exponent, names = POWERS[names[0].lower()], names[1:]
-    if len(names) != 1:
+    if len(words) > SIZE:
         return None
-    found = UNITS.get(names[0]) or UNITS.get(names[0].lower())
-    return found and (found[0] if exponent == 1 else f"{found[0]}^{exponent}", found[1] ** exponent)
+    factors: list[tuple[Unit, int]] = []
+    divided, power = 1, 1
+    for name, exponent, sign in WORD.findall(words):
+        if sign == "/" or name == "per":
+            divided = -1
+        elif name.lower() in POWERS:
+            power = POWERS[name.lower()]
+        elif not sign or sign not in "*·-":
+            found = UNITS.get(name) or UNITS.get(name.lower())
+            if found is None:
+                return None
+            factors.append((found, divided * power * int(exponent or 1)))
+            power = 1
+    return product(factors) if factors else None
+
+
+def product(factors: Iterable[tuple[Unit, int]]) -> Unit:
+    """Units raised to their powers."""
+    measures: Counter[str] = Counter()
+    scale = Fraction(1)
+    for of, power in factors:
+        for name, times in of.measures:
+            measures[name] += times * power
+        scale *= of.scale**power
+    return Unit(tuple(sorted((name, power) for name, power in measures.items() if power)), scale)
