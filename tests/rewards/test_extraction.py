@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from papo.rewards.extraction import last_boxed
+from papo.rewards.extraction import last_boxed, unwrapped
 
 from .grading import slow
 
@@ -29,8 +29,12 @@ from .grading import slow
         (r"\boxed{a}{b}", "a"),
         ("\\boxed{a\nb}", "a\nb"),
         (r"\\boxed{4}", "4"),
-        (r"\boxed{4\}", "4\\"),  # an escaped brace is a brace
-        (r"\boxed {4}", None),
+        (r"\boxed{4\}", None),  # an escaped brace is text
+        (r"\boxed{\{4\}}", r"\{4\}"),
+        (r"\boxed{\left\{1, 2\right.}", r"\left\{1, 2\right."),
+        (r"\boxed{a\\{b}}", r"a\\{b}"),  # a line break before a brace
+        (r"\boxed {4}", "4"),
+        ("\\boxed\n{4}", "4"),
         (r"\boxed4", None),
         (r"\Boxed{4}", None),
         (r"boxed{4}", None),
@@ -60,6 +64,10 @@ def test_table(text, answer):
         ("{a} {", None),
         ("\\boxed{{a}", None),
         ("\\boxed{{a}}", "{a}"),
+        ("\\{", None),
+        ("\\boxed {", None),
+        ("\\boxed ", None),
+        ("{\\a", None),
     ],
 )
 def test_a_million_characters_take_one_pass(piece, answer):
@@ -89,8 +97,63 @@ def test_against_the_slow_one():
     boxes = 0
     for _ in range(5000):
         text = "".join(
-            generator.choices(["\\boxed{", "{", "}", "x", "{}", "\\", "}}", "{y}"], k=generator.randint(0, 14))
+            generator.choices(["\\boxed{", "{", "}", "x", "{}", "\\", "}}", "{y}", "\\{", "\\boxed {"], k=generator.randint(0, 14))
         )
         assert last_boxed(text) == slow.boxed(text), text
         boxes += slow.boxed(text) is not None
     assert boxes > 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "form"),
+    [
+        ("5", "5"),
+        ("$5$", "5"),
+        ("$$5$$", "5"),
+        (r"\(5\)", "5"),
+        (r"\[5\]", "5"),
+        ("$5", "5"),
+        (r"\$5", "5"),
+        (r"\$1,000.50", "1000.50"),
+        (r"20\%", "20%"),
+        ("20%", "20%"),
+        ("1,000", "1000"),
+        ("-1,000,000", "-1000000"),
+        (r"1\,000", "1000"),
+        ("1{,}000", "1000"),
+        ("1,00", "1,00"),
+        ("1,000,00", "1,000,00"),
+        ("1, 000", "1, 000"),
+        (r"3.5^\circ", "3.5"),
+        (r"3.5^{\circ}", "3.5"),
+        ("3.5\N{DEGREE SIGN}", "3.5"),
+        (r"\text{Blue}", "Blue"),
+        (r"\textbf{Blue}.", "Blue"),
+        (r"\mathrm{Blue}", "Blue"),
+        (r"\text{\textbf{Blue}}", r"\text{\textbf{Blue}}"),  # one that is not alone is left
+        ("**Blue**", "Blue"),
+        ("{Blue}", "Blue"),
+        ("$\\text{Blue}$", "Blue"),
+        ("Blue.", "Blue"),
+        ("Blue. ", "Blue"),
+        ("Mt. Blue", "Mt. Blue"),
+        ("(B)", "(B)"),
+        (r"5\text{ cm}", r"5\text{ cm}"),
+        (r"\text{5} \text{6}", r"\text{5} \text{6}"),
+        ("$3$ and $4$", "$3$ and $4$"),
+        ("", ""),
+        (".", ""),
+        ("$", "$"),
+    ],
+)
+def test_unwrapped(answer, form):
+    assert unwrapped(answer) == form
+    assert slow.peeled(answer) == form
+
+
+@pytest.mark.parametrize("piece", ["$", "{", "\\text{", "\\(", "1,000", ",000", "**", ".", " ", "\\%", "^\\circ", "\\$"])
+def test_unwrapping_is_bounded(piece):
+    for size in (9_999, 10_000, 1_000_000):
+        start = time.process_time()
+        unwrapped((piece * (size // len(piece) + 1))[:size])
+        assert time.process_time() - start < 0.1

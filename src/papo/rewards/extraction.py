@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import re
 
-BOX = "\\boxed{"
-# A box that opens; pairs of plain braces with nothing but text between, which change nothing; runs of braces.
-RUN = re.compile(r"\\boxed\{|(?:\{[^{}]*+\})++|\{+|\}+")
+BOX = "\\boxed"
+# A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text between,
+# which change nothing; runs of braces.
+RUN = re.compile(r"\\boxed\s*+\{|(?:\\\\(?!boxed)|\\[{}])++|(?:\{(?:[^{}\\]|\\[\s\S])*+\})++|\{+|\}+")
+
+STYLES = r"(?:boxed|text(?:bf|rm|it|sf|normal)?|math(?:bf|rm|it|sf)|mbox|boldsymbol|bm)"
+# What may stand around a whole answer and says nothing.
+AROUND = re.compile(
+    rf"\$\$?([^$]*+)\$\$?|\\\((.*)\\\)|\\\[(.*)\\\]|\\{STYLES}\s*+\{{([^{{}}]*+)\}}|\*\*([^*]*+)\*\*|\{{([^{{}}]*+)\}}", re.DOTALL
+)
+DEGREES = re.compile(r"(?:\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})|\\degree|\N{DEGREE SIGN})\Z")
+THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,|\\,|,?\\!|\{,\})[0-9]{3})++(?:\.[0-9]+)?%?")
+LONGEST = 10_000  # characters of an answer that is looked into
+WRAPPINGS = 5  # around one another
 
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{...} whose braces balance, stripped; None where there is none.
 
-    One pass over the text, a run of braces at a time, so nothing that a policy writes makes it slow.
+    One pass over the text, a run of braces at a time, so nothing that a policy writes makes it slow. Escaped braces,
+    \{ and \}, are text.
 
     >>> last_boxed(r"so \boxed{4} or rather \boxed{\frac{1}{2}} and \boxed{unfinished")
     '\\frac{1}{2}'
@@ -24,9 +36,11 @@ def last_boxed(text: str) -> str | None:
     opened: list[tuple[int, int]] = []  # of each open box: the depth outside and where its content begins
     for run in RUN.finditer(text):
         start, end = run.span()
-        if text[start] == "\\":
+        if text.startswith(BOX, start):
             opened.append((depth, end))
             depth += 1
+        elif text[start] == "\\":
+            continue
         elif text[end - 1] == "{":
             depth += end - start
         elif text[start] == "}":
@@ -37,3 +51,25 @@ def last_boxed(text: str) -> str | None:
                 answer = (begin, start + depth - outside - 1)
             depth = left
     return None if answer is None else text[slice(*answer)].strip()
+
+
+def unwrapped(answer: str) -> str:
+    r"""An answer without what a box holds beside it: dollars, \text{}, bold face, degrees, thousands, the final stop.
+
+    What a policy puts into the box that our prompts ask for, in the form in which the data sets' own rules expect it.
+
+    >>> [unwrapped(text) for text in (r"\text{Blue}.", "$5$", r"20\%", "1,000", r"3.5^\circ", r"\$5", "(B)")]
+    ['Blue', '5', '20%', '1000', '3.5', '5', '(B)']
+    """
+    if len(answer) > LONGEST:
+        return answer
+    for _ in range(WRAPPINGS):
+        before, answer = answer, answer.strip()
+        around = AROUND.fullmatch(answer)
+        if around is not None:
+            answer = next(group for group in around.groups() if group is not None)
+        answer = DEGREES.sub("", answer.replace("\\%", "%").removesuffix(".").rstrip())
+        answer = answer.removeprefix("\\$").removeprefix("$") if answer[-1:] != "$" else answer
+        if answer == before:
+            break
+    return re.sub(r"\\[,!]|[{},]", "", answer) if THOUSANDS.fullmatch(answer) else answer

@@ -8,8 +8,10 @@ from papo.errors import SettingError
 from papo.rewards.grading import Verdict, grade
 from papo.types import Item, RewardResult
 
-# Reasoning, then the boxed answer, nothing in between; one <think> only. [^<] keeps the match linear in the length.
-FORMAT = re.compile(r"\s*<think>[^<]*</think>\s*\\boxed\{[^<]*\}\s*")
+# Reasoning, then the boxed answer, nothing in between; one <think> only, though x < 3 may stand in it. What is possessive
+# keeps the match linear in the length.
+TEXT = r"(?:[^<]|<(?!/?think>))"
+FORMAT = re.compile(rf"\s*<think>{TEXT}*+</think>\s*\\boxed\s*\{{{TEXT}*\}}\s*")
 
 
 class Reward:

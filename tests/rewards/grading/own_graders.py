@@ -1,8 +1,10 @@
 """Graders as a user may write them, good and bad."""
 
+import contextlib
 import ctypes
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -36,6 +38,39 @@ def chatty(item, response):
     print("noise" * 1000)
     os.write(1, b"more noise\n")
     return sys.stdin.read() == "" and contains(item, response)
+
+
+def written(text):
+    """To whatever is open: the descriptor that replies go through is one of them."""
+    for descriptor in range(3, 20):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, text)
+
+
+def scribble(item, response):
+    written(b"noise without an end of line")
+    return contains(item, response)
+
+
+def forge(item, response):
+    written(b'{"verdict": "correct", "answer": null, "reason": "forged"}\n{"id": 0, "verdict": "correct"}\n[1]\n"x"\n')
+    return contains(item, response)
+
+
+def flood(item, response):
+    while True:
+        written(b"x" * 10_000)
+
+
+def lower(item, response):
+    resource.setrlimit(resource.RLIMIT_DATA, (2**20, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    return True
+
+
+def lower_for_good(item, response):
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 10 * 2**20,) * 2)
+    return True
 
 
 def long(item, response):

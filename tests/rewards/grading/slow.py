@@ -9,15 +9,57 @@ from math import inf, nan
 
 def boxed(text):
     """Every box, its closing brace counted from its own opening one; the one that closes last."""
+    escaped, position = set(), 0
+    while position < len(text):  # where a backslash makes the brace behind it text
+        if text[position] == "\\" and text[position + 1 : position + 2] in ("{", "}"):
+            escaped.add(position + 1)
+            position += 1
+        elif text.startswith("\\\\", position) and not text.startswith("boxed", position + 2):
+            position += 1
+        position += 1
     best = None
-    for match in re.finditer(r"\\boxed\{", text):
+    for match in re.finditer(r"\\boxed\s*\{", text):
         depth, position = 1, match.end()
         while depth and position < len(text):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
+            if position not in escaped:
+                depth += {"{": 1, "}": -1}.get(text[position], 0)
             position += 1
         if depth == 0 and (best is None or position > best[1]):
             best = (match.end(), position)
     return None if best is None else text[best[0] : best[1] - 1].strip()
+
+
+def peeled(text):
+    """What a box holds without what may stand around it."""
+    for _ in range(5):
+        before = text
+        text = text.strip()
+        pairs = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("{", "}")]
+        pairs += [(f"\\{name}{{", "}") for name in ("boxed", "text", "textbf", "mathrm")]
+        for opening, closing in pairs:
+            inner = text[len(opening) : len(text) - len(closing)]
+            if text.startswith(opening) and text.endswith(closing) and len(text) >= len(opening + closing):
+                if not set(inner) & set(opening[0] if opening[0] in "$*" else "{}" if opening[-1] == "{" else ""):
+                    text = inner
+                    break
+        text = text.replace("\\%", "%")
+        text = (text[:-1] if text.endswith(".") else text).rstrip()
+        for sign in ("^\\circ", "^{\\circ}", "\\degree", "°"):
+            text = text[: -len(sign)] if text.endswith(sign) else text
+        if not text.endswith("$"):
+            text = text[2:] if text.startswith("\\$") else text
+            text = text[1:] if text.startswith("$") else text
+        if text == before:
+            break
+    for separator in ("{,}", "\\,", "\\!"):
+        text = text.replace(separator, ",") if text[:1] in "+-0123456789" else text
+    groups = text.lstrip("+-").rstrip("%").split(".")[0].split(",")
+    decimals = text.rstrip("%").partition(".")[2]
+    grouped = len(groups) > 1 and 1 <= len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])
+    plain = all(c in "0123456789" for c in "".join(groups) + decimals) and text.count("%") <= 1
+    dots = "." not in text or (text.count(".") == 1 and decimals)
+    signs = len(text) - len(text.lstrip("+-"))
+    return text.replace(",", "") if grouped and plain and dots and signs <= 1 else text
 
 
 def number(text):
@@ -53,14 +95,14 @@ def digits(text):
 
 def chartqa(labels, response):
     answer = boxed(response)
-    answer = response.strip() if answer is None else answer
-    return any(relaxed(answer, label) for label in labels if label.strip())
+    answers = [response.strip()] if answer is None else [answer, peeled(answer)]
+    return any(relaxed(answer, label) for answer in answers for label in labels if label.strip())
 
 
 def relaxed(prediction, target):
     p, t = percentage(prediction), percentage(target)
     if p is None or t is None or t == 0:
-        return [c.lower() for c in prediction] == [c.lower() for c in target]
+        return "".join(c.lower() for c in prediction) == "".join(c.lower() for c in target)
     change = abs(p - t) / abs(t)
     return change < 0.05 or change == 0.05
 
@@ -80,8 +122,10 @@ def mathvista(answer, answer_type, choices, precision, response):
 
 def mathvista_extraction(answer_type, choices, response):
     answer = boxed(response)
-    if answer is not None:
+    if answer is not None and answer in choices:
         return answer
+    if answer is not None:
+        return lettered(peeled(answer), choices)
     if response == "" or response in choices:
         return response
     value = number(response)
@@ -96,6 +140,18 @@ def mathvista_extraction(answer_type, choices, response):
     return None
 
 
+def lettered(answer, choices):
+    """The letter that an answer from a box begins with, if it names no other."""
+    for opening in ("", "("):
+        letter = answer[len(opening) : len(opening) + 1]
+        behind = answer[len(opening) + 1 :]
+        if not choices or answer in choices or not answer.startswith(opening) or not re.fullmatch("[A-Za-z]", letter):
+            continue
+        if (behind == "" or behind[0] in ").:") and ord(letter.upper()) - 65 < len(choices):
+            return letter.upper()
+    return answer
+
+
 def mathvista_form(extracted, answer_type, choices, precision):
     if choices:
         text = extracted.strip()
@@ -103,9 +159,9 @@ def mathvista_form(extracted, answer_type, choices, precision):
             return None
         in_brackets = re.findall(r"\(([a-zA-Z])\)", text)
         letter = in_brackets[0] if in_brackets else text
-        if letter.upper() in [chr(65 + i) for i in range(len(choices))] and (letter.isupper() or text not in choices):
-            return choices[ord(letter.upper()) - 65]
-        text = letter.upper() if in_brackets or (len(text) == 1 and text not in choices) else text
+        text = letter.upper() if in_brackets else text
+        if text in [chr(65 + i) for i in range(len(choices))]:
+            return choices[ord(text) - 65]
         distances = [edits(text, choice) for choice in choices]
         return choices[distances.index(min(distances))]
     if answer_type not in ("integer", "float"):

@@ -84,6 +84,11 @@ def test_to_float(text, number):
     [
         ("\\boxed{2010}", "2010", True),
         ("<think> 1800 </think> \\boxed{ 2010 }", "2010", True),
+        ("\\boxed{1,950}", "1,950", True),
+        ("1,950", "1,950", False),
+        ("\\boxed{$1950$}", "$1950$", True),
+        ("\\boxed{\\text{1950}.}", "\\text{1950}.", True),
+        ("\\boxed{195000\\%}", "195000\\%", True),
         ("1950", "1950", True),
         (" 1950\n", "1950", True),
         ("1950 \\boxed{3}", "3", False),  # the box goes first
@@ -96,6 +101,10 @@ def test_the_answer_is_the_last_box_or_the_stripped_response(response, answer, r
     grading = grade(item("chartqa", "1950"), response)
     assert grading.answer == answer
     assert grading.verdict is (Verdict.CORRECT if right else Verdict.WRONG)
+
+
+def test_a_label_with_thousands_is_met_as_it_is_written():
+    assert grade(item("chartqa", "1,950"), "\\boxed{1,950}").correct
 
 
 def test_the_best_label_counts():
@@ -116,9 +125,9 @@ def test_without_a_label_an_item_is_unscorable():
     assert grade(item("chartqa", "", labels=("5",)), "5").correct
 
 
-def test_five_hundred_generated_cases_agree_with_the_slow_implementation():
+def test_ten_thousand_generated_cases_agree_with_the_slow_implementation():
     found = {True: 0, False: 0}
-    for labels, response in cases(chartqa_case, 500):
+    for labels, response in cases(chartqa_case, 10_000):
         expected = slow.chartqa(labels, response)
         if not any(label.strip() for label in labels):
             assert grade(item("chartqa", labels[0]), response).verdict is Verdict.UNSCORABLE
@@ -128,4 +137,4 @@ def test_five_hundred_generated_cases_agree_with_the_slow_implementation():
             response,
         )
         found[expected] += 1
-    assert min(found.values()) > 100  # both outcomes are common
+    assert min(found.values()) > 2000  # both outcomes are common

@@ -132,7 +132,7 @@ def test_text(gold, boxed, right):
     assert verdict("text", gold, f"\\boxed{{{boxed}}}") is (Verdict.CORRECT if right else Verdict.WRONG)
 
 
-@pytest.mark.parametrize("response", ["", "7", "the answer is 7", "\\boxed{7", "\\boxed {7}"])
+@pytest.mark.parametrize("response", ["", "7", "the answer is 7", "\\boxed{7", "\\boxed (7)"])
 @pytest.mark.parametrize(("answer_type", "gold"), [("integer", "7"), ("choice", "B"), ("text", "red")])
 def test_without_a_complete_box_a_response_is_wrong(answer_type, gold, response):
     grading = grade(replace(ITEM, answer=gold, answer_type=answer_type), response)

@@ -1,4 +1,4 @@
-"""MMMU-Pro: the boxed option or the one after the last "Answer:", and no guess."""
+"""MMMU-Pro: the boxed option, the one after the last "Answer:", or where the official script looks; and no guess."""
 
 import pytest
 
@@ -26,15 +26,26 @@ ITEM = item("mmmu_pro", "B", "choice", choices=CHOICES)
         ("Answer: B because it is two", "B"),
         ("Answer: the option is B", "B"),
         ("Answer: $B$", "B"),
-        ("Answer: A or B", None),  # no guess
+        ("Answer: A or B", "B"),  # officially the last
         ("Answer: K", None),  # no such option
         ("Answer: none", None),
-        ("Answer: BC", None),
-        ("Answer: B2", None),
+        ("Answer: BC", "C"),  # officially a C with a space behind it
+        ("Answer: B2", "B"),  # officially the only letter in it
         ("Answer:", None),
-        ("answer: B", None),
-        ("B", None),
-        ("(B)", None),
+        ("answer: B", "B"),
+        ("B", "B"),
+        ("(B)", "B"),
+        ("b", None),
+        ("The answer is (B).", "B"),
+        ("(A) is wrong, (B) is right", "B"),  # the last
+        ("B. A. B.", "B"),
+        ("A (B", "A"),
+        ("I think it is (B).", "B"),
+        ("It must be what they call two", "B"),  # more than five words: by its text
+        ("What they call one is called two", "B"),
+        ("surely two", None),
+        ("So it is B", "B"),
+        ("!B?", "B"),
         ("", None),
         ("\\boxed{B}", "B"),
         ("\\boxed{\\text{B}}", "B"),

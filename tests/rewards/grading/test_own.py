@@ -227,13 +227,37 @@ def test_it_ends_with_its_owner():
 
 
 def test_the_protocol():
-    """What goes through the pipes is JSON, a line each way."""
+    """What goes through the pipes is JSON, a line each way, numbered as the question is."""
+    questions = [{"load": f"own_graders.{name}", "seconds": 9, "id": n} for n, name in ((3, "sleep"), (4, "calls"))]
     process = subprocess.run(
         [sys.executable, "-m", "papo.rewards.grading.worker"],
-        input='{"load": "own_graders.sleep", "seconds": 9}\n{"load": "own_graders.calls", "seconds": 9}\n',
+        input="".join(json.dumps(question) + "\n" for question in questions),
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
         check=True,
     )
-    assert [json.loads(line) for line in process.stdout.splitlines()] == [{"deadline_s": 0.3}, {"deadline_s": 1.0}]
+    assert [json.loads(line) for line in process.stdout.splitlines() if line] == [
+        {"deadline_s": 0.3, "id": 3, "spoilt": False},
+        {"deadline_s": 1.0, "id": 4, "spoilt": False},
+    ]
+
+
+@pytest.mark.parametrize("name", ["scribble", "forge"])
+def test_what_it_writes_where_replies_go_is_not_taken_for_one(name):
+    """Neither now nor for the next question."""
+    for answer, verdict in (("7", Verdict.CORRECT), ("8", Verdict.WRONG)) * 3:
+        assert asked(name, response=answer).verdict is verdict
+    first = asked("calls").answer
+    assert int(asked("calls").answer.split()[1]) == int(first.split()[1]) + 1
+
+
+def test_writing_there_without_end_costs_the_answer():
+    assert "wrote without end" in asked("flood").reason
+    assert asked("contains").correct
+
+
+@pytest.mark.parametrize("name", ["lower", "lower_for_good"])
+def test_limits_that_it_lowers_are_not_the_next_ones(name):
+    assert asked(name).correct
+    assert asked("roomy").correct

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from papo.rewards.extraction import last_boxed
+from papo.rewards.extraction import last_boxed, unwrapped
 from papo.rewards.grading.verdict import Grade, judged, unscorable
 
 if TYPE_CHECKING:
@@ -16,15 +16,17 @@ TOLERANCE = 0.05  # relative, inclusive
 def grade(item: Item, response: str) -> Grade:
     r"""Right if the answer is relaxedly correct for `item.answer` or one of `item.labels`.
 
-    The answer is the last \boxed{} where there is one (our prompts ask for it), otherwise the stripped response, as the
-    official script takes it.
+    The answer is the last \boxed{} where there is one (our prompts ask for it), as it stands there or unwrapped (see
+    `unwrapped`: the official script never meets 20\% or \text{Blue}); otherwise the stripped response, as the official
+    script takes it.
     """
     golds = [gold for gold in (item.answer, *item.labels) if gold.strip()]
     if not golds:
         return unscorable(item.answer, "label")
     boxed = last_boxed(response)
     answer = response.strip() if boxed is None else boxed
-    matched = [gold for gold in golds if relaxed_correctness(answer, gold)]
+    readings = {answer} if boxed is None else {answer, unwrapped(answer)}
+    matched = [gold for gold in golds if any(relaxed_correctness(reading, gold) for reading in readings)]
     return judged(bool(matched), answer, (matched or golds)[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from papo.rewards.extraction import last_boxed
+from papo.rewards.extraction import last_boxed, unwrapped
 from papo.rewards.grading.options import option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
@@ -19,8 +19,9 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 def grade(item: Item, response: str) -> Grade:
     r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
 
-    integer: equal as integers ("07" is 7, "7.0" is wrong). text: equal without regard to case and surrounding space.
-    choice: the same option, named by its text or by its letter (see `option`).
+    As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text: equal
+    without regard to case and surrounding space. choice: the same option, named by its text or by its letter (see
+    `option`).
 
     Raises:
         ValueError: the item's answer_type is unknown.
@@ -40,10 +41,13 @@ def grade(item: Item, response: str) -> Grade:
     answer = last_boxed(response)
     if answer is None:
         return unanswered(NO_BOX)
-    if item.answer_type == "integer":
-        right = INTEGER.fullmatch(answer) is not None and int(answer) == int(gold)
-    elif item.answer_type == "choice":
-        right = option(answer, item.choices) == option(gold, item.choices)
-    else:
-        right = answer.casefold() == gold.casefold()
+    right = any(matches(reading, gold, item) for reading in (answer, unwrapped(answer)))
     return judged(right, answer, gold)
+
+
+def matches(answer: str, gold: str, item: Item) -> bool:
+    if item.answer_type == "integer":
+        return INTEGER.fullmatch(answer) is not None and int(answer) == int(gold)
+    if item.answer_type == "choice":
+        return option(answer, item.choices) == option(gold, item.choices)
+    return answer.casefold() == gold.casefold()

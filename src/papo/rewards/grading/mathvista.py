@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from papo.rewards.extraction import last_boxed
+from papo.rewards.extraction import last_boxed, unwrapped
+from papo.rewards.grading.options import leading_letter
 from papo.rewards.grading.verdict import Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def grade(item: Item, response: str) -> Grade:
 def extract(response: str, item: Item) -> str | None:
     r"""The answer as it stands in the response; None where none is found.
 
-    The last \boxed{} goes first: our prompts ask for it, and it takes the place of the official last step, a language
-    model that reads the response. Without a box come the official steps: a response that is one of the choices, or a
+    The last \boxed{}, unwrapped, goes first: our prompts ask for it, and it takes the place of the official last step, a
+    language model that reads the response; so a letter with something behind it, "B. 5 cm", is taken for that choice. Without a box come the official steps: a response that is one of the choices, or a
     number where one is asked for; then what stands in `The answer is "..."`, whose full stop may be missing.
     """
     boxed = last_boxed(response)
     if boxed is not None:
-        return boxed
+        return of_box(boxed, item)
     if response == "" or response in item.choices:
         return response
     number = {"integer": int, "float": float}.get(item.answer_type)
@@ -62,6 +63,14 @@ def extract(response: str, item: Item) -> str | None:
         except ValueError:
             pass
     return phrase(response)
+
+
+def of_box(boxed: str, item: Item) -> str:
+    if boxed in item.choices:
+        return boxed
+    answer = unwrapped(boxed)
+    letter = leading_letter(answer, item.choices) if item.choices and answer not in item.choices else None
+    return answer if letter is None else letter
 
 
 def phrase(response: str) -> str | None:
@@ -77,7 +86,7 @@ def phrase(response: str) -> str | None:
 def normalise(extracted: str, item: Item) -> str | None:
     """The answer in the form of the item's; None where it cannot have it.
 
-    Multiple choice: "(a)" or "a" is the choice of that letter, anything else the nearest choice by edit distance, the
+    Multiple choice: "(a)" or "A" is the choice of that letter, anything else the nearest choice by edit distance, the
     first of several. Nothing at all is no answer (the official --ignore_empty_extractions; without it an empty response
     would be the shortest choice). integer: towards zero, so "3.9" is "3". float: rounded to the item's precision.
     """
@@ -98,8 +107,6 @@ def nearest_choice(text: str, choices: Sequence[str]) -> str:
     letter = LETTER.search(text)
     if letter is not None:
         text = letter[1].upper()
-    elif len(text) == 1 and text not in choices:
-        text = text.upper()
     known = ascii_uppercase[: len(choices)]
     if len(text) == 1 and text in known:
         return choices[known.index(text)]

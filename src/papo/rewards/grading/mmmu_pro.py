@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from papo.types import Item
 
 PHRASE = "Answer:"
+PUNCTUATION = ",.!?;:'"
 ALONE = re.compile(r"(?<![A-Za-z0-9])[A-Z](?![A-Za-z0-9])")
 
 
 def grade(item: Item, response: str) -> Grade:
-    r"""Right if the boxed option, or else the one after the last "Answer:", is the item's.
+    r"""Right if the option in the box, or else after the last "Answer:", or else where the official script finds it, is it.
 
-    The official script guesses at random where it finds neither; here such a response has no answer.
+    The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here such a response has no answer.
     """
     gold = option(item.answer.strip(), item.choices)
     if gold is None:
@@ -28,6 +29,8 @@ def grade(item: Item, response: str) -> Grade:
     boxed = last_boxed(response)
     answer = None if boxed is None else option(boxed, item.choices) or leading_letter(boxed, item.choices)
     answer = answer or announced(response, item.choices)
+    if answer is None and boxed is None:
+        answer = mentioned(response, item.choices)
     if answer is None:
         return unanswered('no option in \\boxed{} or after "Answer:"')
     return judged(answer == gold, answer, gold)
@@ -39,3 +42,28 @@ def announced(response: str, choices: Sequence[str]) -> str | None:
     line = rest.strip().partition("\n")[0] if found else ""
     alone = set(ALONE.findall(line)).intersection(letters(choices))
     return leading_letter(line, choices) or (alone.pop() if len(alone) == 1 else None)
+
+
+def mentioned(response: str, choices: Sequence[str]) -> str | None:
+    """Where the official script looks next: the option that is named last, in the first of these forms that occurs.
+
+    "(B)", "B ", "B."; in a response of more than five words the text of an option. A letter that is only part of what
+    follows "Answer:", if it is the only one, goes before all.
+    """
+    known = letters(choices)
+    _, found, rest = response.rpartition(PHRASE)
+    inside = [letter for letter in known if letter in rest] if found else []
+    if len(inside) == 1:
+        return inside[0]
+    for mark in PUNCTUATION:
+        response = response.strip(mark)
+    response = f" {response} "
+    for form, where in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
+        named = [letter for letter in known if form.format(letter) in response]
+        if named:
+            return max(named, key=lambda letter: response.rfind(where.format(letter)))
+    if len(response.split()) <= 5:
+        return None
+    texts = dict(zip(known, (choice.lower() for choice in choices), strict=False))
+    named = [letter for letter, text in texts.items() if text in response.lower()]
+    return max(named, key=lambda letter: response.lower().rfind(texts[letter]), default=None)

@@ -9,6 +9,10 @@ from string import ascii_uppercase
 # What may stand around a letter. Possessive (*+): a megabyte of it is read once.
 OPENING = r"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{|\\boxed\{|[\s$*{(])*+"
 LEADING = re.compile(OPENING + r"([A-Za-z])[\s$*}]*+(?:[).:]|\Z)")
+ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
+LETTERS_ALONE = re.compile(r"(?:[^A-Za-z]++|(?<![A-Za-z])(?:[A-Za-z]|or|and|text)(?![A-Za-z]))*+")
+MARKED = re.compile(r"\(\s?([A-Za-z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
+LONGEST = 10_000  # characters of an answer that is looked into
 
 
 def option(answer: str, choices: Sequence[str]) -> str | None:
@@ -28,9 +32,16 @@ def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
     r"""The letter that an answer consists of or begins with: B, (b), \text{B}, **B**, "B. 5 cm", "(B) 5 cm".
 
     Followed by anything but a closing parenthesis, a full stop or a colon it is no letter but a word: "A triangle".
+    Followed by the letter of another option, "(A), (B)", it chooses none.
     """
     match = LEADING.match(answer)
-    return match[1].upper() if match and match[1].upper() in letters(choices) else None
+    known = letters(choices)
+    if match is None or match[1].upper() not in known or len(answer) > LONGEST:
+        return None
+    letter, rest = match[1].upper(), answer[match.end() :]
+    # All that follows is letters, or one of them is marked as an option.
+    others = ALONE.findall(rest) if LETTERS_ALONE.fullmatch(rest) else [a or b for a, b in MARKED.findall(rest)]
+    return None if {other.upper() for other in others} & set(known) - {letter} else letter
 
 
 def letters(choices: Sequence[str]) -> tuple[str, ...]:

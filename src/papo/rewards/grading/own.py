@@ -6,7 +6,8 @@
     strict.deadline_s = 5                     # seconds for one answer
     strict.memory_mb = 500                    # beyond what the process holds when the call begins
 
-`item` has the texts of papo.types.Item, not its images. Printing is harmless. A deadline passed, memory exhausted, an
+`item` has the texts of papo.types.Item, not its images. Printing is harmless, and so is writing to any descriptor or
+lowering a limit. A deadline passed, memory exhausted, an
 exception or a crash costs the answer, which is wrong with that as its reason; the process is started anew for the next.
 """
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from papo.types import Item
 
 LOAD_S = 60.0  # to start the process and to import the grader with all that it needs
+LONGEST = 10**6  # bytes of one line that comes back; a reply has 20,000 characters at most
 UNSENT = ("images", "scene")  # of an item: large, and no text
 
 
@@ -59,6 +61,8 @@ def grade(item: Item, response: str) -> Grade:
         except Gone as error:
             _stop()
             return unanswered(f"the grader {item.rule} {error}")
+        if reply["spoilt"]:
+            _stop()
     if "error" in reply:
         return unanswered(f"the grader {item.rule} failed: {reply['error']}")
     return Grade(Verdict(reply["verdict"]), reply["answer"], reply["reason"])
@@ -86,6 +90,7 @@ class Worker:
         os.set_blocking(self.process.stdin.fileno(), False)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.limits: dict[str, dict[str, Any]] = {}
+        self.asked = 0  # questions, which are numbered: their replies repeat the number
 
     def load(self, rule: str) -> dict[str, Any]:
         """The limits of a grader, or the error with which it cannot be imported."""
@@ -100,13 +105,15 @@ class Worker:
             Gone: there is none within `seconds`.
         """
         end = time.monotonic() + seconds
-        left = memoryview(json.dumps(request | {"seconds": seconds}).encode() + b"\n")
-        reply = bytearray()
+        self.asked += 1
+        question = request | {"seconds": seconds, "id": self.asked}
+        left = memoryview(json.dumps(question).encode() + b"\n")
+        received = bytearray()
         stdin, stdout = self.process.stdin.fileno(), self.process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             selector.register(stdin, selectors.EVENT_WRITE)
-            while not reply.endswith(b"\n"):
+            while True:
                 ready = selector.select(max(0.0, end - time.monotonic()))
                 if not ready:
                     raise Gone(f"took longer than {seconds:g} s")
@@ -115,7 +122,14 @@ class Worker:
                         piece = os.read(stdout, 1 << 16)
                         if not piece:
                             raise Gone("ended its process")
-                        reply += piece
+                        received += piece
+                        if len(received) > LONGEST:
+                            raise Gone("wrote without end where replies go")
+                        *lines, received = received.split(b"\n")
+                        for line in lines:
+                            reply = self.reply(line)
+                            if reply is not None:
+                                return reply
                     else:
                         try:
                             left = left[os.write(stdin, left) :]
@@ -123,7 +137,14 @@ class Worker:
                             raise Gone("ended its process") from None
                         if not left:
                             selector.unregister(stdin)
-        return json.loads(reply)
+
+    def reply(self, line: bytes) -> dict[str, Any] | None:
+        """What a line replies to the last question; None where a grader has written it."""
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            return None
+        return reply if isinstance(reply, dict) and reply.get("id") == self.asked else None
 
     def stop(self) -> None:
         # The whole session: also what the grader started.

@@ -3,7 +3,9 @@
     python -m papo.rewards.grading.worker
 
 One JSON object per line. {"load": rule} is answered by the grader's limits, {"rule", "item", "response"} by a verdict;
-either by {"error"} where the grader raises. It ends with its input, and by itself when it hangs and nobody is left.
+either by {"error"} where the grader raises. Each has an id, which its reply repeats: whatever else comes out there, a
+grader has written. {"spoilt": true} says that a grader left less than it found, and that this process is not to be asked
+again. It ends with its input, and by itself when it hangs and nobody is left.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from papo.rewards.grading.verdict import Grade, Verdict
 DEADLINE_S = 1.0  # of a grader that does not state its own
 MEMORY_MB = 200
 LONGEST = 10_000  # characters of an answer or a reason that go back
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 ORPHANED = 2.0  # times the deadline, after which the kernel ends this process if its owner has not
 
 
@@ -31,17 +34,31 @@ def main() -> None:
     questions, replies = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    limits = {kind: resource.getrlimit(kind) for kind in LIMITS}
     for line in questions:
         request = json.loads(line)
         # SIGALRM's default action needs no Python code to run: it also ends a loop inside a C function.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, ORPHANED * request["seconds"])
         try:
             reply = load(request["load"]) if "load" in request else call(request)
         except (Exception, SystemExit) as error:
             reply = {"error": f"{type(error).__name__}: {error}"[:LONGEST]}
         signal.setitimer(signal.ITIMER_REAL, 0)
-        replies.write(json.dumps(reply) + "\n")
+        spoilt = not restored(limits)
+        replies.write("\n" + json.dumps(reply | {"id": request["id"], "spoilt": spoilt}) + "\n")
         replies.flush()
+
+
+def restored(limits: dict[int, tuple[int, int]]) -> bool:
+    """Raises what a grader has lowered; False where that is not allowed again."""
+    for kind, limit in limits.items():
+        if resource.getrlimit(kind) != limit:
+            try:
+                resource.setrlimit(kind, limit)
+            except (ValueError, OSError):
+                return False
+    return True
 
 
 def load(rule: str) -> dict[str, Any]:
@@ -66,11 +83,7 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
     """The verdict of a grader, in its limits."""
     function = imported(request["rule"])
     limit_memory(int(getattr(function, "memory_mb", MEMORY_MB)))
-    try:
-        result = function(item(request["item"]), request["response"])
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    return reply(result)
+    return reply(function(item(request["item"]), request["response"]))
 
 
 def item(texts: dict[str, Any]) -> SimpleNamespace:
