@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""2,000 answers that break graders elsewhere, and a process that grades them under watch.
+"""5,000 answers that break graders elsewhere, and a process that grades them under watch.
 
 python hostile.py FOLDER        prints what happened as JSON; FOLDER must stay empty
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from papo.rewards.grading import Grade, grade
 from papo.rewards.reward import FORMAT
 
-COUNT = 2000
+COUNT = 5000
 MEGABYTE = 10**6
 ITEMS = [
     ("exact", "7", "integer", (), None),
@@ -67,6 +67,9 @@ SHAPES = [
     "\x00", "\x07\x1b[2J", "\x7f", "\u200b", "\u200d", "\u202e", "\ufeff", "\ud800", "\udfff\ud800", "e\u0301", "\u0300", "\U0001f600",
     "\N{ARABIC-INDIC DIGIT SEVEN}", "\N{FULLWIDTH DIGIT SEVEN}", "\N{SUPERSCRIPT TWO}", "\N{VULGAR FRACTION ONE HALF}", "\N{CIRCLED DIGIT ONE}",
     "\N{ROMAN NUMERAL TWELVE}", "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}", "\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "\N{MINUS SIGN}",
+    "\\begin{pmatrix}", "\\begin{array}{cc}", "\\end{pmatrix}", "1 & ", "\\\\", "⟦", "⟧", "⏎", "\\approx ", "≈3", "\\ne ", " != ", "kg*m/s^2 ", "m",
+    "m/s", "V A ", "°C", "12:30", "\\mathrm{i}", "x=3,", "(A)", "(A), ", "B. ", "\\boxed {", "\\}", "10^{30}\\pi x=", "{}^\\circ", ",\\!234",
+    "\\number{", "$1$ ", "f(", "AB=", "AB/CD", "\\text{km per h}", "^{-2}", "5 V", "p=1;", "1 000 ",
     "\N{SQUARE ROOT}", "\N{MATHEMATICAL BOLD DIGIT SEVEN}", "\N{DEVANAGARI DIGIT SEVEN}", "\N{KELVIN SIGN}", "ß",
 ]  # fmt: skip
 WRAPPINGS = [
@@ -82,10 +85,10 @@ WRAPPINGS = [
 
 
 def answers(canary):
-    """COUNT answers: some shapes at a megabyte, every one at 100,000 characters, then mixtures of all kinds."""
+    """COUNT answers: some shapes at a megabyte, every one at 30,000 characters, then mixtures of all kinds."""
     generator = random.Random(0)
-    texts = [wrapped(generator, shape * (MEGABYTE // len(shape))) for shape in generator.sample(SHAPES, 20)]
-    texts += [wrapped(generator, shape * (10**5 // len(shape))) for shape in SHAPES]
+    texts = [wrapped(generator, shape * (MEGABYTE // len(shape))) for shape in generator.sample(SHAPES, 10)]
+    texts += [wrapped(generator, shape * (30_000 // len(shape))) for shape in SHAPES]
     plain = [
         "{" * 10_000 + "7" + "}" * 10_000,
         "\\frac{1}{" * 10_000 + "7" + "}" * 10_000,

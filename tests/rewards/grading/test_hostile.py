@@ -19,7 +19,7 @@ from .hostile import COUNT, ITEMS, NAMES, SHAPES, TOWERS
 HERE = Path(__file__).parent
 
 
-def test_two_thousand_hostile_answers(tmp_path):
+def test_five_thousand_hostile_answers(tmp_path):
     """Each against every rule, in a process whose audit hook sees every file, import, compilation and command."""
     done = subprocess.run(
         [sys.executable, str(HERE / "hostile.py"), str(tmp_path)],
@@ -30,12 +30,12 @@ def test_two_thousand_hostile_answers(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["answers"] == COUNT == 2000
+    assert report["answers"] == COUNT == 5000
     assert report["escaped"] == []
     assert report["events"] == []
     assert report["awake"]
     assert list(tmp_path.iterdir()) == []
-    assert report["slowest"][0] < 1, report["slowest"]
+    assert report["slowest"][0] < 0.2, report["slowest"]
     assert 0 < report["grown_mb"] < 200
     assert sum(report["verdicts"].values()) > COUNT * len(ITEMS) * 0.9
     assert set(report["verdicts"]) == {"correct", "wrong"}
