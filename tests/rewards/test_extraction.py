@@ -97,7 +97,9 @@ def test_against_the_slow_one():
     boxes = 0
     for _ in range(5000):
         text = "".join(
-            generator.choices(["\\boxed{", "{", "}", "x", "{}", "\\", "}}", "{y}", "\\{", "\\boxed {"], k=generator.randint(0, 14))
+            generator.choices(
+                ["\\boxed{", "{", "}", "x", "{}", "\\", "}}", "{y}", "\\{", "\\boxed {"], k=generator.randint(0, 14)
+            )
         )
         assert last_boxed(text) == slow.boxed(text), text
         boxes += slow.boxed(text) is not None
@@ -151,7 +153,9 @@ def test_unwrapped(answer, form):
     assert slow.peeled(answer) == form
 
 
-@pytest.mark.parametrize("piece", ["$", "{", "\\text{", "\\(", "1,000", ",000", "**", ".", " ", "\\%", "^\\circ", "\\$"])
+@pytest.mark.parametrize(
+    "piece", ["$", "{", "\\text{", "\\(", "1,000", ",000", "**", ".", " ", "\\%", "^\\circ", "\\$"]
+)
 def test_unwrapping_is_bounded(piece):
     for size in (9_999, 10_000, 1_000_000):
         start = time.process_time()

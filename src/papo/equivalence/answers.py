@@ -111,10 +111,10 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
 
 
 def rounds_to(exact: Number, about: Scalar) -> bool:
-    """Whether a number is another one up to a unit of that one's last decimal."""
+    """Whether a number, rounded to that one's decimals, is another one."""
     if exact is None or about.value[0] is None or about.letters:
         return False
-    return abs(float(exact) - float(about.value[0])) <= 10.0**-about.decimals * (1 + 1e-9)
+    return abs(float(exact) - float(about.value[0])) <= 0.5 * 10.0**-about.decimals * (1 + 1e-9)
 
 
 def read_exact(tokens: Sequence[Token], levels: int) -> Answer:

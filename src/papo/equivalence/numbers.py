@@ -43,7 +43,7 @@ def bounded(number: Fraction | float | None) -> Number:
     if isinstance(number, Fraction):
         if max(number.numerator.bit_length(), number.denominator.bit_length()) <= BITS:
             return number
-        number = real(number)
+        number = real(number) or None  # a fraction that is smaller than every float is not 0
     return number if number is not None and math.isfinite(number) else None
 
 

@@ -12,7 +12,8 @@ RUN = re.compile(r"\\boxed\s*+\{|(?:\\\\(?!boxed)|\\[{}])++|(?:\{(?:[^{}\\]|\\[\
 STYLES = r"(?:boxed|text(?:bf|rm|it|sf|normal)?|math(?:bf|rm|it|sf)|mbox|boldsymbol|bm)"
 # What may stand around a whole answer and says nothing.
 AROUND = re.compile(
-    rf"\$\$?([^$]*+)\$\$?|\\\((.*)\\\)|\\\[(.*)\\\]|\\{STYLES}\s*+\{{([^{{}}]*+)\}}|\*\*([^*]*+)\*\*|\{{([^{{}}]*+)\}}", re.DOTALL
+    rf"\$\$?([^$]*+)\$\$?|\\\((.*)\\\)|\\\[(.*)\\\]|\\{STYLES}\s*+\{{([^{{}}]*+)\}}|\*\*([^*]*+)\*\*|\{{([^{{}}]*+)\}}",
+    re.DOTALL,
 )
 DEGREES = re.compile(r"(?:\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})|\\degree|\N{DEGREE SIGN})\Z")
 THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,|\\,|,?\\!|\{,\})[0-9]{3})++(?:\.[0-9]+)?%?")

@@ -141,15 +141,22 @@ def mathvista_extraction(answer_type, choices, response):
 
 
 def lettered(answer, choices):
-    """The letter that an answer from a box begins with, if it names no other."""
+    """The choice that an answer from a box names: itself, a letter that begins it, one in brackets, or one like it."""
+    if not choices or answer in choices:
+        return answer
     for opening in ("", "("):
-        letter = answer[len(opening) : len(opening) + 1]
-        behind = answer[len(opening) + 1 :]
-        if not choices or answer in choices or not answer.startswith(opening) or not re.fullmatch("[A-Za-z]", letter):
-            continue
-        if (behind == "" or behind[0] in ").:") and ord(letter.upper()) - 65 < len(choices):
-            return letter.upper()
-    return answer
+        letter, behind = answer[len(opening) : len(opening) + 1], answer[len(opening) + 1 :]
+        if answer.startswith(opening) and re.fullmatch("[A-Za-z]", letter) and behind[:1] in ("", ")", ".", ":"):
+            if ord(letter.upper()) - 65 < len(choices):
+                return f"({letter})"
+    distances = [edits(answer, choice) for choice in choices]
+    nearest = choices[distances.index(min(distances))]
+    value = percentage(nearest)
+    if len(answer) == 1 and answer in "ABCDEFGHIJ"[: len(choices)]:
+        return answer
+    if value is not None:
+        return nearest if percentage(answer) == value else ""
+    return nearest if 3 * edits(answer.casefold(), nearest.casefold()) <= len(nearest) else ""
 
 
 def mathvista_form(extracted, answer_type, choices, precision):

@@ -142,6 +142,12 @@ def test_normalisation(answer_type, precision, extracted, normalised):
         (mathvista("dark red", "choice", COLOURS), "\\boxed{B.}", True),
         (mathvista("dark red", "choice", COLOURS), "\\boxed{B. dark red}", True),
         (mathvista("dark red", "choice", COLOURS), "\\boxed{b}", True),
+        (mathvista("red", "choice", COLOURS), "\\boxed{x > 0}", False),  # like no choice
+        (mathvista("red", "choice", COLOURS), "x > 0 \\boxed{}", False),
+        (mathvista("red", "choice", COLOURS), 'The answer is "x > 0".', True),  # officially the nearest
+        (mathvista("12.5", "choice", ("12.5", "13")), "\\boxed{12.9}", False),  # nor is a number nearly another
+        (mathvista("12.5", "choice", ("12.5", "13")), "\\boxed{12.50}", True),
+        (mathvista("dark red", "choice", COLOURS), "\\boxed{Dark  red}", True),
         (mathvista("dark red", "choice", COLOURS), "b", False),  # officially no letter
         (mathvista("blue", "choice", ("b", "a", "blue")), "\\boxed{blue}", True),
         (mathvista("1000", "integer"), "\\boxed{1,000}", True),

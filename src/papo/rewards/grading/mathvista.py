@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from papo.rewards.extraction import last_boxed, unwrapped
+from papo.rewards.grading.chartqa import to_float
 from papo.rewards.grading.options import leading_letter
 from papo.rewards.grading.verdict import Grade, judged, unanswered, unscorable
 
@@ -21,7 +22,10 @@ PHRASE = 'The answer is "'
 
 
 def grade(item: Item, response: str) -> Grade:
-    """Right if the normalised answer is, character by character, the item's.
+    r"""Right if the normalised answer is, character by character, the item's.
+
+    Deliberately not as the official code, all of it where a response has a \boxed{}, which that code never meets: the box
+    is unwrapped (see `unwrapped`), a letter that begins it chooses, and what resembles no choice has no answer.
 
     An item with choices is multiple choice; the others go by their answer type. Unscorable is an answer that is empty,
     no number where a number is asked for, or none of the choices.
@@ -40,7 +44,9 @@ def grade(item: Item, response: str) -> Grade:
         return unanswered('no \\boxed{}, no "The answer is" and no bare answer')
     normalised = normalise(extracted, item)
     if normalised is None:
-        return unanswered(f"the answer is no {item.answer_type}" if extracted else "the answer is empty")
+        return unanswered(
+            f"the answer is no {item.answer_type}" if extracted else "the answer is empty, or like no choice"
+        )
     return judged(normalised == gold, normalised, gold)
 
 
@@ -48,7 +54,7 @@ def extract(response: str, item: Item) -> str | None:
     r"""The answer as it stands in the response; None where none is found.
 
     The last \boxed{}, unwrapped, goes first: our prompts ask for it, and it takes the place of the official last step, a
-    language model that reads the response; so a letter with something behind it, "B. 5 cm", is taken for that choice. Without a box come the official steps: a response that is one of the choices, or a
+    language model that reads the response (see `of_box`). Without a box come the official steps: a response that is one of the choices, or a
     number where one is asked for; then what stands in `The answer is "..."`, whose full stop may be missing.
     """
     boxed = last_boxed(response)
@@ -68,9 +74,27 @@ def extract(response: str, item: Item) -> str | None:
 def of_box(boxed: str, item: Item) -> str:
     if boxed in item.choices:
         return boxed
+    """The letter of the choice that a box names, or its text; nothing where it resembles none.
+
+    The official script takes the nearest choice of whatever text. Of what a language model has extracted that may be
+    meant; a policy would be paid by chance for anything at all.
+    """
     answer = unwrapped(boxed)
-    letter = leading_letter(answer, item.choices) if item.choices and answer not in item.choices else None
-    return answer if letter is None else letter
+    if not item.choices or answer in item.choices:
+        return answer
+    letter = leading_letter(answer, item.choices)
+    if letter is not None:
+        return f"({letter})"
+    nearest = nearest_choice(answer, item.choices)
+    return nearest if resembles(answer, nearest) else ""
+
+
+def resembles(answer: str, choice: str) -> bool:
+    """Whether at most a third of the choice's characters would have to be edited; of a number none."""
+    numbers = [to_float(text) for text in (answer, choice)]
+    if numbers[1] is not None:
+        return numbers[0] == numbers[1]
+    return 3 * Levenshtein.distance(answer.casefold(), choice.casefold()) <= len(choice)
 
 
 def phrase(response: str) -> str | None:
