@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_families import CASES, OTHERS, save
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -39,6 +38,7 @@ KINDS = {
     "test_own.py": "hostile",  # graders in processes of their own
     "test_notebooks.py": "notebook",
     "test_hostile.py": "hostile",
+    "test_hacking.py": "hostile",
 }
 
 
@@ -204,6 +204,7 @@ def make_images() -> Callable[..., Images]:
 @pytest.fixture(scope="session")
 def saved_family(tmp_path_factory) -> Callable[[str], Path]:
     """The folder of a family's tiny model, made when first asked for."""
+    from tiny_families import CASES, OTHERS, save  # imports twelve families: a second that few tests need
 
     @functools.cache
     def saved(name: str) -> Path:

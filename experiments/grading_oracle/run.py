@@ -17,6 +17,8 @@ from papo.rewards.extraction import last_boxed
 
 NAMES = (("gold", "pred", "expected"), ("gold", "pred", "result"))
 SPAN = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
+BEHIND = re.compile(r"\.? (?:I hope it is correct|<\|im_start\|>).*", re.DOTALL)
+LAST = re.compile(r"(?:is|are|:)\s+(\\?\$?-?[0-9][0-9.,/]*%?|\$[^$]+\$)(?:\s+[a-z]+(?: ago)?)?\s*\.?\Z")
 BEFORE = re.compile(r".*(?:answer is|answer:|correct:)\s*", re.DOTALL | re.IGNORECASE)
 
 
@@ -45,6 +47,9 @@ def answer(text: str) -> str:
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed
+    text = BEHIND.sub("", text).strip()
+    if (last := LAST.search(text)) is not None and " " in text:
+        return last[1].rstrip(".,")
     spans = [next(part for part in found if part) for found in SPAN.findall(text)]
     outside = SPAN.sub("", text)
     if spans and len(re.findall(r"[A-Za-z]{2,}", outside)) <= 12:

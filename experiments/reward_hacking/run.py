@@ -8,6 +8,7 @@ each gold is rewritten, in ways that keep its meaning and in ways that do not.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import re
 from collections import Counter
@@ -94,6 +95,10 @@ def number(text: str) -> Fraction | None:
     if found := PAIR.fullmatch(text):
         a, b = int(found[1]), int(found[3])
         return Fraction(a - b) if found[2] == "-" else Fraction(a, b) if b else None
+    if re.match(r"0[/\\]", text):  # 0/1/2 and 0\sqrt{3}
+        return Fraction(0)
+    if text[:-1].isdigit() and text[-1] == "!":
+        return Fraction(math.factorial(int(text[:-1])))
     named = NAMED.fullmatch(text)
     try:
         return Fraction(named[1] if named else text)

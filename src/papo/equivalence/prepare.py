@@ -79,4 +79,5 @@ def prepared(text: str) -> str:
     text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text.translate(SIGN))))
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
-    return JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%")).strip().rstrip(".,;").strip()
+    text = JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%"))
+    return " ".join(text.split()).rstrip(".,; ")
