@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Answers of every shape that data sets of this field have, generated: each with ways to write it that mean the same,
 and with answers that look like it and mean something else."""
 
@@ -191,7 +192,7 @@ def assignment(r):
 def line(r):
     m, b = r.randint(2, 12), r.randint(1, 15)
     return f"y={m}x+{b}", None, (f"{m}x-y+{b}=0", f"y={b}+{m}x", f"y-{b}={m}x", f"2y={2 * m}x+{2 * b}"), (
-        f"y={m}x-{b}", f"y={m}x", f"{m}x+y+{b}=0", "0", f"10^{{30}}\\pi x=y", f"{b}")  # fmt: skip
+        f"y={m}x-{b}", f"y={m}x", f"{m}x+y+{b}=0", "0", "10^{30}\\pi x=y", f"{b}")  # fmt: skip
 
 
 def general_line(r):

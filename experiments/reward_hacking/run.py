@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Is a policy paid for an answer that is not right? python experiments/reward_hacking/run.py [--golds 3600] [--constants 2400]
 
 Constant answers, hedges, lists, units, equations and enumerations are tried against generated golds of every shape, under

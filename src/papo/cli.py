@@ -15,11 +15,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from papo.errors import ConfigError, TrainingDiverged
+from papo.errors import ConfigError, GraderFailed, TrainingDiverged
 from papo.overrides import check_experiment, groups, refusal
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
-DIVERGED, MISTAKE, INTERRUPTED = 1, 2, 130
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
 
 def run(main: Callable[[], None]) -> None:
@@ -73,8 +73,8 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
             with contextlib.suppress(OSError):  # not empty: something was there before, and stays
                 os.rmdir(HydraConfig.get().runtime.output_dir)
             fail(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
-        except TrainingDiverged as error:
-            fail(DIVERGED, error)
+        except (TrainingDiverged, GraderFailed) as error:
+            fail(FAILED, error)
         if result.get("interrupted"):
             sys.exit(INTERRUPTED)
 

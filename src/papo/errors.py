@@ -30,5 +30,9 @@ class BadRow(ValueError):
         return BadRow, (self.id, self.reason)
 
 
+class GraderFailed(RuntimeError):
+    """A grader of your own keeps failing; the message says how. Entry points exit with status 1."""
+
+
 class TrainingDiverged(RuntimeError):
     """Updates kept being non-finite; the message says what to lower. Entry points exit with status 1."""

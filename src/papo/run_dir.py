@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,13 @@ from papo.files import write_text
 
 PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
 
+
+# What a training run leaves in its folder; TensorBoard's and other loggers' files besides.
+LEFT = (
+    "config.yaml", "provenance.json", "metrics.json", "rollouts.jsonl", "held_out.jsonl", "skipped.jsonl",
+    "guessable.jsonl", "hparams.yaml", "metrics.csv", "checkpoints", "model",
+)  # fmt: skip
+EVENTS = "events.out.tfevents.*"
 
 CLEAR_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -55,6 +66,34 @@ class RunDir:
                 "choose another with hydra.run.dir=..."
             ) from error
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process that asks for the folder gets it; the end of this one, however it ends, frees it.
+
+        Raises:
+            ConfigError: another one has it.
+        """
+        folder = os.open(self.path, os.O_RDONLY)  # the folder itself is locked: nothing is left behind
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(folder)
+            raise ConfigError(
+                f"hydra.run.dir={self.path} is being written by another run; choose another with hydra.run.dir=..."
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(folder)
+
+    def clear(self) -> None:
+        """Removes what an earlier training run left."""
+        for path in (*(self.path / name for name in LEFT), *self.path.glob(EVENTS)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def start(self, cfg: DictConfig, **facts: Any) -> None:
         """Records what is about to run; `facts` go into provenance.json."""
         self.checkpoints.mkdir(exist_ok=True)
@@ -64,6 +103,25 @@ class RunDir:
     def write(self, name: str, content: dict[str, Any]) -> None:
         """As JSON."""
         write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+
+
+def continues(path: str | Path, ckpt_path: str | None) -> bool:
+    """Whether a checkpoint is the folder's own."""
+    return ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(Path(path).resolve())
+
+
+def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool) -> None:
+    """Whether a training run may begin in a folder.
+
+    Raises:
+        ConfigError: it holds a run, which is neither to be continued from its own checkpoint nor overwritten.
+    """
+    found = [name for name in LEFT if (Path(path) / name).exists()]
+    if found and not overwrite and not continues(path, ckpt_path):
+        raise ConfigError(
+            f"hydra.run.dir={path} holds a run ({', '.join(found[:3])}); choose another, continue that one with "
+            f"ckpt_path={Path(path) / 'checkpoints' / 'last.ckpt'}, or replace it with overwrite=true"
+        )
 
 
 def provenance(seed: int) -> dict[str, Any]:

@@ -136,6 +136,8 @@ class RewardResult:
     parts: Mapping[str, float]  # unweighted, in [0, 1]
     answer: str | None  # what was read out of the response
     scorable: bool  # false where the item itself cannot be graded: nothing is learnt from its group
+    reason: str = ""  # of the grader
+    failed: bool = False  # whether a grader of your own could not say
 
 
 @dataclass(frozen=True)

@@ -552,3 +552,29 @@ def test_the_papers_algorithms_update_three_times_per_roll_out(name):
 def test_the_lab_updates_once_per_roll_out(name):
     assert composed(f"experiment={name}").algorithm.updates_per_rollout == 1
     assert composed(f"experiment={name}", "algorithm=dapo").algorithm.updates_per_rollout == 1
+
+
+SAME_SOURCE = [name for name in names("data") if "_same_source" in (CONF / "data" / f"{name}.yaml").read_text()]
+INHERITED = {
+    "rule": "math",
+    "columns": {"question": "query"},
+    "tags": {"author": ["human"]},
+    "schema": "folder",
+    "template": "Q: {question}",
+    "path": "rows.parquet",
+    "max_question_length": 7,
+}
+
+
+@pytest.mark.parametrize("name", SAME_SOURCE)
+def test_validation_reads_its_rows_as_training_does(name):
+    """Otherwise the two would be graded by other rules, or a column be missing in one of them."""
+    assert {"folder", "chartqa", "mathvista"} <= set(SAME_SOURCE)
+    written = {
+        key: f"'{value}'" if isinstance(value, str) else str(value).replace("'", "") for key, value in INHERITED.items()
+    }
+    settings = [f"data.train.{key}={value}" for key, value in written.items()]
+    cfg = composed(f"data={name}", *settings)
+    assert {key: cfg.data.val[key] for key in INHERITED} == INHERITED
+    assert cfg.data.val.share != cfg.data.train.share or cfg.data.val.split != cfg.data.train.split
+    assert composed(f"data={name}", *settings, "data.val.rule=exact").data.val.rule == "exact"

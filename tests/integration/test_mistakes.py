@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from papo.run_dir import RunDir
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -247,6 +249,46 @@ def test_a_read_only_folder_is_respected(command, tiny_model, tmp_path, script):
         assert list(parent.iterdir()) == []
     finally:
         parent.chmod(0o755)
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(command, tiny, four_steps, tmp_path):
+    """Also where another run's checkpoint is continued in it."""
+    before = content(four_steps.path)
+    elsewhere = tmp_path / "last.ckpt"
+    elsewhere.write_bytes(b"")
+    for more in ((), (f"ckpt_path={elsewhere}",)):
+        finished = command("train.py", *tiny, *more, f"hydra.run.dir={four_steps.path}")
+        words = ("holds a run", "overwrite=true", f"ckpt_path={four_steps.path / 'checkpoints' / 'last.ckpt'}")
+        assert_refused(finished, f"hydra.run.dir={four_steps.path}", *words)
+    assert content(four_steps.path) == before
+
+
+def test_overwriting_leaves_nothing_of_the_run_that_was_there(train, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "model").mkdir(parents=True)
+    for name in (
+        "rollouts.jsonl",
+        "events.out.tfevents.1",
+        "metrics.json",
+        "model/adapter_model.safetensors",
+        "notes.md",
+    ):
+        (folder / name).write_text("of another run")
+    run = train("trainer.max_steps=1", "overwrite=true", path=folder)
+    assert run.json()["steps"] == 1
+    assert [path.name for path, text in content(folder).items() if text == b"of another run"] == ["notes.md"]
+
+
+def test_one_run_at_a_time_in_a_folder(command, tiny, tmp_path):
+    with RunDir(tmp_path / "run").held():
+        finished = command("train.py", *tiny, f"hydra.run.dir={tmp_path / 'run'}")
+        assert_refused(finished, f"hydra.run.dir={tmp_path / 'run'}", "is being written by another run")
+    with RunDir(tmp_path / "run").held():
+        pass
 
 
 def test_a_file_in_the_way_is_named(command, tiny, tmp_path):

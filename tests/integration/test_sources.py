@@ -109,7 +109,8 @@ def test_training_finishes_and_every_skip_is_listed(train, bad_rows, tmp_path, w
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "skipped.jsonl").write_text('{"source": "data.train", "id": "of another run", "reason": "?"}\n')
-    run = train(*settings(bad_rows, 0.7), "data.batch_size=4", f"data.num_workers={workers}", path=folder)
+    overrides = ["data.batch_size=4", f"data.num_workers={workers}", "overwrite=true"]
+    run = train(*settings(bad_rows, 0.7), *overrides, path=folder)
     reasons = listed(run)
     for source in ("data.train", "data.val"):
         for id, (_, reason) in (BAD | LATE).items():

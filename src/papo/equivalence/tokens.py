@@ -25,7 +25,8 @@ NAMES = {"pi": "pi", "infty": "infty", "infinity": "infty"}
 OPERATORS = {
     "times": "*", "cdot": "*", "div": "/", "pm": "±", "mp": "∓", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥",
     "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "≈", "in": "∈", "ne": "≠", "neq": "≠", "cup": ";",
-    "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]", "lbrace": r"\{", "rbrace": r"\}",
+    "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]",
+    "lbrace": r"\{", "rbrace": r"\}",
 }  # fmt: skip
 SIGNS = {"**": "^", "<=": "≤", ">=": "≥", "==": "="}
 

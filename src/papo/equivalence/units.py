@@ -16,8 +16,8 @@ class Unit(NamedTuple):
     scale: Fraction  # in metres, kilograms, seconds, ...
 
 
-# What a unit measures, in powers of the base units; names and their scale. The temperatures of two scales differ by more
-# than a factor, and so they are compared with their own kind alone.
+# What a unit measures, in powers of the base units; names and their scale. The temperatures of two scales differ by
+# more than a factor, and so they are compared with their own kind alone.
 _NAMES = (
     ({"length": 1}, (
         ("m meter meters metre metres", "1"),

@@ -8,8 +8,8 @@ from papo.errors import SettingError
 from papo.rewards.grading import Verdict, grade
 from papo.types import Item, RewardResult
 
-# Reasoning, then the boxed answer, nothing in between; one <think> only, though x < 3 may stand in it. What is possessive
-# keeps the match linear in the length.
+# Reasoning, then the boxed answer, nothing in between; one <think> only, though x < 3 may stand in it. What is
+# possessive keeps the match linear in the length.
 TEXT = r"(?:[^<]|<(?!/?think>))"
 FORMAT = re.compile(rf"\s*<think>{TEXT}*+</think>\s*\\boxed\s*\{{{TEXT}*\}}\s*")
 
@@ -39,4 +39,6 @@ class Reward:
             parts=parts,
             answer=grading.answer,
             scorable=grading.verdict is not Verdict.UNSCORABLE,
+            reason=grading.reason,
+            failed=grading.failed,
         )

@@ -25,7 +25,7 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value.replace(place, "") if isinstance(value, str) else value
         for key, value in leaves(config)
-        if key != "run_dir"
+        if key not in ("run_dir", "overwrite")
     }
 
 

@@ -196,6 +196,7 @@ def records(rollouts: Rollouts, step: int) -> list[dict]:
             "response": rollouts.texts[row],
             "reward": rollouts.rewards[row].total,
             **{f"reward_{part}": value for part, value in rollouts.rewards[row].parts.items()},
+            "reason": rollouts.rewards[row].reason,
             "advantage": round(rollouts.advantages[row].item(), 6),
         }
         for row, item in (

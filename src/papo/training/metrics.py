@@ -62,6 +62,7 @@ def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:
         "response/length_mean": length,
         "response/frac_unfinished": 1 - finished,
         "reward/frac_unscorable": sum(not result.scorable for result in rewards) / len(rewards),
+        "reward/frac_failed": sum(result.failed for result in rewards) / len(rewards),
     }
     for part in rewards[0].parts:
         metrics[f"reward/{part}"] = sum(result.parts[part] for result in rewards) / len(rewards)

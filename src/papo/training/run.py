@@ -17,7 +17,7 @@ from papo.data.module import PromptData
 from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
-from papo.run_dir import RunDir, forget_peak_memory, peak_memory_gib
+from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
 from papo.training.base import PolicyModule
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
@@ -25,6 +25,8 @@ from papo.training.ending import figures, table, warnings
 from papo.training.history import History
 from papo.training.precision import check_precision
 from papo.training.resume import steps_behind
+
+PLACE = ("run_dir", "overwrite")  # where a run goes, which makes it no other run
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -34,37 +36,59 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
 
     Raises:
-        ConfigError: a setting cannot work; raised before anything is written.
+        ConfigError: a setting cannot work, or the folder holds a run; raised before anything is written.
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
     """
     started = time.perf_counter()
     forget_peak_memory()
+    check_unused(cfg.run_dir, cfg.ckpt_path, cfg.overwrite)
     loaded, module, data = build(cfg)
     done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
-    run.start(cfg, fast_layers=loaded.fast_layers)
-    for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
-        if cfg.ckpt_path is None:  # what another run left there
-            (run.path / name).unlink(missing_ok=True)
-        rows.log_to(run.path / name)
+    with run.held():
+        if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
+            run.clear()
+        run.start(cfg, fast_layers=loaded.fast_layers)
+        for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
+            rows.log_to(run.path / name)
+        ended = measured_and_trained(trainer, module, data, cfg.ckpt_path)
+        save(run, loaded, module, cfg)
+        metrics = results(cfg, module, data, trainer, ended) | {
+            "seconds": time.perf_counter() - started,
+            "peak_memory_gib": peak_memory_gib(),
+        }
+        run.write("metrics.json", metrics)
+        log_hyperparameters(trainer, cfg, metrics)
+    print(summary(metrics, module.history, run))
+    return metrics
 
-    if cfg.ckpt_path is None:
+
+def measured_and_trained(trainer: Trainer, module: PolicyModule, data: PromptData, ckpt_path: str | None) -> bool:
+    """Measures, trains and measures again; false where it was asked to stop before the last step."""
+    if ckpt_path is None:
         trainer.validate(module, data, verbose=False)
-    trainer.fit(module, data, ckpt_path=cfg.ckpt_path, weights_only=True)
+    trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
     ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
     if ended:
         trainer.validate(module, data, verbose=False)
+    return ended
 
+
+def save(run: RunDir, loaded: Loaded, module: PolicyModule, cfg: DictConfig) -> None:
+    """The policy, with how it was made; where it was made does not go with it."""
     save_policy(module.policy, loaded.processor, run.model)
-    # How the model was made goes with it, where it was made does not.
     recipe = OmegaConf.to_container(OmegaConf.merge(cfg, {"run_dir": "."}), resolve=True)
-    del recipe["run_dir"]
+    recipe = {key: value for key, value in recipe.items() if key not in PLACE}
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
+
+
+def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:
+    """What goes into metrics.json, but for what the whole run cost."""
     asked_blind = training_blind(trainer)
     found = figures(module.history, ended=ended)
-    metrics = {
+    return {
         "name": cfg.name,
         "accuracy_before": found["before"]["mean"],
         "accuracy_after": found["after"]["mean"] if ended else None,
@@ -75,15 +99,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "interrupted": not ended,
         "skipped_rows": data.skips.count(),
         "guessable_rows": data.too_guessable.count(),
-        "seconds": time.perf_counter() - started,
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
-        "peak_memory_gib": peak_memory_gib(),
         "seed": cfg.seed,
     }
-    run.write("metrics.json", metrics)
-    log_hyperparameters(trainer, cfg, metrics)
-    print(summary(metrics, module.history, run))
-    return metrics
 
 
 def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
@@ -116,7 +134,7 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
 
 def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str, Any]) -> None:
     """What runs are compared by, with how they ended."""
-    names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key != "run_dir"]
+    names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key not in PLACE]
     params = {name: cfg[name] for name in names}
     params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
     before, after = metrics["accuracy_before"], metrics["accuracy_after"]

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from papo.rewards.grading import Grade, Verdict
 
@@ -68,7 +69,7 @@ def lower(item, response):
 
 
 def lower_for_good(item, response):
-    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 10 * 2**20,) * 2)
     return True
 
@@ -85,6 +86,17 @@ def calls(item, response):
 
 def fail(item, response):
     raise KeyError("no such key")
+
+
+def seldom(item, response):
+    return 1 / int(response) > 0
+
+
+def hopeless(item, response):
+    raise ValueError
+
+
+hopeless.may_fail = 1.0
 
 
 def leave(item, response):

@@ -38,10 +38,11 @@ def peeled(text):
         pairs += [(f"\\{name}{{", "}") for name in ("boxed", "text", "textbf", "mathrm")]
         for opening, closing in pairs:
             inner = text[len(opening) : len(text) - len(closing)]
-            if text.startswith(opening) and text.endswith(closing) and len(text) >= len(opening + closing):
-                if not set(inner) & set(opening[0] if opening[0] in "$*" else "{}" if opening[-1] == "{" else ""):
-                    text = inner
-                    break
+            never = set(opening[0] if opening[0] in "$*" else "{}" if opening[-1] == "{" else "")
+            long_enough = len(text) >= len(opening + closing)
+            if text.startswith(opening) and text.endswith(closing) and long_enough and not set(inner) & never:
+                text = inner
+                break
         text = text.replace("\\%", "%")
         text = (text[:-1] if text.endswith(".") else text).rstrip()
         for sign in ("^\\circ", "^{\\circ}", "\\degree", "°"):
@@ -146,9 +147,9 @@ def lettered(answer, choices):
         return answer
     for opening in ("", "("):
         letter, behind = answer[len(opening) : len(opening) + 1], answer[len(opening) + 1 :]
-        if answer.startswith(opening) and re.fullmatch("[A-Za-z]", letter) and behind[:1] in ("", ")", ".", ":"):
-            if ord(letter.upper()) - 65 < len(choices):
-                return f"({letter})"
+        marked = answer.startswith(opening) and behind[:1] in ("", ")", ".", ":")
+        if marked and re.fullmatch("[A-Za-z]", letter) and ord(letter.upper()) - 65 < len(choices):
+            return f"({letter})"
     distances = [edits(answer, choice) for choice in choices]
     nearest = choices[distances.index(min(distances))]
     value = percentage(nearest)

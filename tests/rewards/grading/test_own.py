@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from papo.errors import ConfigError
+from papo.errors import ConfigError, GraderFailed
 from papo.rewards.grading import Verdict, grade, own
 
 from .cases import item
@@ -28,6 +28,11 @@ def _graders():
         patch.syspath_prepend(str(HERE))
         yield
     own._stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted(monkeypatch):
+    monkeypatch.setattr(own, "_tallies", {})
 
 
 def asked(name, answer="7", response="it is 7", **fields):
@@ -238,8 +243,8 @@ def test_the_protocol():
         check=True,
     )
     assert [json.loads(line) for line in process.stdout.splitlines() if line] == [
-        {"deadline_s": 0.3, "id": 3, "spoilt": False},
-        {"deadline_s": 1.0, "id": 4, "spoilt": False},
+        {"deadline_s": 0.3, "may_fail": 0.1, "id": 3, "spoilt": False},
+        {"deadline_s": 1.0, "may_fail": 0.1, "id": 4, "spoilt": False},
     ]
 
 
@@ -261,3 +266,37 @@ def test_writing_there_without_end_costs_the_answer():
 def test_limits_that_it_lowers_are_not_the_next_ones(name):
     assert asked(name).correct
     assert asked("roomy").correct
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("fail", "KeyError"), ("number", "TypeError"), ("sleep", "took longer than")]
+)
+def test_a_failure_is_said_at_once_and_once(capsys, name, said):
+    """One that raises, one that returns a number, one that hangs."""
+    assert asked("contains").failed is False
+    for _ in range(3):
+        grading = asked(name)
+        assert grading.failed
+        assert grading.verdict is Verdict.WRONG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: the grader own_graders.{name}")
+    assert said in line
+
+
+def test_one_that_keeps_failing_ends_the_run():
+    for _ in range(own.ENOUGH - 1):
+        asked("fail")
+    with pytest.raises(GraderFailed, match=r"KeyError.*failed on 16 of 16 answers.*may_fail"):
+        asked("fail")
+    assert asked("contains").correct
+
+
+def test_one_that_fails_seldom_does_not():
+    for n in range(12 * own.ENOUGH):
+        assert asked("seldom", response=str(n % 12)).failed is (n % 12 == 0)  # 8.3 %: it may on 10
+    for _ in range(3):
+        asked("seldom", response="0")
+    with pytest.raises(GraderFailed, match="failed on 20 of 196"):
+        asked("seldom", response="0")
+    for _ in range(2 * own.ENOUGH):
+        assert asked("hopeless").failed  # it may always

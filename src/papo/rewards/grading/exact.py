@@ -19,9 +19,9 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 def grade(item: Item, response: str) -> Grade:
     r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
 
-    As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text: equal
-    without regard to case and surrounding space. choice: the same option, named by its text or by its letter (see
-    `option`).
+    As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text:
+    equal without regard to case and surrounding space. choice: the same option, named by its text or by its letter
+    (see `option`).
 
     Raises:
         ValueError: the item's answer_type is unknown.

@@ -24,8 +24,8 @@ PHRASE = 'The answer is "'
 def grade(item: Item, response: str) -> Grade:
     r"""Right if the normalised answer is, character by character, the item's.
 
-    Deliberately not as the official code, all of it where a response has a \boxed{}, which that code never meets: the box
-    is unwrapped (see `unwrapped`), a letter that begins it chooses, and what resembles no choice has no answer.
+    Deliberately not as the official code, all of it where a response has a \boxed{}, which that code never meets: the
+    box is unwrapped (see `unwrapped`), a letter that begins it chooses, and what resembles no choice has no answer.
 
     An item with choices is multiple choice; the others go by their answer type. Unscorable is an answer that is empty,
     no number where a number is asked for, or none of the choices.
@@ -53,9 +53,10 @@ def grade(item: Item, response: str) -> Grade:
 def extract(response: str, item: Item) -> str | None:
     r"""The answer as it stands in the response; None where none is found.
 
-    The last \boxed{}, unwrapped, goes first: our prompts ask for it, and it takes the place of the official last step, a
-    language model that reads the response (see `of_box`). Without a box come the official steps: a response that is one of the choices, or a
-    number where one is asked for; then what stands in `The answer is "..."`, whose full stop may be missing.
+    The last \boxed{}, unwrapped, goes first: our prompts ask for it, and it takes the place of the official last step,
+    a language model that reads the response (see `of_box`). Without a box come the official steps: a response that is
+    one of the choices, or a number where one is asked for; then what stands in `The answer is "..."`, whose full stop
+    may be missing.
     """
     boxed = last_boxed(response)
     if boxed is not None:

@@ -19,9 +19,9 @@ ALONE = re.compile(r"(?<![A-Za-z0-9])[A-Z](?![A-Za-z0-9])")
 
 
 def grade(item: Item, response: str) -> Grade:
-    r"""Right if the option in the box, or else after the last "Answer:", or else where the official script finds it, is it.
+    r"""Right if the option in the box, else after the last "Answer:", else where the official script looks, is it.
 
-    The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here such a response has no answer.
+    The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here that is no answer.
     """
     gold = option(item.answer.strip(), item.choices)
     if gold is None:

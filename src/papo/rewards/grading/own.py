@@ -5,10 +5,13 @@
 
     strict.deadline_s = 5                     # seconds for one answer
     strict.memory_mb = 500                    # beyond what the process holds when the call begins
+    strict.may_fail = 0.1                     # share of answers on which it may fail before the run is stopped
 
 `item` has the texts of papo.types.Item, not its images. Printing is harmless, and so is writing to any descriptor or
 lowering a limit. A deadline passed, memory exhausted, an
 exception or a crash costs the answer, which is wrong with that as its reason; the process is started anew for the next.
+The first failure is said at once, and a grader that keeps failing ends the run: nothing is learnt from answers that are
+all wrong.
 """
 
 from __future__ import annotations
@@ -26,14 +29,15 @@ import time
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from papo.errors import ConfigError
-from papo.rewards.grading.verdict import Grade, Verdict, unanswered
+from papo.errors import ConfigError, GraderFailed
+from papo.rewards.grading.verdict import Grade, Verdict, failure
 
 if TYPE_CHECKING:
     from papo.types import Item
 
 LOAD_S = 60.0  # to start the process and to import the grader with all that it needs
 LONGEST = 10**6  # bytes of one line that comes back; a reply has 20,000 characters at most
+ENOUGH = 16  # failures before a share of them says anything
 UNSENT = ("images", "scene")  # of an item: large, and no text
 
 
@@ -46,7 +50,15 @@ def grade(item: Item, response: str) -> Grade:
 
     Raises:
         ConfigError: the function cannot be imported.
+        GraderFailed: it keeps failing.
     """
+    grade, may_fail = asked(item, response)
+    _tallies.setdefault(item.rule, Tally()).add(grade, may_fail)
+    return grade
+
+
+def asked(item: Item, response: str) -> tuple[Grade, float]:
+    """What the function says, and the share of answers on which it may fail."""
     with _lock:  # one process, one question at a time; who waits here waits at most for the others' deadlines
         try:
             limits = _worker().load(item.rule)
@@ -60,12 +72,37 @@ def grade(item: Item, response: str) -> Grade:
             reply = _worker().ask(request, limits["deadline_s"])
         except Gone as error:
             _stop()
-            return unanswered(f"the grader {item.rule} {error}")
+            return failure(f"the grader {item.rule} {error}"), limits["may_fail"]
         if reply["spoilt"]:
             _stop()
     if "error" in reply:
-        return unanswered(f"the grader {item.rule} failed: {reply['error']}")
-    return Grade(Verdict(reply["verdict"]), reply["answer"], reply["reason"])
+        return failure(f"the grader {item.rule} failed: {reply['error']}"), limits["may_fail"]
+    return Grade(Verdict(reply["verdict"]), reply["answer"], reply["reason"]), limits["may_fail"]
+
+
+class Tally:
+    """How often a grader was asked, and failed."""
+
+    def __init__(self) -> None:
+        self.asked = self.failed = 0
+
+    def add(self, grade: Grade, may_fail: float) -> None:
+        """Counts one more answer.
+
+        Raises:
+            GraderFailed: more failed than may.
+        """
+        self.asked += 1
+        if not grade.failed:
+            return
+        self.failed += 1
+        if self.failed == 1:
+            print(f"warning: {grade.reason}; such an answer counts as wrong", file=sys.stderr, flush=True)
+        if self.failed >= ENOUGH and self.failed > may_fail * self.asked:
+            raise GraderFailed(
+                f"{grade.reason}; it failed on {self.failed} of {self.asked} answers. Mend it, or let it fail more "
+                "often with FUNCTION.may_fail = SHARE"
+            )
 
 
 def texts(item: Item) -> dict[str, Any]:
@@ -155,6 +192,7 @@ class Worker:
         self.process.stdout.close()
 
 
+_tallies: dict[str, Tally] = {}  # by rule
 _current: Worker | None = None
 _lock = threading.Lock()
 

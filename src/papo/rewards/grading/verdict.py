@@ -19,6 +19,7 @@ class Grade:
     verdict: Verdict
     answer: str | None  # what was read out of the response
     reason: str
+    failed: bool = False  # whether the grader, your own, could not say
 
     @property
     def correct(self) -> bool:
@@ -39,6 +40,11 @@ def judged(right: bool, answer: str, gold: str) -> Grade:
 def unanswered(reason: str) -> Grade:
     """Wrong, because no answer could be read out of the response."""
     return Grade(Verdict.WRONG, None, reason)
+
+
+def failure(reason: str) -> Grade:
+    """Wrong, because the grader failed."""
+    return Grade(Verdict.WRONG, None, reason, failed=True)
 
 
 def unscorable(gold: str, expected: str) -> Grade:

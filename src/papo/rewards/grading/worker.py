@@ -4,8 +4,8 @@
 
 One JSON object per line. {"load": rule} is answered by the grader's limits, {"rule", "item", "response"} by a verdict;
 either by {"error"} where the grader raises. Each has an id, which its reply repeats: whatever else comes out there, a
-grader has written. {"spoilt": true} says that a grader left less than it found, and that this process is not to be asked
-again. It ends with its input, and by itself when it hangs and nobody is left.
+grader has written. {"spoilt": true} says that a grader left less than it found, and that this process is not to be
+asked again. It ends with its input, and by itself when it hangs and nobody is left.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from papo.rewards.grading.verdict import Grade, Verdict
 
 DEADLINE_S = 1.0  # of a grader that does not state its own
 MEMORY_MB = 200
+MAY_FAIL = 0.1
 LONGEST = 10_000  # characters of an answer or a reason that go back
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 ORPHANED = 2.0  # times the deadline, after which the kernel ends this process if its owner has not
@@ -68,7 +69,10 @@ def load(rule: str) -> dict[str, Any]:
         Exception: whatever importing it raises; TypeError if it is no function.
     """
     function = imported(rule)
-    return {"deadline_s": float(getattr(function, "deadline_s", DEADLINE_S))}
+    return {
+        "deadline_s": float(getattr(function, "deadline_s", DEADLINE_S)),
+        "may_fail": float(getattr(function, "may_fail", MAY_FAIL)),
+    }
 
 
 def imported(rule: str) -> Callable[[Any, str], Any]:
