@@ -81,6 +81,25 @@ def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, 
     assert run.held_out == four_steps.held_out
 
 
+def test_a_run_goes_on_with_the_settings_that_it_had(command, tiny, four_steps, tmp_path):
+    """Or with others that are meant."""
+    longer = [*tiny, *SETTINGS, "trainer.max_steps=5", "val.every=3", checkpoint(four_steps)]
+    others = [*longer, "seed=4", "optimizer.lr=0.1", f"hydra.run.dir={tmp_path / 'run'}"]
+    finished = command("train.py", *others)
+    assert finished.status == 2
+    message = finished.messages[-1]
+    assert "of a run with other settings: seed=4 (was 3), optimizer.lr=0.1 (was " in message
+    assert message.endswith("'resume.allow=[seed,optimizer.lr]'")
+    assert not (tmp_path / "run").exists()
+    assert command("train.py", *others, "resume.allow=[seed,optimizer]").status == 0
+    moved = tmp_path / "elsewhere" / "last.ckpt"
+    moved.parent.mkdir()
+    moved.write_bytes((four_steps.path / "checkpoints" / "last.ckpt").read_bytes())
+    finished = command("train.py", *tiny, *SETTINGS, f"ckpt_path={moved}", "trainer.max_steps=5", "seed=4",
+                       f"hydra.run.dir={tmp_path / 'moved'}")  # fmt: skip
+    assert finished.status == 0  # nothing is known of its run
+
+
 def test_a_run_asked_to_stop_in_its_last_step_is_finished(train, four_steps, at_step):
     at_step(4, lambda: signal.raise_signal(signal.SIGINT))
     run = train(*SETTINGS, "trainer.max_steps=4")
@@ -174,7 +193,8 @@ def test_validation_comes_at_the_same_steps(train):
 
 def test_a_new_learning_rate_is_obeyed(train):
     half = train("trainer.max_steps=2", "optimizer.lr=1e-2")
-    rest = train("trainer.max_steps=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", checkpoint(half))
+    rest = train("trainer.max_steps=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", checkpoint(half),
+                 "resume.allow=[optimizer]")  # fmt: skip
     assert rest.weights == half.weights
     assert rest.json()["steps"] == 3
 

@@ -24,7 +24,7 @@ from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
 from papo.training.history import History
 from papo.training.precision import check_precision
-from papo.training.resume import steps_behind
+from papo.training.resume import check_same, steps_behind
 
 PLACE = ("run_dir", "overwrite")  # where a run goes, which makes it no other run
 
@@ -43,7 +43,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     forget_peak_memory()
     check_unused(cfg.run_dir, cfg.ckpt_path, cfg.overwrite)
     loaded, module, data = build(cfg)
-    done = 0 if cfg.ckpt_path is None else steps_behind(cfg.ckpt_path, module)
+    done = 0
+    if cfg.ckpt_path is not None:
+        done = steps_behind(cfg.ckpt_path, module)
+        check_same(cfg)
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
     with run.held():
