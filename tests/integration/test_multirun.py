@@ -5,6 +5,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+ALSO = "algorithm.normalize_std=False", "corruption=patch_shuffle", "data.train.seed=3"
+FOLDERS = [f"{number}_{','.join(ALSO)},mask_ratio={ratio}" for number, ratio in enumerate((0.4, 0.6))]
+
 TINY = """\
 # @package _global_
 model: {{path: {path}}}
@@ -42,7 +45,7 @@ def sweep(command, tiny_model, tmp_path_factory):
     (folder / "conf" / "experiment" / "tiny.yaml").write_text(TINY.format(path=tiny_model))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        overrides = ["experiment=tiny", "mask_ratio=0.4,0.6", "trainer.max_steps=1"]
+        overrides = ["experiment=tiny", "mask_ratio=0.4,0.6", "trainer.max_steps=1", *ALSO]
         finished = command("train.py", "-m", *overrides, f"hydra.searchpath=[file://{folder / 'conf'}]")
     assert finished.status == 0, finished.err
     (root,) = folder.glob("outputs/sweeps/papo/*")
@@ -51,28 +54,35 @@ def sweep(command, tiny_model, tmp_path_factory):
 
 def test_a_sweep_leaves_one_readable_folder_per_run(sweep):
     folders = sorted(path.name for path in sweep.iterdir() if path.is_dir())
-    assert folders == ["0_mask_ratio=0.4", "1_mask_ratio=0.6"]
+    assert folders == FOLDERS
     assert all((sweep / name / "metrics.json").is_file() for name in folders)
 
 
 def test_tensorboard_tells_the_runs_apart(sweep):
-    found = [hyperparameters(sweep / name) for name in ("0_mask_ratio=0.4", "1_mask_ratio=0.6")]
+    found = [hyperparameters(sweep / name) for name in FOLDERS]
     assert [hparams["mask_ratio"] for hparams in found] == [0.4, 0.6]
     first, second = found
     assert {name for name in first if first[name] != second[name]} == {"mask_ratio"}
     expected = {"name": "papo", "seed": 0, "perception_coef": 0.02, "group_size": 2, "lr": 0.125, "max_steps": 1}
     assert {name: first[name] for name in expected} == expected
+    chosen = {
+        "experiment": "tiny",
+        "corruption": "patch_shuffle",
+        "algorithm.normalize_std": False,
+        "data.train.seed": 3,
+    }
+    assert {name: first[name] for name in chosen} == chosen
 
 
 def test_tensorboard_is_left_to_find_what_differs(sweep):
     """A record of the whole experiment by one of its runs would fix the order of columns, the telling ones unseen."""
-    found = summaries(sweep / "0_mask_ratio=0.4")
+    found = summaries(sweep / FOLDERS[0])
     assert metadata.EXPERIMENT_TAG not in found
     assert metadata.SESSION_END_INFO_TAG in found
     assert {"final/accuracy", "final/gain"} <= found.keys()
 
 
 def test_the_runs_of_a_sweep_do_not_share_a_mask(sweep):
-    configs = [(sweep / name / "config.yaml").read_text() for name in ("0_mask_ratio=0.4", "1_mask_ratio=0.6")]
+    configs = [(sweep / name / "config.yaml").read_text() for name in FOLDERS]
     assert "mask_ratio: 0.4" in configs[0]
     assert "mask_ratio: 0.6" in configs[1]

@@ -145,6 +145,14 @@ def test_steps_that_will_be_repeated_are_dropped(tmp_path):
     assert path.read_text() == ""
 
 
+def test_a_line_that_was_cut_off_is_dropped(tmp_path):
+    """Whatever killed the process while it wrote."""
+    path = tmp_path / "rollouts.jsonl"
+    path.write_text('{"step": 1, "text": "whole"}\n{"step": 2, "te')
+    StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=2))
+    assert path.read_text() == '{"step": 1, "text": "whole"}\n'
+
+
 def test_without_a_record_there_is_nothing_to_drop(tmp_path):
     StepLog(tmp_path, 1).on_fit_start(None, SimpleNamespace(step=2))
     assert list(tmp_path.iterdir()) == []

@@ -127,6 +127,11 @@ class PolicyModule(LightningModule):
         """What scales the loss under trainer.precision=16-mixed."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the last update, as the schedule had it."""
+        return self.optimizers().param_groups[0]["lr"]
+
     def apply_gradient(self, loss: float, norm: float) -> bool:
         """Updates the parameters by the accumulated gradient unless loss or norm is not finite; drops it either way.
 

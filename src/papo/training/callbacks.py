@@ -83,10 +83,10 @@ class GracefulStop(Callback):
 
 
 def keep_steps(path: Path, last: int) -> None:
-    """Drops the lines of later steps, which come again, so that each is recorded once."""
+    """Drops the lines of later steps, which come again, so that each is recorded once; and one that was cut off."""
     if path.exists():
         with path.open() as lines, replacing(path) as part, part.open("w") as kept:
-            kept.writelines(line for line in lines if json.loads(line)["step"] <= last)
+            kept.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= last)
 
 
 class StepLog(Callback):

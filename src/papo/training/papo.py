@@ -205,7 +205,10 @@ class PapoModule(PolicyModule):
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         updated = self.apply_gradient(metrics["loss/total"], metrics["policy/grad_norm"])
-        return metrics | {"policy/skipped_updates": float(not updated)}
+        return metrics | {
+            "policy/skipped_updates": float(not updated),
+            "policy/learning_rate": self.learning_rate,
+        }
 
     def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
@@ -139,7 +140,7 @@ def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str,
     """What runs are compared by, with how they ended."""
     names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key not in PLACE]
     params = {name: cfg[name] for name in names}
-    params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps}
+    params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps} | overridden(cfg)
     before, after = metrics["accuracy_before"], metrics["accuracy_after"]
     final = {} if after is None else {"final/accuracy": after, "final/gain": after - before}
     if isinstance(trainer.logger, TensorBoardLogger):
@@ -148,6 +149,19 @@ def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str,
         trainer.logger.log_hyperparams(params)
         trainer.logger.log_metrics(final, step=trainer.lightning_module.step)
     trainer.logger.finalize("success")
+
+
+def overridden(cfg: DictConfig) -> dict[str, Any]:
+    """What the command line chose: choices of groups by their name, nested keys by their value."""
+    if not HydraConfig.initialized():
+        return {}
+    found = {}
+    for override in HydraConfig.get().overrides.task:
+        key, set_, text = override.lstrip("+").partition("=")
+        value = OmegaConf.select(cfg, key)
+        if set_ and key not in PLACE:
+            found[key] = value if isinstance(value, str | int | float) else text
+    return found
 
 
 def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final: dict[str, float]) -> None:

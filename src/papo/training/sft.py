@@ -93,7 +93,11 @@ class SupervisedModule(PolicyModule):
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", total, prog_bar=True, logger=False)
-        metrics = {"loss/total": total.item(), "policy/skipped_updates": float(not updated)}
+        metrics = {
+            "loss/total": total.item(),
+            "policy/skipped_updates": float(not updated),
+            "policy/learning_rate": self.learning_rate,
+        }
         self.logger.log_metrics(metrics, step=self.step)
 
     def loss(self, batch: SupervisedBatch, denominators: Denominators) -> torch.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from papo.data.sources.pictures import read_header, read_picture
+from papo.data.sources.pictures import OtherPictures, read_header, read_picture
 
 MANY = 10_000_000
 
@@ -45,11 +45,41 @@ def test_bytes_dicts_and_paths_are_one(format, tmp_path):
         assert read_header(encoded, [tmp_path / "empty", tmp_path], MANY) == (30, 20)
 
 
-def test_an_absolute_path_needs_no_folder_but_the_data_must_have_a_place(tmp_path):
-    NOISE.save(tmp_path / "a.png")
-    assert read_header(str(tmp_path / "a.png"), [tmp_path / "elsewhere"], MANY) == (30, 20)
+@pytest.fixture
+def folder(tmp_path):
+    """A data folder, and a picture beside it that is nobody's business."""
+    NOISE.save(tmp_path / "private.png")
+    folder = tmp_path / "data"
+    (folder / "pictures").mkdir(parents=True)
+    NOISE.save(folder / "pictures" / "a.png")
+    (folder / "link.png").symlink_to(tmp_path / "private.png")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "inner.png").symlink_to(folder / "pictures" / "a.png")
+    (tmp_path / "way").symlink_to(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "path", ["{}/private.png", "../private.png", "pictures/../../private.png", "link.png", "up/private.png"]
+)
+def test_a_path_does_not_lead_out_of_the_data_unless_it_may(folder, path):
+    path = path.format(folder.parent)
+    for root in (folder, folder.parent / "way"):
+        for read in (read_header, read_picture):
+            with pytest.raises(ValueError, match="lies outside of the data's folder; allow_outside=true"):
+                read(path, [root], MANY)
+    assert read_header(path, [folder], MANY, outside=True) == (30, 20)
+    assert OtherPictures((path,), (folder,), MANY, outside=True)(0)[0].size == (30, 20)
+    with pytest.raises(ValueError, match="outside"):
+        OtherPictures((path,), (folder,), MANY)(0)
+
+
+def test_a_path_may_be_absolute_or_a_link_inside_the_data(folder):
+    for path in (str(folder / "pictures" / "a.png"), "inner.png", "pictures/../inner.png", "./pictures/a.png"):
+        assert read_header(path, [folder], MANY) == (30, 20)
+        assert read_header(path, [folder.parent / "way"], MANY) == (30, 20)  # the folder may be a link itself
     with pytest.raises(ValueError, match="does not exist"):
-        read_header(str(tmp_path / "a.png"), [], MANY)  # a hub's row names no file of this machine
+        read_header(str(folder / "inner.png"), [], MANY)  # a hub's row names no file of this machine
 
 
 def pixels(encoded: bytes) -> list[list[int]]:
@@ -69,6 +99,36 @@ def test_transparency_is_white():
 def test_sixteen_bits_keep_their_grey():
     image = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16))
     assert pixels(saved(image, "PNG")) == [[0] * 3, [128] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "grey"),
+    [
+        (np.array([[0, 2048, 4095]], np.uint16), [0, 128, 255]),  # twelve bits in sixteen, as scanners write them
+        (np.array([[0, 128, 255]], np.uint16), [0, 128, 255]),
+        (np.array([[0, 32768, 65535]], np.int32), [0, 128, 255]),
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 127.6, 255]], np.float32), [0, 128, 255]),
+    ],
+)
+def test_other_grey_values_keep_their_grey(values, grey):
+    format = "TIFF" if values.dtype.kind == "f" or values.dtype.itemsize > 2 else "PNG"
+    assert pixels(saved(Image.fromarray(values), format)) == [[value] * 3 for value in grey]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0, 300]], np.float32),
+        np.array([[-1, 1]], np.float32),
+        np.array([[0, np.nan]], np.float32),
+        np.array([[0, 70_000]], np.int32),
+        np.array([[-1, 5]], np.int32),
+    ],
+)
+def test_grey_values_of_an_unknown_range_are_refused(values):
+    with pytest.raises(ValueError, match="grey values from"):
+        pixels(saved(Image.fromarray(values), "TIFF"))
 
 
 def test_a_photograph_is_turned_the_right_way_up():

@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from replicas import REPLICAS, write_lines
 
 from papo.data.sources import TableSource, table_source
@@ -315,6 +316,23 @@ def test_a_bad_row_says_why(row, reason, tmp_path):
         assert caught.value.id == "bad"
         assert reason in caught.value.reason
     assert table[1].id == "good"
+
+
+def test_a_row_shows_no_file_outside_of_its_data(tmp_path):
+    """Unless it may; headers and pixels alike, and the other picture too."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for place in (tmp_path / "private.png", folder / "own.png"):
+        Image.new("RGB", (28, 28)).save(place)
+    row = {"question": "a?", "answer": "11"}
+    outside = [row | {"image": "../private.png"}, row | {"image": "own.png", "counterfactual_image": "../private.png"}]
+    path = write_lines(folder / "rows.jsonl", outside)
+    for n in range(2):
+        for read in (source(path).__getitem__, source(path).draft):
+            with pytest.raises(BadRow, match="outside of the data's folder"):
+                read(n)
+    let_in = source(path, allow_outside=True)
+    assert let_in[0].images[0].size == let_in[1].counterfactual(0)[0].size == (28, 28)
 
 
 def test_choices_and_labels_may_be_numbers(tmp_path):

@@ -31,12 +31,13 @@ class OtherPictures:
     encoded: tuple[Any, ...]
     roots: tuple[Path, ...]
     max_pixels: int
+    outside: bool = False
 
     def __call__(self, seed: int) -> tuple[Image.Image, ...]:
-        return tuple(read_picture(each, self.roots, self.max_pixels) for each in self.encoded)
+        return tuple(read_picture(each, self.roots, self.max_pixels, self.outside) for each in self.encoded)
 
 
-def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Unread:
+def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool = False) -> Unread:
     """Width and height, without decoding a pixel.
 
     Args:
@@ -44,18 +45,20 @@ def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Unread:
             `roots`.
         roots: where relative paths start, the first that has the file; none for a hub, whose rows hold the bytes.
         max_pixels: a header that announces more is refused: a few kilobytes can unfold to gigabytes.
+        outside: whether a path may lead out of all `roots`: data of others could show any file of this machine in a
+            report otherwise.
 
     Raises:
-        ValueError: no such file, no picture, or one that is too large.
+        ValueError: no such file, one outside, no picture, or one that is too large.
     """
-    with _opened(encoded, roots, max_pixels) as image:
+    with _opened(encoded, roots, max_pixels, outside) as image:
         size = image.size
         return Unread(*(size[::-1] if _on_its_side(image) else size))
 
 
-def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.Image:
+def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool = False) -> Image.Image:
     """The picture in RGB, the right way up, transparency on white. Arguments and errors as in `read_header`."""
-    with _opened(encoded, roots, max_pixels) as image:
+    with _opened(encoded, roots, max_pixels, outside) as image:
         try:
             return _in_rgb(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders of broken files raise anything at all; it is the file's fault
@@ -70,8 +73,8 @@ def _on_its_side(image: Image.Image) -> bool:
         return False
 
 
-def _opened(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.Image:
-    source = _source(encoded, roots)
+def _opened(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool) -> Image.Image:
+    source = _source(encoded, roots, outside)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is below
@@ -84,7 +87,7 @@ def _opened(encoded: Any, roots: Sequence[Path], max_pixels: int) -> Image.Image
     return image
 
 
-def _source(encoded: Any, roots: Sequence[Path]) -> io.BytesIO | Path:
+def _source(encoded: Any, roots: Sequence[Path], outside: bool) -> io.BytesIO | Path:
     """The bytes of a picture, or its file."""
     path = encoded
     if isinstance(encoded, Mapping):
@@ -93,21 +96,54 @@ def _source(encoded: Any, roots: Sequence[Path]) -> io.BytesIO | Path:
         return io.BytesIO(path)
     if not isinstance(path, str) or not path:
         raise ValueError("picture is missing")
+    inside = [root.resolve() for root in roots]
     for root in roots:
-        with contextlib.suppress(ValueError, OSError):  # a name that no file can have
-            if (root / path).is_file():  # no device or pipe, which may never end
+        with contextlib.suppress(OSError):  # a name that no file can have
+            if not _is_file(root / path):
+                continue
+            # Links are followed: where the file lies counts, not where the row says that it does.
+            if outside or any((root / path).resolve().is_relative_to(folder) for folder in inside):
                 return root / path
+            raise ValueError(
+                f"picture file {path!r:.200} lies outside of the data's folder; allow_outside=true lets it in"
+            )
     raise ValueError(f"picture file {path!r:.200} does not exist")
 
 
+def _is_file(path: Path) -> bool:
+    """Whether it is one, and no device or pipe, which may never end."""
+    try:
+        return path.is_file()
+    except ValueError:  # a name that no file can have
+        return False
+
+
 def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # convert() would clip all but the darkest 1/256 of its values to white
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I") or image.mode == "F":  # convert() would clip their values to black and white
+        return Image.fromarray(_in_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image.load()
     return image.convert("RGB")
+
+
+DEPTHS = (8, 12, 16)  # bits of a grey value, of which two bytes may hold fewer
+
+
+def _in_bytes(values: np.ndarray) -> np.ndarray:
+    """Grey values of more than a byte, or fractions of 1, as bytes.
+
+    Raises:
+        ValueError: their range does not say what is white.
+    """
+    low, high = (float(value) for value in (values.min(), values.max()))
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.round(255 * values).astype(np.uint8)
+    depth = next((depth for depth in DEPTHS if high < 2**depth), None)
+    if not low >= 0 or depth is None or (values.dtype.kind == "f" and depth > 8):  # not >=: NaN
+        raise ValueError(f"grey values from {low:g} to {high:g}")
+    return np.round(values).astype(np.uint8) if depth == 8 else (values >> (depth - 8)).astype(np.uint8)
 
 
 def _reason(error: Exception) -> str:

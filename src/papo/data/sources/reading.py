@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures
@@ -33,6 +34,7 @@ class Reading:
     tags: Mapping[str, Sequence[str]]
     max_question_length: int | None
     max_image_pixels: int
+    allow_outside: bool
 
     def item(self, row: Row, number: int | str, *, decode: bool) -> Item:
         """The item of a row, its pictures decoded or only their headers read.
@@ -44,7 +46,7 @@ class Reading:
             raw = self.schema.read(row)
             self.check(raw)
             read: Callable[..., Any] = read_picture if decode else read_header
-            images = [read(encoded, self.table.roots, self.max_image_pixels) for encoded in raw.pictures]
+            images = [read(encoded, *self.bounds) for encoded in raw.pictures]
             return Item(
                 id=self.id(row, number),
                 question=self.prompt(raw),
@@ -67,14 +69,16 @@ class Reading:
         others = pictures(row, COUNTERFACTUAL)
         if not others:
             return None
-        found, own = (
-            [read_header(encoded, self.table.roots, self.max_image_pixels) for encoded in each]
-            for each in (others, raw.pictures)
-        )
+        found, own = ([read_header(encoded, *self.bounds) for encoded in each] for each in (others, raw.pictures))
         if found != own:  # hence as many visual tokens
             written = [" and ".join(f"{width} x {height}" for width, height in sizes) for sizes in (found, own)]
             raise ValueError(f"counterfactual picture of {written[0]} pixels for a picture of {written[1]}")
-        return OtherPictures(others, self.table.roots, self.max_image_pixels)
+        return OtherPictures(others, *self.bounds)
+
+    @property
+    def bounds(self) -> tuple[tuple[Path, ...], int, bool]:
+        """Of its pictures: where they lie, their pixels, and whether they may lie elsewhere."""
+        return self.table.roots, self.max_image_pixels, self.allow_outside
 
     def id(self, row: Row, number: int | str) -> str:
         """The row's own id, else "<name>-<row>"."""

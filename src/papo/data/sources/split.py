@@ -66,6 +66,7 @@ def table_source(
     tags: Mapping[str, Sequence[str]] | None = None,
     max_question_length: int | None = None,
     max_image_pixels: int = 50_000_000,
+    allow_outside: bool = False,
     size: int | None = None,
     streaming: bool = False,
     buffer_size: int = 1000,
@@ -87,6 +88,7 @@ def table_source(
         tags: {tag: values}: only items that have one of the values.
         max_question_length: characters; items with a longer question are left out.
         max_image_pixels: a picture whose header announces more is a bad row.
+        allow_outside: whether pictures may lie outside of the data's folder, by an absolute path, .. or a link.
         size: rows, spread evenly over the chosen ones; null = all.
         streaming: whether rows are read forwards only, without a download or a copy of the whole.
         buffer_size: rows that a stream is shuffled among.
@@ -129,6 +131,7 @@ def table_source(
         tags={tag: tuple(map(str, values)) for tag, values in (tags or {}).items()},
         max_question_length=max_question_length,
         max_image_pixels=max_image_pixels,
+        allow_outside=allow_outside,
     )
     return TableStream(reading, buffer_size) if streaming else TableSource(reading, size)
 
