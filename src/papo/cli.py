@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, GraderFailed, TrainingDiverged
+from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
@@ -75,6 +76,9 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
             fail(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
         except (TrainingDiverged, GraderFailed) as error:
             fail(FAILED, error)
+        except Interrupted as stop:
+            print(f"\n{stop}", file=sys.stderr)
+            sys.exit(INTERRUPTED)
         if result.get("interrupted"):
             sys.exit(INTERRUPTED)
 

@@ -26,7 +26,7 @@ from papo.files import write_text
 PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
 
 
-# What a training run leaves in its folder; TensorBoard's and other loggers' files besides.
+# What a training run leaves in its folder; TensorBoard's and other loggers' files besides, and a study's log.
 LEFT = (
     "config.yaml", "provenance.json", "metrics.json", "rollouts.jsonl", "held_out.jsonl", "skipped.jsonl",
     "guessable.jsonl", "hparams.yaml", "metrics.csv", "checkpoints", "model",
@@ -68,28 +68,33 @@ class RunDir:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Inside, no other process that asks for the folder gets it; the end of this one, however it ends, frees it.
+        """Inside, no other run gets the folder. The end of the process frees it, too.
+
+        Where a folder cannot be locked, as on some network file systems, it is not, with a word about that.
 
         Raises:
-            ConfigError: another one has it.
+            ConfigError: another run has it.
         """
         folder = os.open(self.path, os.O_RDONLY)  # the folder itself is locked: nothing is left behind
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(folder)
-            raise ConfigError(
-                f"hydra.run.dir={self.path} is being written by another run; choose another with hydra.run.dir=..."
-            ) from None
-        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"hydra.run.dir={self.path} is being written by another run; choose another with hydra.run.dir=..."
+                ) from None
+            except OSError as error:
+                print(f"{self.path} cannot be locked ({error.strerror}): let no other run write there", file=sys.stderr)
             yield
         finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_UN)  # closing alone would leave it to children that were forked
             os.close(folder)
 
     def clear(self) -> None:
-        """Removes what an earlier training run left."""
+        """Removes what an earlier training run left, but for the files of other loggers than TensorBoard's."""
         for path in (*(self.path / name for name in LEFT), *self.path.glob(EVENTS)):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -107,21 +112,40 @@ class RunDir:
 
 def continues(path: str | Path, ckpt_path: str | None) -> bool:
     """Whether a checkpoint is the folder's own."""
-    return ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(Path(path).resolve())
+    if ckpt_path is None:
+        return False
+    folder = Path(path).absolute() / "checkpoints"  # which may be a link to another disk
+    return Path(ckpt_path).absolute().parent == folder or Path(ckpt_path).resolve().parent == folder.resolve()
 
 
-def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool) -> None:
+def holds_run(path: Path) -> bool:
+    """Whether a training run has begun in a folder."""
+    return all((path / name).is_file() for name in ("config.yaml", "provenance.json"))
+
+
+def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model: str) -> None:
     """Whether a training run may begin in a folder.
 
+    Args:
+        model: the path of what it begins with.
+
     Raises:
-        ConfigError: it holds a run, which is neither to be continued from its own checkpoint nor overwritten.
+        ConfigError: it holds a run, which is neither to be continued from its own checkpoint nor overwritten; or what
+            the new run needs would be overwritten with it.
     """
-    found = [name for name in LEFT if (Path(path) / name).exists()]
-    if found and not overwrite and not continues(path, ckpt_path):
-        raise ConfigError(
-            f"hydra.run.dir={path} holds a run ({', '.join(found[:3])}); choose another, continue that one with "
-            f"ckpt_path={Path(path) / 'checkpoints' / 'last.ckpt'}, or replace it with overwrite=true"
-        )
+    folder = Path(path)
+    if not isinstance(overwrite, bool):
+        raise ConfigError(f"overwrite must be true or false, got {overwrite!r}")
+    if not holds_run(folder) or continues(path, ckpt_path):
+        return
+    needed = {"model.path": model, "ckpt_path": ckpt_path}
+    inside = [key for key, of in needed.items() if of and Path(of).resolve().is_relative_to(folder.resolve())]
+    if overwrite and inside:
+        raise ConfigError(f"overwrite=true would remove {inside[0]}={needed[inside[0]]}; choose another hydra.run.dir")
+    if not overwrite:
+        last = folder / "checkpoints" / "last.ckpt"
+        go_on = f"continue that one with ckpt_path={last}, " if last.is_file() else ""
+        raise ConfigError(f"hydra.run.dir={path} holds a run; choose another, {go_on}or replace it with overwrite=true")
 
 
 def provenance(seed: int) -> dict[str, Any]:

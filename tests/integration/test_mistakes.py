@@ -1,15 +1,21 @@
 """A user's mistake: exit status 2, one message that names the override, and nothing left behind."""
 
+import errno
 import importlib.util
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from papo.run_dir import RunDir
+from papo.errors import ConfigError
+from papo.run_dir import RunDir, check_unused
 
 ROOT = Path(__file__).parents[2]
 
@@ -271,6 +277,8 @@ def test_overwriting_leaves_nothing_of_the_run_that_was_there(train, tmp_path):
     folder = tmp_path / "run"
     (folder / "model").mkdir(parents=True)
     for name in (
+        "config.yaml",
+        "provenance.json",
         "rollouts.jsonl",
         "events.out.tfevents.1",
         "metrics.json",
@@ -281,6 +289,80 @@ def test_overwriting_leaves_nothing_of_the_run_that_was_there(train, tmp_path):
     run = train("trainer.max_steps=1", "overwrite=true", path=folder)
     assert run.json()["steps"] == 1
     assert [path.name for path, text in content(folder).items() if text == b"of another run"] == ["notes.md"]
+
+
+@pytest.fixture
+def used(tmp_path) -> Path:
+    """A folder in which a run has begun."""
+    used = tmp_path / "used"
+    used.mkdir()
+    for name in ("config.yaml", "provenance.json"):
+        (used / name).write_text("of a run")
+    return used
+
+
+def test_what_a_run_needs_is_not_overwritten(command, tiny, used, tiny_model):
+    shutil.copytree(tiny_model, used / "model")
+    before = content(used)
+    model = f"model.path={used / 'model'}"
+    finished = command("train.py", *tiny, model, "overwrite=true", f"hydra.run.dir={used}")
+    assert_refused(finished, f"overwrite=true would remove {model}")
+    assert content(used) == before
+
+
+@pytest.mark.parametrize("value", ["no", "off", "1"])
+def test_overwriting_is_said_by_true_alone(command, tiny, used, value):
+    """Hydra makes texts of no and off."""
+    finished = command("train.py", *tiny, f"overwrite={value}", f"hydra.run.dir={used}")
+    assert_refused(finished, "overwrite must be true or false")
+
+
+def test_what_holds_no_run(tmp_path, used):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    check_unused(tmp_path / "mine", None, False, "lab_qwen")
+    check_unused(tmp_path / "new", None, False, "lab_qwen")
+    with pytest.raises(ConfigError) as caught:
+        check_unused(used, None, False, "lab_qwen")
+    assert "ckpt_path" not in str(caught.value)  # it left none
+
+
+def test_a_checkpoint_of_the_folder_itself(tmp_path, used):
+    """Of a run in a folder inside it is another one's; the folder of checkpoints may be a link to another disk."""
+    (tmp_path / "disk").mkdir()
+    (used / "checkpoints").symlink_to(tmp_path / "disk")
+    own = str(used / "checkpoints" / "last.ckpt")
+    check_unused(used, own, False, "lab_qwen")
+    check_unused(used, str(tmp_path / "disk" / "last.ckpt"), False, "lab_qwen")
+    with pytest.raises(ConfigError, match="holds a run"):
+        check_unused(used, str(used / "inner" / "checkpoints" / "last.ckpt"), False, "lab_qwen")
+    RunDir(used).clear()
+    assert list(used.iterdir()) == []
+    assert (tmp_path / "disk").is_dir()
+
+
+def test_a_lock_ends_with_its_run_though_a_child_lives_on(tmp_path):
+    run = RunDir(tmp_path / "run")
+    with run.held():
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with run.held():
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_folder_that_cannot_be_locked_is_used_with_a_word(tmp_path, monkeypatch, capsys):
+    def refuse(*arguments):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("papo.run_dir.fcntl.flock", refuse)
+    with RunDir(tmp_path / "run").held():
+        pass
+    assert "cannot be locked (Bad file descriptor)" in capsys.readouterr().err
 
 
 def test_one_run_at_a_time_in_a_folder(command, tiny, tmp_path):

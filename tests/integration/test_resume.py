@@ -81,6 +81,58 @@ def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, 
     assert run.held_out == four_steps.held_out
 
 
+def test_a_run_that_was_killed_in_its_last_validation_is_finished(train, four_steps, monkeypatch, tmp_path):
+    original = PapoModule.validation_step
+
+    def validation_step(module, *arguments):
+        if module.step == 4 and not module.during:
+            raise RuntimeError("killed")
+        original(module, *arguments)
+
+    monkeypatch.setattr(PapoModule, "validation_step", validation_step)
+    path = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="killed"):
+        train(*SETTINGS, "trainer.max_steps=4", path=path)
+    assert not (path / "metrics.json").exists()
+    monkeypatch.undo()
+    run = train(*SETTINGS, "trainer.max_steps=4", f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}", path=path)
+    assert_same(run, four_steps)
+    assert run.held_out == four_steps.held_out
+
+
+@pytest.fixture
+def while_measuring(monkeypatch):
+    """Raises a signal in the validation before the first step, or after the last one."""
+
+    def while_measuring(step, number):
+        original = PapoModule.validation_step
+
+        def validation_step(module, *arguments):
+            if module.step == step and not module.during:
+                signal.raise_signal(number)
+                raise AssertionError("still here")
+            original(module, *arguments)
+
+        monkeypatch.setattr(PapoModule, "validation_step", validation_step)
+
+    return while_measuring
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_signal_while_nothing_is_trained_stops_at_once(command, tiny, while_measuring, tmp_path, step, number):
+    while_measuring(step, number)
+    handler = signal.getsignal(number)
+    finished = command("train.py", *tiny, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
+    assert finished.status == 130
+    assert signal.getsignal(number) is handler
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    said = f"ckpt_path={last} finishes the run" if step else "there is nothing to continue"
+    assert finished.messages[-1].endswith(said)
+    assert last.exists() is (step == 1)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
 def test_a_run_goes_on_with_the_settings_that_it_had(command, tiny, four_steps, tmp_path):
     """Or with others that are meant."""
     longer = [*tiny, *SETTINGS, "trainer.max_steps=5", "val.every=3", checkpoint(four_steps)]

@@ -1,88 +1,123 @@
-"""A checkpoint is accepted only where training can go on from it."""
+"""Which settings of a run that goes on are those that it had."""
+
+import json
+from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
+import yaml
+from omegaconf import OmegaConf
 
 from papo.errors import ConfigError
-from papo.training.resume import steps_behind
+from papo.training.resume import check_same, measured_after
 
-
-def make_module(width: int = 3, total_steps: int = 10) -> nn.Module:
-    module = nn.Linear(2, width)
-    module.total_steps = total_steps
-    return module
+BEGAN = {
+    "seed": 3,
+    "ckpt_path": None,
+    "resume": {"allow": []},
+    "optimizer": {"lr": 0.1},
+    "data": {"train": {"rule": "math", "tags": {"a": ["b"], "c": ["d"]}}, "val": {"rule": "math"}, "num_workers": 0},
+    "trainer": {"max_steps": 4},
+    "engine": {"seed": 3},
+    "algorithm": {"optimizer": {"lr": 0.1}},
+    "old": {"off": None, "on": 7},
+}
+REFERENCES = {
+    "data": {"val": {"rule": "${data.train.rule}"}},
+    "engine": {"seed": "${seed}"},
+    "algorithm": {"optimizer": "${optimizer}"},
+}
 
 
 @pytest.fixture
-def checkpoint(tmp_path):
-    def write(content) -> str:
-        torch.save(content, tmp_path / "some.ckpt")
-        return str(tmp_path / "some.ckpt")
-
-    return write
-
-
-def test_the_steps_that_lie_behind(checkpoint):
-    path = checkpoint({"state_dict": make_module().state_dict(), "step": 9, "optimizer_states": []})
-    assert steps_behind(path, make_module()) == 9
+def folder(tmp_path) -> Path:
+    """Of a run that recorded BEGAN."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(BEGAN))
+    (tmp_path / "provenance.json").write_text("{}")
+    return tmp_path
 
 
-def test_nothing_left_to_do(checkpoint):
-    path = checkpoint({"state_dict": make_module().state_dict(), "step": 10})
-    with pytest.raises(ConfigError, match=r"ckpt_path=.*10 steps behind it.*trainer\.max_steps above 10"):
-        steps_behind(path, make_module(total_steps=10))
-    assert steps_behind(path, make_module(total_steps=11)) == 10
-
-
-@pytest.mark.parametrize("path", ["nowhere.ckpt", "."])
-def test_no_such_file(path):
-    with pytest.raises(ConfigError, match=r"ckpt_path=.* does not exist.*checkpoints/last\.ckpt"):
-        steps_behind(path, make_module())
-
-
-def test_another_model(checkpoint):
-    path = checkpoint({"state_dict": make_module(width=4).state_dict(), "step": 1})
-    with pytest.raises(ConfigError, match=r"model\.path: 2 tensors differ, e\.g\. bias is \[4\].* and \[3\] in the"):
-        steps_behind(path, make_module(width=3))
+def going_on(folder, *changes, without=()):
+    cfg = OmegaConf.merge(BEGAN, REFERENCES, {"ckpt_path": str(folder / "checkpoints" / "last.ckpt")}, *changes)
+    for key in without:
+        del cfg[key]
+    check_same(cfg)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "change",
     [
-        (lambda state: state.pop("bias"), r"bias is absent in the checkpoint and \[3\] in the model"),
-        (lambda state: state.update(extra=torch.zeros(5)), r"extra is \[5\] in the checkpoint and absent in the model"),
+        {},
+        {"trainer": {"max_steps": 9}},
+        {"data": {"num_workers": 2}},
+        {"resume": {"allow": ["seed"]}, "seed": 4, "engine": {"seed": "${seed}"}},
+        {"resume": {"allow": ["optimizer"]}, "optimizer": {"lr": 1}},
+        {"of": {"a": {"later": {"version": False, "list": []}}}},
     ],
-    ids=["missing", "extra"],
 )
-def test_a_tensor_more_or_less(checkpoint, change, words):
-    state = make_module().state_dict()
-    change(state)
-    with pytest.raises(ConfigError, match=f"1 tensors differ.*{words}"):
-        steps_behind(checkpoint({"state_dict": state, "step": 1}), make_module())
+def test_the_same_run_goes_on(folder, change):
+    going_on(folder, change)
 
 
-@pytest.mark.parametrize("content", [{"step": 1}, {"state_dict": {}}], ids=["no weights", "no step"])
-def test_a_checkpoint_of_something_else(checkpoint, content):
-    with pytest.raises(ConfigError, match="is no checkpoint of this package"):
-        steps_behind(checkpoint(content), make_module())
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 4}, "seed=4 (was 3); set"),  # once, and not what refers to it
+        ({"optimizer": {"lr": 1}}, "optimizer.lr=1 (was 0.1)"),
+        ({"data": {"train": {"tags": {"a": ["b", "e"]}}}}, "data.train.tags.a=['b', 'e'] (was ['b'])"),
+        ({"later": 5}, "later=5 (was None)"),
+        ({"resume": {"allow": ["seed"]}, "seed": 4, "optimizer": {"lr": 1}}, "settings: optimizer.lr=1 (was 0.1); set"),
+    ],
+)
+def test_another_one_does_not(folder, change, named):
+    with pytest.raises(ConfigError) as caught:
+        going_on(folder, change)
+    assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"# Notes", b"\x80\x02"], ids=["empty", "zip", "text", "cut"])
-def test_a_file_of_something_else(tmp_path, content):
-    (tmp_path / "some.ckpt").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"ckpt_path=.*some\.ckpt is no checkpoint"):
-        steps_behind(str(tmp_path / "some.ckpt"), make_module())
+def test_an_override_that_was_dropped_differs(folder):
+    """Where a reference stands again."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(BEGAN | {"data": BEGAN["data"] | {"val": {"rule": "exact"}}}))
+    with pytest.raises(ConfigError, match=r"data.val.rule=math \(was exact\).*resume.allow=\[data.val.rule\]"):
+        going_on(folder)
 
 
-def test_a_checkpoint_is_data_not_code(tmp_path):
-    """Unpickling must not run what a stranger put into the file."""
+def test_a_setting_that_is_gone_differs_where_it_was_on(folder):
+    with pytest.raises(ConfigError, match=r"old.on=None \(was 7\); set"):
+        going_on(folder, without=["old"])
 
-    class Attack:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "pwned"), "w"))
 
-    torch.save({"state_dict": Attack(), "step": 1}, tmp_path / "some.ckpt")
-    with pytest.raises(ConfigError, match="is no checkpoint"):
-        steps_behind(str(tmp_path / "some.ckpt"), make_module())
-    assert not (tmp_path / "pwned").exists()
+def test_all_that_differ_may_be_allowed_by_what_the_message_says(folder):
+    changes = {"seed": 4, "optimizer": {"lr": 1}, "trainer": {"devices": 2}, "a": 1, "b": 2, "c": 3}
+    with pytest.raises(ConfigError) as caught:
+        going_on(folder, changes)
+    assert " and 2 more;" in str(caught.value)
+    allowed = str(caught.value).partition("resume.allow=[")[2].rstrip("]'").split(",")
+    going_on(folder, changes, {"resume": {"allow": allowed}})
+
+
+def test_of_a_moved_checkpoint_nothing_is_known(folder, tmp_path):
+    (folder / "provenance.json").unlink()  # the config.yaml beside it is another program's
+    going_on(folder, {"seed": 9})
+    assert measured_after(4, folder)
+
+
+def test_a_record_that_cannot_be_read_says_so(folder):
+    (folder / "config.yaml").write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.yaml cannot be read"):
+        going_on(folder)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "measured"),
+    [
+        (None, False),
+        ({"steps": 4, "interrupted": False}, True),
+        ({"steps": 4, "interrupted": True}, False),
+        ({"steps": 2, "interrupted": False}, False),  # it ended there once, and was continued
+    ],
+)
+def test_what_is_left_to_measure(folder, metrics, measured):
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert measured_after(4, folder) is measured

@@ -21,9 +21,11 @@ from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.summary import differences, summarize
 from papo.files import write_text
+from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
 from papo.policy.processing import PromptProcessor
 from papo.report import ReportItem, write_report
+from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 
 SCHEMA = 2  # of results.json
@@ -45,8 +47,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: a setting cannot work, or the run directory holds another evaluation.
+        GraderFailed: a grader of your own kept failing.
+        Interrupted: it was asked to stop; what was answered is kept.
     """
     started = time.perf_counter()
+    own.count_anew()
     check(cfg)
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
@@ -78,7 +83,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(models) == 1 else f"{path}: {name}"
-            records[name][path] = examination(policy, processor, source, file, title)
+            with stopping_at_once(f"stopped; the same command with hydra.run.dir={run.path} goes on"):
+                records[name][path] = examination(policy, processor, source, file, title)
             if not cfg.guessable:
                 shown += report_items(name, path, source, file.records, processor, examination, policy.device)
     if cfg.guessable:
@@ -88,6 +94,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", provenance(cfg.seed) | {"fast_layers": loaded.fast_layers} | pace)
+    print(*own.failures(), sep="\n", end="")
     print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
 

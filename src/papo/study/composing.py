@@ -16,8 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError
 from papo.overrides import check_experiment, refusal
+from papo.settings import settings
 from papo.study.definition import Planned
-from papo.study.settings import settings
 
 CONF = Path(__file__).parents[3] / "conf"
 

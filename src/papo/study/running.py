@@ -14,9 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
+from papo.settings import settings, settings_of
 from papo.study.composing import compose_runs
 from papo.study.definition import Planned, Study
-from papo.study.settings import settings, settings_of
 from papo.study.worker import LOG, train_all
 
 RUNS = "runs"  # in the study's output folder

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from papo.errors import ConfigError
-from papo.study.settings import settings_of
+from papo.settings import settings_of
 
 HELD_OUT = "held_out.jsonl"
 
@@ -32,7 +32,7 @@ class Run:
 
     Args:
         name: its folder below the one that was searched.
-        settings: by whole keys; see papo.study.settings.
+        settings: by whole keys; see papo.settings.
         metrics: metrics.json.
         provenance: provenance.json.
         rows: by set and measure, then by step, in order.

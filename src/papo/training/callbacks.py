@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from papo.errors import SettingError
 from papo.figures import token_heat
 from papo.files import replacing
+from papo.interrupts import SIGNALS
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
 from papo.training.base import PolicyModule
 from papo.training.papo import PapoModule
@@ -74,7 +75,7 @@ class GracefulStop(Callback):
             trainer.should_stop = True
             print("\nstopping after this step; once more stops at once and loses it", flush=True)
 
-        self._previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.signal(number, stop) for number in SIGNALS}
 
     def on_train_end(self, trainer: Trainer, module) -> None:
         for number, handler in self._previous.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
+from papo.run_dir import holds_run
+from papo.settings import leaves
 from papo.training.base import PolicyModule
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
-FREE = ("name", "ckpt_path", "overwrite", "run_dir", "resume", "hydra", "logger", "callbacks", "report")
-FREE += ("trainer.max_steps", "trainer.checkpoint_every", "trainer.images_every", "val.every")
+FREE = ("name", "ckpt_path", "overwrite", "run_dir", "resume", "logger", "callbacks", "data.num_workers")
+FREE += ("trainer.max_steps", "trainer.checkpoint_every", "trainer.images_every", "trainer.accelerator", "val.every")
 NAMED = 4  # of the settings that differ
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 def check_same(cfg: DictConfig) -> None:
@@ -30,48 +35,60 @@ def check_same(cfg: DictConfig) -> None:
     Raises:
         ConfigError: others differ.
     """
-    record = Path(cfg.ckpt_path).parent.parent / "config.yaml"
-    if not record.is_file():  # a checkpoint that was moved: nothing is known of its run
+    folder = Path(cfg.ckpt_path).parent.parent
+    if not holds_run(folder):  # a checkpoint that was moved: nothing is known of its run
         return
-    before = yaml.load(record.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    try:
+        before = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"ckpt_path={cfg.ckpt_path}: {folder / 'config.yaml'} cannot be read") from error
     allowed = (*FREE, *cfg.resume.allow)
-    differing = [
-        f"{key}={now} (was {then})"
+    differing = {
+        key: f"{key}={now} (was {then})"
         for key, now, then in differences(cfg, before)
         if not any(f"{key}.".startswith(f"{name}.") for name in allowed)
-    ]
+    }
     if differing:
         more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
-        keys = ",".join(text.partition("=")[0] for text in differing[:NAMED])
+        named = ", ".join([*differing.values()][:NAMED]) + more
         raise ConfigError(
-            f"ckpt_path={cfg.ckpt_path} is of a run with other settings: {', '.join(differing[:NAMED])}{more}; set "
-            f"them as they were, or mean it with 'resume.allow=[{keys}]'"
+            f"ckpt_path={cfg.ckpt_path} is of a run with other settings: {named}; set them as they were, or mean it "
+            f"with 'resume.allow=[{','.join(differing)}]'"
         )
 
 
 def differences(cfg: DictConfig, before: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Each setting of its own, no reference to another one, whose value is not what it was: key, now, then."""
+    """Each setting whose value is not what it was: key, now, then.
+
+    A reference to another setting that followed it then, too, differs no more than that one. A setting that only one of
+    the two has, and that is off there, is one of another version.
+    """
     resolved = OmegaConf.to_container(cfg, resolve=True)
-    for keys, written in own_settings(OmegaConf.to_container(cfg, resolve=False)):
-        if isinstance(written, str) and "${" in written:
+    written = dict(leaves(OmegaConf.to_container(cfg, resolve=False)))
+    had = dict(leaves(before))
+    # What stands inside of something that is a reference now is looked at with that.
+    gone = [key for key in had if not any(f"{key}.".startswith(f"{other}.") for other in written)]
+    for key in [*written, *gone]:
+        now, then = (value_at(of, key) for of in (resolved, before))
+        text = written.get(key)
+        reference = REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        if now == then or (reference and then == value_at(before, reference[1])):
             continue
-        now, then = (value_at(of, keys) for of in (resolved, before))
-        if now != then:
-            yield ".".join(keys), now, then
+        if isinstance(text, str) and "${" in text and not reference:  # a path, or a text about others
+            continue
+        if (key not in had and is_off(now)) or (key not in written and is_off(then)):
+            continue
+        yield key, now, then
 
 
-def own_settings(node: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(node, dict) and node:
-        for name, child in node.items():
-            yield from own_settings(child, (*keys, str(name)))
-    else:
-        yield keys, node
-
-
-def value_at(node: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        node = node.get(key) if isinstance(node, dict) else None
+def value_at(node: Any, key: str) -> Any:
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
     return node
+
+
+def is_off(value: Any) -> bool:
+    return value is None or value is False or value in ([], {}, "")
 
 
 def steps_behind(path: str, module: PolicyModule) -> int:
@@ -96,9 +113,19 @@ def steps_behind(path: str, module: PolicyModule) -> int:
             f"ckpt_path={path} does not fit model.path: {len(differing)} tensors differ, e.g. {name} is "
             f"{describe(saved.get(name))} in the checkpoint and {describe(expected.get(name))} in the model"
         )
-    if step >= module.total_steps:
+    # One that ended after its last step and before its last validation has that left to do.
+    if step > module.total_steps or (step == module.total_steps and measured_after(step, Path(path).parent.parent)):
         raise ConfigError(f"ckpt_path={path} has {step} steps behind it; continue with trainer.max_steps above {step}")
     return step
+
+
+def measured_after(step: int, folder: Path) -> bool:
+    """Whether the run in a folder, if there is one, came to its end with that step."""
+    if not holds_run(folder):
+        return True  # nothing is known of it
+    file = folder / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return metrics is not None and metrics["steps"] == step and not metrics["interrupted"]
 
 
 def describe(shape: torch.Size | None) -> str:

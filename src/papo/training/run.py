@@ -16,9 +16,12 @@ from torch.utils.tensorboard.summary import hparams
 from papo.building import built, check
 from papo.data.module import PromptData
 from papo.files import write_text
+from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
+from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
+from papo.settings import PLACE
 from papo.training.base import PolicyModule
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
@@ -26,8 +29,6 @@ from papo.training.ending import figures, table, warnings
 from papo.training.history import History
 from papo.training.precision import check_precision
 from papo.training.resume import check_same, steps_behind
-
-PLACE = ("run_dir", "overwrite")  # where a run goes, which makes it no other run
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -38,11 +39,15 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: a setting cannot work, or the folder holds a run; raised before anything is written.
+        GraderFailed: a grader of your own kept failing; the last checkpoint is in place.
+        Interrupted: it was asked to stop while it measured; the message says how to go on.
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
     """
     started = time.perf_counter()
     forget_peak_memory()
-    check_unused(cfg.run_dir, cfg.ckpt_path, cfg.overwrite)
+    unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.path)
+    check_unused(*unused)
+    own.count_anew()
     loaded, module, data = build(cfg)
     done = 0
     if cfg.ckpt_path is not None:
@@ -51,12 +56,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     trainer = build_trainer(cfg, done)
     run = RunDir(cfg.run_dir)
     with run.held():
+        check_unused(*unused)  # another run may have come and gone
         if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
             run.clear()
         run.start(cfg, fast_layers=loaded.fast_layers)
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(run.path / name)
-        ended = measured_and_trained(trainer, module, data, cfg.ckpt_path)
+        ended = measured_and_trained(trainer, module, data, run, cfg.ckpt_path)
         save(run, loaded, module, cfg)
         metrics = results(cfg, module, data, trainer, ended) | {
             "seconds": time.perf_counter() - started,
@@ -68,15 +74,26 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     return metrics
 
 
-def measured_and_trained(trainer: Trainer, module: PolicyModule, data: PromptData, ckpt_path: str | None) -> bool:
-    """Measures, trains and measures again; false where it was asked to stop before the last step."""
+def measured_and_trained(
+    trainer: Trainer, module: PolicyModule, data: PromptData, run: RunDir, ckpt_path: str | None
+) -> bool:
+    """Measures, trains and measures again; false where it was asked to stop before the last step.
+
+    Raises:
+        Interrupted: it was asked to stop before the first step or after the last one.
+    """
     if ckpt_path is None:
-        trainer.validate(module, data, verbose=False)
+        with stopping_at_once("stopped before the first step: there is nothing to continue"):
+            trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
     ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
     if ended:
-        trainer.validate(module, data, verbose=False)
+        last = run.checkpoints / "last.ckpt"
+        with stopping_at_once(
+            f"stopped after the last step, before all was measured; ckpt_path={last} finishes the run"
+        ):
+            trainer.validate(module, data, verbose=False)
     return ended
 
 
@@ -185,6 +202,7 @@ def summary(metrics: Mapping[str, Any], history: History, run: RunDir) -> str:
     lines = [
         table(history, metrics["accuracy"], ended=ended),
         *training_lines(metrics["training_blind"]),
+        *own.failures(),
         pace,
         str(run.path),
         *(warnings(history) if ended else ()),

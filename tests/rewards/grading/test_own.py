@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from papo.errors import ConfigError, GraderFailed
-from papo.rewards.grading import Verdict, grade, own
+from papo.rewards.grading import Grade, Verdict, grade, own
 
 from .cases import item
 
@@ -286,9 +286,42 @@ def test_a_failure_is_said_at_once_and_once(capsys, name, said):
 def test_one_that_keeps_failing_ends_the_run():
     for _ in range(own.ENOUGH - 1):
         asked("fail")
-    with pytest.raises(GraderFailed, match=r"KeyError.*failed on 16 of 16 answers.*may_fail"):
+    with pytest.raises(GraderFailed, match=r"KeyError.*failed on 16 of the last 16 answers.*may_fail"):
         asked("fail")
     assert asked("contains").correct
+
+
+def test_one_that_breaks_late_ends_the_run_soon():
+    for _ in range(3 * own.RECENT):
+        asked("contains")
+    tally = own._tallies["own_graders.contains"]
+    broken = Grade(Verdict.WRONG, None, "broken", failed=True)
+    for _ in range(20):
+        tally.add(broken, 0.1)
+    with pytest.raises(GraderFailed, match="failed on 21 of the last 200"):
+        tally.add(broken, 0.1)
+
+
+def test_how_often_one_failed_is_told_until_another_run_begins():
+    for response in ("0", "1", "2"):
+        asked("seldom", response=response)
+    asked("contains")
+    (line,) = own.failures()
+    assert line == "the grader own_graders.seldom failed on 1 of 3 answers, which count as wrong"
+    own.count_anew()
+    assert own.failures() == []
+
+
+def test_a_process_that_a_grader_spoilt_is_not_asked_again(monkeypatch):
+    """Where nobody may raise a limit again; here, as root, everybody may."""
+    asked("contains")
+    first = own._current.process.pid
+    reply = own.Worker.reply
+    monkeypatch.setattr(own.Worker, "reply", lambda *given: (found := reply(*given)) and found | {"spoilt": True})
+    assert asked("contains").correct
+    monkeypatch.undo()
+    assert asked("contains").correct
+    assert own._current.process.pid != first
 
 
 def test_one_that_fails_seldom_does_not():
@@ -296,7 +329,7 @@ def test_one_that_fails_seldom_does_not():
         assert asked("seldom", response=str(n % 12)).failed is (n % 12 == 0)  # 8.3 %: it may on 10
     for _ in range(3):
         asked("seldom", response="0")
-    with pytest.raises(GraderFailed, match="failed on 20 of 196"):
+    with pytest.raises(GraderFailed, match="failed on 20 of the last 196"):
         asked("seldom", response="0")
     for _ in range(2 * own.ENOUGH):
         assert asked("hopeless").failed  # it may always

@@ -34,6 +34,7 @@ def grade(item: Item, response: str) -> Grade:
 
     Raises:
         ConfigError: the rule is unknown, or cannot be imported.
+        GraderFailed: a grader of your own keeps failing.
         ValueError: the rule does not know the item's answer_type.
     """
     if item.rule in RULES:

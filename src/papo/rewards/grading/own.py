@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 LOAD_S = 60.0  # to start the process and to import the grader with all that it needs
 LONGEST = 10**6  # bytes of one line that comes back; a reply has 20,000 characters at most
+RECENT = 200  # answers of which a share may fail
 ENOUGH = 16  # failures before a share of them says anything
 UNSENT = ("images", "scene")  # of an item: large, and no text
 
@@ -52,13 +54,13 @@ def grade(item: Item, response: str) -> Grade:
         ConfigError: the function cannot be imported.
         GraderFailed: it keeps failing.
     """
-    grade, may_fail = asked(item, response)
-    _tallies.setdefault(item.rule, Tally()).add(grade, may_fail)
-    return grade
+    found, may_fail = asked(item, response)
+    _tallies.setdefault(item.rule, Tally()).add(found, may_fail)
+    return found
 
 
 def asked(item: Item, response: str) -> tuple[Grade, float]:
-    """What the function says, and the share of answers on which it may fail."""
+    """What the function says, and the share of answers on which it may fail; raises ConfigError as `grade`."""
     with _lock:  # one process, one question at a time; who waits here waits at most for the others' deadlines
         try:
             limits = _worker().load(item.rule)
@@ -85,24 +87,41 @@ class Tally:
 
     def __init__(self) -> None:
         self.asked = self.failed = 0
+        self.recent: deque[bool] = deque(maxlen=RECENT)  # whether it failed
 
     def add(self, grade: Grade, may_fail: float) -> None:
         """Counts one more answer.
 
         Raises:
-            GraderFailed: more failed than may.
+            GraderFailed: more of the last ones failed than may.
         """
         self.asked += 1
+        self.recent.append(grade.failed)
         if not grade.failed:
             return
         self.failed += 1
         if self.failed == 1:
             print(f"warning: {grade.reason}; such an answer counts as wrong", file=sys.stderr, flush=True)
-        if self.failed >= ENOUGH and self.failed > may_fail * self.asked:
+        failed = sum(self.recent)
+        if failed >= ENOUGH and failed > may_fail * len(self.recent):
             raise GraderFailed(
-                f"{grade.reason}; it failed on {self.failed} of {self.asked} answers. Mend it, or let it fail more "
-                "often with FUNCTION.may_fail = SHARE"
+                f"{grade.reason}; it failed on {failed} of the last {len(self.recent)} answers. Mend it, or let it "
+                "fail more often with FUNCTION.may_fail = SHARE"
             )
+
+
+def count_anew() -> None:
+    """At the beginning of a run: what failed in an earlier one of this process is past."""
+    _tallies.clear()
+
+
+def failures() -> list[str]:
+    """A line for each grader that failed since, with how often."""
+    return [
+        f"the grader {rule} failed on {tally.failed} of {tally.asked} answers, which count as wrong"
+        for rule, tally in _tallies.items()
+        if tally.failed
+    ]
 
 
 def texts(item: Item) -> dict[str, Any]:

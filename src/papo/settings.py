@@ -8,6 +8,11 @@ from typing import Any
 
 import yaml
 
+# Where a run goes and how it got there, which makes it no other run.
+PLACE = ("run_dir", "overwrite", "resume")
+# Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
+LATER = {"allow_outside": False}
+
 
 def settings_of(folder: Path) -> dict[str, Any]:
     """The settings that a run directory records."""
@@ -25,8 +30,13 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value.replace(place, "") if isinstance(value, str) else value
         for key, value in leaves(config)
-        if key not in ("run_dir", "overwrite")
+        if key.partition(".")[0] not in PLACE and not came_later(key, value)
     }
+
+
+def came_later(key: str, value: Any) -> bool:
+    name = key.rpartition(".")[2]
+    return name in LATER and value == LATER[name]
 
 
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
