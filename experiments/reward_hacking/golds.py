@@ -323,7 +323,7 @@ def label(r):
         f"{name} = {n}",
         Fraction(n),
         (f"{n}", f"{name}={n}.0", f"{n}.0"),
-        (f"{name} = {n + 1}", f"{n + 1}", "0.5", f"{n}, {n}"),
+        (f"{name} = {n + 1}", f"{n + 1}", "0.5", f"{n}, {n + 2}"),
     )
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """What is mathematically the same, and what is not."""
 
 import pytest
@@ -171,6 +172,59 @@ x = \frac{1}{3} \approx 0.33 | 1/3
 x>3 | x \in (3,\infty)
 0<f(x)<1 | (0,1)
 -x>-1 | x<1
+1, 2, 3 | 1, 2, and 3
+(1,2),(3,4) | (1,2), and (3,4)
+45 | \angle 1 = 45^\circ
+45 | \angle{ABC}=45^\circ
+10 | \overline{AB}=10
+(1,2) | \vec{a}=(1,2)
+5 | |\vec a|=5
+5 | \mathbf{x}=5
+7 | \sin(A)=7
+7 | \sin 2\theta=7
+7 | \sin^2 A=7
+7 | \tan 30°=7
+7 | E(X)=7
+7 | C(5,2)=7
+7 | a(3)=7
+7 | d(A,B)=7
+7 | [ABC]=7
+7 | \frac{a}{c}=7
+7 | S_{\text{shaded}} = 7
+7 | S_{\triangle{ABC}}=7
+53 | \theta=\arctan(4/3) \approx 53^\circ
+0.123 | 0.123 \approx 12.3\%
+5 | 5 meters per second
+5 m/s | 5 m/sec
+20 km/h | 20 km/hr
+20 | 20 km per hour
+5 | 5 miles/hour
+5 | 5 g/cm^3
+5 | 5 \mathrm{~g}/\mathrm{cm}^{3}
+5 | 5 dollars/hour
+5\Omega | 5 ohms
+7 | 7 (cm)
+35 | 35 \, (\text{cm}^2)
+25\% | 25% increase
+5 cm^2 | 5 cm squared
+5 m^3 | 5\text{ meters cubed}
+0.75 | \frac34 \text{ or } 0.75
+\emptyset | \varnothing
+(1,2) | \langle 1,2\rangle
+37.7 | \approx 37.7
+35 | = 35
+10^5 | 10⁵
+10^{12} | 10¹²
+x_1 | x₁
+1/3 | ⅓
+1/2 | 1⁄2
+1,2 | 1、2
+1:4 | 1∶4
+24 months | 2 years
+5 dollars | 500 cents
+10-20 | 10–20
+\frac{1}{2} m | 0.5
+2\sqrt{3} m | 2\sqrt{3}
 2x\ge6 | x\ge3
 -2x+4 \le 0 | x \ge 2
 x \ne 3 | x \neq 3
@@ -291,6 +345,30 @@ x(x-1)=0 | 0
 x/y=2 | 2
 2+3=6 | 6
 1=2=3 | 3
+\sin 0 | 1.6\times10^{-19}
+1-\cos 0 | 10^{-13}
+\frac13 \approx \frac12 | 1/2
+10^{-19} \approx 3\times10^{-19} | 10^{-19}
+3 | x = 5 \approx 10^{320}
+3 | \sin 1e320^\circ
+10-20 | 20-30
+3-2 | 2-1
+10-20 | -10
+7:05 | 1.4
+2gh | 2
+\frac{\sqrt3}{4}s^2 | \frac{\sqrt3}{4}
+5K | 5
+3 hours | 3 years
+5 dollars | 5 cents
+3 tons | 3 kg
+3 | 3 fifths
+5 | 5 dozens
+(IV) | (VI)
+I and IV | I and VI
+cat, dog | act, god
+on/off | no/off
+0<x<1 | 0,1
+25\%+1 | 26
 x > 3 | -x > 3
 x > 3 | -x > -3
 x \ge 3 | x > 3

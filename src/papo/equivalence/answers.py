@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
+from itertools import pairwise
 
-from papo.equivalence.numbers import Number, Value, mapped
+from papo.equivalence.numbers import TOLERANCE, Number, Value, mapped, real
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Token, Unreadable, tokenise
-from papo.equivalence.units import VARIABLES, Unit, unit
+from papo.equivalence.units import UNITS, VARIABLES, Unit, unit
 
 ITEMS = 30  # of one list: comparing without order takes their square
 LEVELS = 4  # of brackets in brackets, the innermost items included
 OPEN, CLOSE = ("(", "[", "{", r"\{", "⟦"), (")", "]", "}", r"\}", "⟧")
 RELATIONS = ("=", "<", ">", "≤", "≥", "∈", "≠")
 UNIT_TOKENS = 8  # of a unit at the end of a formula, as in 2 kg*m^2/s
-SEGMENTS = re.compile(r"frac\{[A-Z_0-9]+\}\{[A-Z_0-9]+\}|[A-Z][A-Z_0-9]*/[A-Z][A-Z_0-9]*")
+# Ratios of segments, or of two sides: \\frac{AB}{CD}, AB/CD, \\frac{a}{c}.
+SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A-Z]\w*)* / [A-Z]\w*(?: [A-Z]\w*)*")
 FUNCTIONS = set("fghFGHPSTVW")  # whose value is asked for: f(2), P(A)
 
 
@@ -111,10 +113,20 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
 
 
 def rounds_to(exact: Number, about: Scalar) -> bool:
-    """Whether a number, rounded to that one's decimals, is another one."""
-    if exact is None or about.value[0] is None or about.letters:
+    """Whether a number is about another one: rounded to its decimals, where that is written as a plain number.
+
+    In degrees it may be the angle of a function's value, as a percentage a share.
+    """
+    x, y = real(exact), real(about.value[0])
+    if x is None or y is None or about.letters:
         return False
-    return abs(float(exact) - float(about.value[0])) <= 0.5 * 10.0**-about.decimals * (1 + 1e-9)
+    scales = [1.0]
+    if about.unit == UNITS["°"]:
+        scales.append(180 / math.pi)
+    if about.percent:
+        scales.append(100.0)
+    slack = 0.5 * 10.0**-about.decimals if about.digits else 0.0
+    return any(abs(x * scale - y) <= slack + TOLERANCE * abs(y) for scale in scales)
 
 
 def read_exact(tokens: Sequence[Token], levels: int) -> Answer:
@@ -139,25 +151,39 @@ def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: i
 def names_a_side(tokens: Sequence[Token]) -> bool:
     r"""Whether tokens name a quantity and say nothing about it.
 
-    x, x_1, AB, |AB|, \angle ABC, f(2), \sin A, Area, (x, y), AB : CD and \frac{AB}{CD} do. In x^2 = 4y and
-    x - 3y + 24 = 0 no side does: what stands on the other one is not the answer.
+    x, x_1, AB, |AB|, [ABC], \angle ABC, \angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), AB : CD and
+    \frac{AB}{CD} do. In x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is not the answer.
     """
+    tokens = [token for token in tokens if token.text not in ("{", "}") or token.kind != "sign"]
+    if not tokens:
+        return False
     parts = split(tokens, (":",))
     if len(parts) == 1 and len(tokens) > 2 and (tokens[0].text, tokens[-1].text) == ("(", ")"):
         parts = split(tokens[1:-1], (",",))
     if len(parts) > 1:
         return all(map(names_a_side, parts))
-    if len(tokens) > 2 and tokens[0].text == tokens[-1].text == "|":
+    if len(tokens) > 2 and (tokens[0].text, tokens[-1].text) in (("|", "|"), ("[", "]")):
         tokens = tokens[1:-1]
-    first = tokens[0].text if tokens else ""
-    if len(tokens) > 3 and first in FUNCTIONS and tokens[1].text == "(" and closes(tokens[1:]) == len(tokens) - 2:
+    first = tokens[0]
+    if first.text == "frac" or "/" in [token.text for token in tokens]:
+        return bool(SEGMENTS.fullmatch(" ".join(token.text for token in tokens)))
+    if first.kind == "name" and len(first.text.partition("_")[0]) == 1 and calls(tokens):
         return True
-    if first == "frac" or "/" in [token.text for token in tokens]:
-        return bool(SEGMENTS.fullmatch("".join(token.text for token in tokens)))
     kinds = {token.kind for token in tokens}
     if kinds == {"name"}:
         return len(tokens) == 1 or all(token.text[0].isupper() for token in tokens)
-    return bool(kinds) and kinds <= {"name", "opaque", "function"} and tokens[-1].kind != "function"
+    if first.kind == "function":
+        return len(tokens) > 1 and all(token.kind != "sign" or token.text in ("(", ")", "°", "^") for token in tokens)
+    return first.kind == "opaque" and kinds <= {"name", "opaque", "number"}
+
+
+def calls(tokens: Sequence[Token]) -> bool:
+    """Whether a letter stands before a bracket as a function does: f(2), E(X), C(5, 2); x(x - 1) is a product."""
+    rest = tokens[1:]
+    if len(rest) < 3 or rest[0].text != "(" or closes(rest) != len(rest) - 1:
+        return False
+    inside = rest[1:-1]
+    return tokens[0].text in FUNCTIONS or all(token.kind != "sign" or token.text == "," for token in inside)
 
 
 def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:
@@ -184,6 +210,8 @@ def read_side(tokens: Sequence[Token], levels: int) -> Answer:
     parts = split(tokens, (":",))
     if len(parts) > 1:
         return clock(parts) or ratio([scalar(part, 1) for part in parts])
+    if [token.kind for token in tokens] == ["number", "sign", "number"] and tokens[1].text == "-":
+        return Bracket("-", "", (scalar(tokens[:1], 1), scalar(tokens[2:], 1)))  # from 10 to 20, or a score: 3-2
     if any(token.text in ("±", "∓") for token in tokens):
         return Many((scalar(tokens, 1), scalar(tokens, -1)))
     return scalar(tokens, 1)
@@ -205,7 +233,8 @@ def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
     if len(texts) != 2 or not all(text.isdigit() and len(text) <= 2 for text in texts) or len(texts[1]) != 2:
         return None
     hours, minutes = map(int, texts)
-    if hours > 24 or minutes > 59 or gcd(hours, minutes) == 1:
+    reduced = math.gcd(hours, minutes) == 1 and not texts[1].startswith("0")
+    if hours > 24 or minutes > 59 or reduced:
         return None
     return Bracket(":", "", tuple(scalar(part, 1) for part in parts))
 
@@ -247,6 +276,10 @@ def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
         if words[0].text not in VARIABLES or any(
             token.text not in VARIABLES and token.kind not in ("sign", "number", "unit") for token in words
         ):
+            continue
+        # 2gh is a product, and so is sqrt(3) s^2: lengths alone are often roots.
+        side_by_side = any(a.kind == b.kind == "name" for a, b in pairwise(words))
+        if side_by_side or (words[0].text != "m" and any(token.text == "sqrt" for token in number)):
             continue
         found = unit("".join(token.text + " " * (token.kind in ("name", "unit")) for token in words))
         if found is not None:

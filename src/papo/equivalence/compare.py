@@ -83,7 +83,8 @@ def same_answer(a: Answer, b: Answer) -> bool:
     if isinstance(a, Bracket) and isinstance(b, Many):
         return (a.opening, a.closing) == ("(", ")") and in_order(a.items, b.items)
     several, one = (a, b) if isinstance(a, Many) else (b, a)
-    return isinstance(several, Many) and any_order(several.items, [one])
+    # 3/4 or 0.75 says one thing twice.
+    return isinstance(several, Many) and all(same_answer(item, one) for item in several.items)
 
 
 def forms(answer: Answer) -> tuple[Answer, ...]:
@@ -136,7 +137,9 @@ def same_scalar(a: Scalar, b: Scalar) -> bool:
 
 
 def same_value(left: Value, right: Value, a: Scalar, b: Scalar) -> bool:
-    if same(left, right, 2 if a.letters | b.letters else 1, NEAR_ZERO if a.cancels or b.cancels else 0.0):
+    # What rounding may have left is taken for 0, not for a tiny number that the other side states.
+    near_zero = (a.cancels and (b.cancels or not any(right))) or (b.cancels and not any(left))
+    if same(left, right, 2 if a.letters | b.letters else 1, NEAR_ZERO if near_zero else 0.0):
         return True
     if a.letters or b.letters:
         return False
@@ -158,7 +161,7 @@ def scaled(value: Value, factor: Fraction) -> Value:
 def same_relation(a: Answer, b: Answer) -> bool:
     if not (isinstance(a, Relation) and isinstance(b, Relation)):
         relation, other = (a, b) if isinstance(a, Relation) else (b, a)
-        meant = said(relation) or interval(relation)
+        meant = said(relation) or (None if isinstance(other, Many) else interval(relation))  # 0 < x < 1 is no 0, 1
         return meant is not None and same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
         return same_equation(a, b)

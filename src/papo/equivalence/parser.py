@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial
-from papo.equivalence.numbers import Value, constant, mapped, power, real, variable
+from papo.equivalence.numbers import Value, constant, mapped, power, variable
 from papo.equivalence.tokens import Token, Unreadable
 from papo.equivalence.units import LETTERS, Unit, unit
 
@@ -41,8 +41,12 @@ class Parser:
             Unreadable: they are no expression.
         """
         value = self.sum()
-        if self.position < len(self.tokens) or (self.percent and self.tokens[-1].text != "%"):
+        if self.position < len(self.tokens):
             raise Unreadable
+        if self.percent:  # 25 % increase, but not 25 % + 1
+            behind = len(self.tokens) - 1 - [token.text for token in reversed(self.tokens)].index("%")
+            if any(token.kind != "unit" for token in self.tokens[behind + 1 :]):
+                raise Unreadable
         # A unit is what all that stands before it is counted in: 2 m + 1 is neither 3 m nor 3.
         if self.unit_end is not None and any(token.kind != "sign" for token in self.tokens[self.unit_end :]):
             raise Unreadable
@@ -137,7 +141,7 @@ class Parser:
                 self.percent = True
             elif self.accept("°"):
                 if self.angle:
-                    value = mapped(lambda a: real(a) * math.pi / 180, value)
+                    value = mapped(lambda a: float(a) * math.pi / 180, value)
                 else:
                     scale = self.peek()
                     scale = scale.text if scale is not None and scale.text in ("C", "F") else ""

@@ -12,9 +12,10 @@ SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∗": "*", "÷": "/", "∕": "/",
     "√": r"\sqrt ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ",
     "≠": r"\ne ", "≈": r"\approx ", "∈": r"\in ", "∪": r"\cup ", "±": r"\pm ", "∓": r"\mp ", "°": r"^{\circ}",
-    "º": r"^{\circ}", "˚": r"^{\circ}", "′": "'", "²": "^2", "³": "^3", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
+    "º": r"^{\circ}", "˚": r"^{\circ}", "′": "'", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
     "¾": r"\frac{3}{4}", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "％": "%", "＝": "=", "θ": r"\theta ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "∠": r"\angle ", "△": r"\triangle ", "\xa0": " ", "。": ".",
+    "∅": r"\emptyset ", "⁄": "/", "、": ",", "∶": ":", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "⟨": "(", "⟩": ")",
     "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
 }  # fmt: skip
 SIGN = str.maketrans(SIGNS)
@@ -39,11 +40,28 @@ DEGREES = re.compile(
     r"\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])|(?<=[0-9])\^(?:o(?![a-zA-Z])|\{o\})"
 )
 JOINING = re.compile(
-    r"\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s)|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
+    r"(?:,\s*+)?(?:\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s))|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
 )
+OPENING = re.compile(r"\s*+(?:=|\\approx|\\therefore)(?![a-zA-Z])\s*+")
+IN_BRACKETS = re.compile(  # 7 (cm): a unit, which a single letter need not be
+    r"(?<=[0-9])\s*+\(\s*+(\\(?:text|mathrm)\s*+\{[^{}]{1,20}\}(?:\^\{?[23]\}?)?|[a-z]{2,12}(?:\^\{?[23]\}?)?)\s*+\)"
+)
+RAISED, LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "₀₁₂₃₄₅₆₇₈₉"
+SUPERSCRIPT, SUBSCRIPT = re.compile(f"[{RAISED}]++"), re.compile(f"[{LOWERED}]++")
+LEVEL = str.maketrans(RAISED + LOWERED, "0123456789-0123456789")
 ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}()\[\]])")  # a backslash that was written twice
 MATRIX = re.compile(r"\\begin\{(?:[bp]?matrix\}|array\}\s*+(?:\{[^{}]*\})?)")
 MATRIX_END = re.compile(r"\\end\{(?:[bp]?matrix|array)\}")
+
+
+def levelled(text: str) -> str:
+    """10¹² as 10^{12}, x₁ as x_1."""
+    text = SUPERSCRIPT.sub(lambda found: "^" + braced(found[0].translate(LEVEL)), text)
+    return SUBSCRIPT.sub(lambda found: "_" + braced(found[0].translate(LEVEL)), text)
+
+
+def braced(digits: str) -> str:
+    return digits if len(digits) == 1 else f"{{{digits}}}"
 
 
 def plain(text: str) -> str:
@@ -52,7 +70,8 @@ def plain(text: str) -> str:
     >>> plain(r"$\text{the  triangle } \left( ABC \right)$.")
     'thetriangle(ABC)'
     """
-    text = THOUSANDS.sub(joined, GROUPED.sub("", text.translate(SIGN)))
+    text = THOUSANDS.sub(joined, GROUPED.sub("", levelled(text).translate(SIGN)))
+    text = text.replace("\\varnothing", "\\emptyset")
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = FRACTION.sub(r"\\frac", TEXT.sub(r"\1", DEGREES.sub(r"^{\\circ}", text)))
     return " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
@@ -75,9 +94,10 @@ def prepared(text: str) -> str:
     >>> prepared(r"$x = 1\,000$ or $\dfrac12^\circ$.")
     'x = 1000 , \\frac{1}{2}°'
     """
-    text = rows(text)
+    text = rows(levelled(text))
     text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text.translate(SIGN))))
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
+    text = IN_BRACKETS.sub(r" \1", OPENING.sub("", text) if OPENING.match(text) else text)
     text = JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%"))
     return " ".join(text.split()).rstrip(".,; ")

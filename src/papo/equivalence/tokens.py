@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from papo.equivalence.functions import OTHER, TRIGONOMETRIC
 from papo.equivalence.prepare import prepared
-from papo.equivalence.units import FACTORS, LETTERS, POWERS, UNITS, unit
+from papo.equivalence.units import BEHIND, FACTORS, LETTERS, POWERS, UNITS, unit
 
 CHARACTERS = 1000  # of an answer; the longest of these data sets have some 200
 TOKENS = 400
@@ -26,7 +26,7 @@ OPERATORS = {
     "times": "*", "cdot": "*", "div": "/", "pm": "±", "mp": "∓", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥",
     "geq": "≥", "geqslant": "≥", "lt": "<", "gt": ">", "approx": "≈", "in": "∈", "ne": "≠", "neq": "≠", "cup": ";",
     "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "ast": "*", "lbrack": "[", "rbrack": "]",
-    "lbrace": r"\{", "rbrace": r"\}",
+    "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")",
 }  # fmt: skip
 SIGNS = {"**": "^", "<=": "≤", ">=": "≥", "==": "="}
 
@@ -41,7 +41,7 @@ PATTERN = re.compile(
     | (?P<text>\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*\{[^{}]*\})
     | (?P<command>\\[A-Za-z]+)
     | (?P<word>[A-Za-zΩμ]+)
-    | (?P<sub>_\s*(?:\{[^{}]*\}|[A-Za-z0-9]))
+    | (?P<sub>_\s*(?:\{(?:[^{}]|\{[^{}]*\})*+\}|[A-Za-z0-9]))
     | (?P<sign>\*\*|<=|>=|==|\\[{}]|[-+*/^()\[\]{}|,;:=<>!%°⟦⟧⏎&])""",
     re.VERBOSE,
 )
@@ -95,8 +95,8 @@ def opaque(text: str) -> Token:
 
 
 def only_words(text: str) -> None:
-    """Refuses letters alone: "cat" is not c * a * t, nor is the segment AB the segment BA."""
-    if not re.search(r"[^A-Za-z\s]", text) and set(re.findall(r"\w\w+", text)) - NAMES.keys() - GREEK:
+    """Refuses letters alone: "cat" is not c * a * t, nor is the segment AB the segment BA, in a list neither."""
+    if not re.search(r"[^A-Za-z\s,;/()]", text) and set(re.findall(r"\w\w+", text)) - NAMES.keys() - GREEK - FUNCTIONS:
         raise Unreadable
 
 
@@ -109,15 +109,20 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
     operand = bool(before) and (
         before[-1].kind in ("number", "name", "unit") or before[-1].text in (")", "}", "%", "°")
     )
+    dividing = len(before) > 1 and before[-1].text in ("/", "*") and _unit_before(before)
     match kind:
         case "grouped" | "number":
             yield Token("number", _digits(found.replace(",", "")))
         case "text":
-            yield from _text(found[found.index("{") + 1 : -1].replace("~", " ").strip(), operand)
+            yield from _text(found[found.index("{") + 1 : -1].replace("~", " ").strip(), operand or dividing)
         case "command":
-            yield _command(found[1:])
+            yield Token("unit", "Ω") if operand and found == r"\Omega" else _command(found[1:])
         case "word":
-            yield from _word(found, operand, spaced)
+            if dividing and found in UNITS:  # 5 m/sec: then the letter before was a unit too
+                before[-2] = Token("unit", before[-2].text) if before[-2].kind == "name" else before[-2]
+                yield Token("unit", found)
+            else:
+                yield from _word(found, operand, spaced, before)
         case "sub":
             if not before or before[-1].kind not in ("name", "function"):
                 raise Unreadable
@@ -127,6 +132,14 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
             yield Token("sign", SIGNS.get(found, found))
         case "unequal":  # with a space before it: 5!=120 is a factorial
             yield Token("sign", "≠")
+
+
+def _unit_before(before: list[Token]) -> bool:
+    """Whether what is divided or multiplied is a unit, or a letter behind a number that can be one."""
+    last = before[-2]
+    return last.kind == "unit" or (
+        last.kind == "name" and last.text in LETTERS and len(before) > 2 and before[-3].kind == "number"
+    )
 
 
 def _digits(number: str) -> str:
@@ -164,7 +177,10 @@ def _command(name: str) -> Token:
     return opaque(name)
 
 
-def _word(word: str, operand: bool, spaced: bool) -> Iterator[Token]:
+def _word(word: str, operand: bool, spaced: bool, before: list[Token]) -> Iterator[Token]:
+    if before and before[-1].kind == "unit" and (word in BEHIND or word == "per"):
+        yield Token("unit", word)
+        return
     if word in FUNCTIONS:
         yield Token("function", word)
     elif word in PERCENT and operand:

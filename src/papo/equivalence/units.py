@@ -37,6 +37,8 @@ _NAMES = (
         ("g gram grams", "1/1000"),
         ("mg milligram milligrams", "1/1000000"),
         ("lb lbs", "45359237/100000000"),
+        ("oz ounce ounces", "45359237/1600000000"),
+        ("ton tons tonne tonnes", "1000"),
     )),
     ({"time": 1}, (
         ("s sec second seconds", "1"),
@@ -62,6 +64,9 @@ _NAMES = (
     ({"mass": 1, "length": 2, "time": -3, "current": -2}, (("Ω ohm ohms", "1"), ("kΩ", "1000"))),
     ({"mass": 1, "time": -2, "current": -1}, (("T tesla teslas", "1"),)),
     ({"time": -1}, (("Hz hertz", "1"), ("kHz", "1000"), ("MHz", "1000000"))),
+    # Neither is a fixed number of days.
+    ({"month": 1}, (("month months", "1"), ("year years yr yrs", "12"))),
+    ({"money": 1}, (("dollar dollars", "1"), ("cent cents", "1/100"))),
     ({"amount": 1}, (("mol mole moles", "1"),)),
     ({"angle": 1}, (("° degree degrees deg", "1"),)),
     ({"radian": 1}, (("rad radian radians", "1"),)),
@@ -77,16 +82,19 @@ UNITS: dict[str, Unit] = {
 }
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}
 # That are as often variables as units where nothing shows that they are upright.
-VARIABLES = LETTERS - {"C", "T", "l", "Ω"}
+VARIABLES = LETTERS - {"C", "K", "T", "l", "Ω"}
 # Words that change the number that they follow.
 FACTORS = {
-    "dozen", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "trillion",
+    "dozen", "dozens", "fifth", "fifths", "sixth", "sixths", "seventh", "sevenths", "eighth", "eighths", "ninth",
+    "ninths", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions",
+    "trillion",
     "half", "halves", "third", "thirds", "quarter", "quarters", "tenth", "tenths", "hundredth", "hundredths",
     "thousandth", "thousandths", "not", "if", "percent", "pct", "pi", "times", "squared", "cubed", "factorial", "plus",
     "minus", "over", "divided", "multiplied", "by", "to", "or", "and", "root", "power", "log", "base", "mod", "modulo",
     "more", "less", "than", "between", "from", "at", "least", "most", "except", "about", "approximately",
 }  # fmt: skip
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+BEHIND = {"squared": 2, "cubed": 3}
 SIZE = 40  # characters of the longest that is looked into
 # A name with its power, and what it is divided by.
 WORD = re.compile(r"([A-Za-z°Ωμ]+)\.?\s*(?:\^?\s*\{?\s*(-?[0-9])\s*\}?)?|(\S)")
@@ -107,6 +115,8 @@ def unit(words: str) -> Unit | None:
             divided = -1
         elif name.lower() in POWERS:
             power = POWERS[name.lower()]
+        elif name in BEHIND and factors:
+            factors[-1] = (factors[-1][0], factors[-1][1] * BEHIND[name])
         elif not sign or sign not in "*·-":
             found = UNITS.get(name) or UNITS.get(name.lower())
             if found is None:

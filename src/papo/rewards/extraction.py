@@ -16,6 +16,7 @@ AROUND = re.compile(
     re.DOTALL,
 )
 DEGREES = re.compile(r"(?:\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})|\\degree|\N{DEGREE SIGN})\Z")
+ESCAPED = re.compile(r"\\([%&_#])")
 THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,|\\,|,?\\!|\{,\})[0-9]{3})++(?:\.[0-9]+)?%?")
 LONGEST = 10_000  # characters of an answer that is looked into
 WRAPPINGS = 5  # around one another
@@ -69,7 +70,7 @@ def unwrapped(answer: str) -> str:
         around = AROUND.fullmatch(answer)
         if around is not None:
             answer = next(group for group in around.groups() if group is not None)
-        answer = DEGREES.sub("", answer.replace("\\%", "%").removesuffix(".").rstrip())
+        answer = DEGREES.sub("", ESCAPED.sub(r"\1", answer).removesuffix(".").rstrip())
         answer = answer.removeprefix("\\$").removeprefix("$") if answer[-1:] != "$" else answer
         if answer == before:
             break

@@ -1,10 +1,16 @@
-"""ChartQA's and MathVista's rules a second time: slow, by hand, and without the functions that the first one uses."""
+"""ChartQA's and MathVista's rules a second time: slow, by hand, and without the functions that the first one uses.
+
+But for what a box says in mathematics, which tests/equivalence is about.
+"""
 
 import re
 import unicodedata
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from math import inf, nan
+
+from papo.equivalence import equivalent
+from papo.rewards.grading.mathvista import number as mathvista_number
 
 
 def boxed(text):
@@ -43,7 +49,8 @@ def peeled(text):
             if text.startswith(opening) and text.endswith(closing) and long_enough and not set(inner) & never:
                 text = inner
                 break
-        text = text.replace("\\%", "%")
+        for sign in "%&_#":
+            text = text.replace(f"\\{sign}", sign)
         text = (text[:-1] if text.endswith(".") else text).rstrip()
         for sign in ("^\\circ", "^{\\circ}", "\\degree", "°"):
             text = text[: -len(sign)] if text.endswith(sign) else text
@@ -96,8 +103,10 @@ def digits(text):
 
 def chartqa(labels, response):
     answer = boxed(response)
-    answers = [response.strip()] if answer is None else [answer, peeled(answer)]
-    return any(relaxed(answer, label) for answer in answers for label in labels if label.strip())
+    pairs = [(response.strip() if answer is None else answer, label) for label in labels if label.strip()]
+    if answer is not None:
+        pairs += [(peeled(answer), of) for _, label in pairs for of in (label, peeled(label))]
+    return any(relaxed(prediction, target) for prediction, target in pairs)
 
 
 def relaxed(prediction, target):
@@ -125,6 +134,13 @@ def mathvista_extraction(answer_type, choices, response):
     answer = boxed(response)
     if answer is not None and answer in choices:
         return answer
+    if (
+        answer is not None
+        and not choices
+        and answer_type in ("integer", "float")
+        and percentage(peeled(answer)) is None
+    ):
+        return mathvista_number(peeled(answer)) or peeled(answer)
     if answer is not None:
         return lettered(peeled(answer), choices)
     if response == "" or response in choices:
@@ -150,13 +166,16 @@ def lettered(answer, choices):
         marked = answer.startswith(opening) and behind[:1] in ("", ")", ".", ":")
         if marked and re.fullmatch("[A-Za-z]", letter) and ord(letter.upper()) - 65 < len(choices):
             return f"({letter})"
+    same = [choice for choice in choices if equivalent(choice, answer)]
+    if len(same) == 1:
+        return same[0]
     distances = [edits(answer, choice) for choice in choices]
     nearest = choices[distances.index(min(distances))]
-    value = percentage(nearest)
     if len(answer) == 1 and answer in "ABCDEFGHIJ"[: len(choices)]:
         return answer
-    if value is not None:
-        return nearest if percentage(answer) == value else ""
+    digits = ["".join(c if c in "0123456789." else " " for c in text).split() for text in (answer, nearest)]
+    if digits[0] != digits[1]:
+        return ""
     return nearest if 3 * edits(answer.casefold(), nearest.casefold()) <= len(nearest) else ""
 
 

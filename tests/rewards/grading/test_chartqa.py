@@ -88,6 +88,7 @@ def test_to_float(text, number):
         ("1,950", "1,950", False),
         ("\\boxed{$1950$}", "$1950$", True),
         ("\\boxed{\\text{1950}.}", "\\text{1950}.", True),
+        ("\\boxed{19\\_50}", "19\\_50", True),  # which float() takes for 1950, as it does officially
         ("\\boxed{195000\\%}", "195000\\%", True),
         ("1950", "1950", True),
         (" 1950\n", "1950", True),
@@ -105,6 +106,15 @@ def test_the_answer_is_the_last_box_or_the_stripped_response(response, answer, r
 
 def test_a_label_with_thousands_is_met_as_it_is_written():
     assert grade(item("chartqa", "1,950"), "\\boxed{1,950}").correct
+
+
+@pytest.mark.parametrize(
+    ("label", "boxed"),
+    [("$5", "\\$5"), ("30°", "30^\\circ"), ("R&D", "R\\&D"), ("a.m.", "\\text{a.m.}"), ("a_b", "a\\_b")],
+)
+def test_a_label_is_unwrapped_as_its_answer_is(label, boxed):
+    assert grade(item("chartqa", label), f"\\boxed{{{boxed}}}").correct
+    assert grade(item("exact", label), f"\\boxed{{{boxed}}}").correct
 
 
 def test_the_best_label_counts():

@@ -27,6 +27,16 @@ from .cases import item
         ("B", "\\boxed{1B}", False),
         ("b", "\\boxed{B.}", False),  # a variable, not a choice
         ("AB", "\\boxed{AB}", True),
+        ("ACD", "\\boxed{A, C, D}", True),
+        ("ACD", "\\boxed{A, C}", False),
+        ("12", "\\boxed{\\text{12 apples}}", True),
+        ("B", "\\boxed{B. x = 2}", True),
+        ("B", "\\boxed{B. 5 m}", True),
+        ("B", "\\boxed{(B) 2x}", True),
+        ("B", "\\boxed{B. f(x)=2x}", True),
+        ("B", "\\boxed{B. (a) only}", True),
+        ("B", "\\boxed{(A),(B),(C)}", False),
+        ("B", "\\boxed{B. A}", False),
     ],
 )
 def test_table(gold, response, right):
@@ -52,6 +62,19 @@ def test_table(gold, response, right):
 def test_choices(gold, boxed, right):
     question = item("math", gold, "choice", choices=("1", "2", "\\sqrt{2}"))
     assert grade(question, f"\\boxed{{{boxed}}}").correct is right
+
+
+def test_an_option_may_name_others():
+    choices = ("A > B", "A < B", "A and B", "A = B")
+    assert grade(item("math", "C", "choice", choices=choices), "\\boxed{C. A and B}").correct
+
+
+def test_more_options_than_letters():
+    """None of the further ones can be named."""
+    choices = tuple(f"option {n}" for n in range(30))
+    for rule in ("math", "exact", "mmmu_pro"):
+        assert not grade(item(rule, "A", "choice", choices=choices), "\\boxed{option 28}").correct
+        assert grade(item(rule, "B", "choice", choices=choices), "\\boxed{option 1}").correct
 
 
 def test_any_label_will_do():

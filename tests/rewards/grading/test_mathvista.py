@@ -125,7 +125,17 @@ def test_normalisation(answer_type, precision, extracted, normalised):
         (mathvista("3", "integer"), "\\boxed{3.9}", True),
         (mathvista("3", "integer"), "\\boxed{4}", False),
         (mathvista("3", "integer"), "3", True),
-        (mathvista("3", "integer"), "\\boxed{3 cm}", False),
+        (mathvista("3", "integer"), "\\boxed{3 cm}", True),
+        (mathvista("3", "integer"), "\\boxed{x + 3}", False),
+        (mathvista("3", "integer"), "3 cm", False),  # officially no number
+        (mathvista("0.5", "float", precision=1), "\\boxed{\\frac{1}{2}}", True),
+        (mathvista("5 cm", "choice", ("5 cm", "9 cm", "15 cm")), "\\boxed{9 cm}", False),
+        (mathvista("5 cm", "choice", ("5 cm", "6 cm")), "\\boxed{9 cm}", False),  # like neither
+        (mathvista("5 cm", "choice", ("5 cm", "6 cm")), "\\boxed{5\\text{ cm}}", True),
+        (mathvista("5 cm", "choice", ("5 cm", "6 cm")), "\\boxed{5}", True),
+        (mathvista("5", "choice", ("5", "6")), "\\boxed{x = 5}", True),
+        (mathvista("5√3", "choice", ("5√3", "5√2")), "\\boxed{5\\sqrt{3}}", True),
+        (mathvista("5√3", "choice", ("5√3", "6√3")), "\\boxed{9√3}", False),
         (mathvista("3", "integer"), "It is 3", False),
         (mathvista("0.2", "float", precision=1), "\\boxed{0.249}", True),
         (mathvista("0.2", "float", precision=1.0), "\\boxed{0.2}", True),

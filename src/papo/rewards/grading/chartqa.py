@@ -25,9 +25,14 @@ def grade(item: Item, response: str) -> Grade:
         return unscorable(item.answer, "label")
     boxed = last_boxed(response)
     answer = response.strip() if boxed is None else boxed
-    readings = {answer} if boxed is None else {answer, unwrapped(answer)}
-    matched = [gold for gold in golds if any(relaxed_correctness(reading, gold) for reading in readings)]
+    matched = [
+        gold for gold in golds if relaxed_correctness(answer, gold) or (boxed is not None and boxed_is(boxed, gold))
+    ]
     return judged(bool(matched), answer, (matched or golds)[0])
+
+
+def boxed_is(boxed: str, gold: str) -> bool:
+    return any(relaxed_correctness(unwrapped(boxed), of) for of in (gold, unwrapped(gold)))
 
 
 def relaxed_correctness(prediction: str, target: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from papo.rewards.extraction import last_boxed, unwrapped
-from papo.rewards.grading.options import option
+from papo.rewards.grading.options import leading_letter, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -41,13 +41,16 @@ def grade(item: Item, response: str) -> Grade:
     answer = last_boxed(response)
     if answer is None:
         return unanswered(NO_BOX)
-    right = any(matches(reading, gold, item) for reading in (answer, unwrapped(answer)))
+    pairs = ((answer, gold), (unwrapped(answer), gold), (unwrapped(answer), unwrapped(gold)))
+    right = any(matches(reading, of, item) for reading, of in pairs)
     return judged(right, answer, gold)
 
 
 def matches(answer: str, gold: str, item: Item) -> bool:
     if item.answer_type == "integer":
-        return INTEGER.fullmatch(answer) is not None and int(answer) == int(gold)
+        numbers = [INTEGER.fullmatch(text) for text in (answer, gold)]
+        return None not in numbers and int(answer) == int(gold)
     if item.answer_type == "choice":
-        return option(answer, item.choices) == option(gold, item.choices)
+        named = option(answer, item.choices) or leading_letter(answer, item.choices)
+        return named == option(gold, item.choices)
     return answer.casefold() == gold.casefold()

@@ -6,12 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from papo.equivalence import equivalent
-from papo.rewards.extraction import last_boxed
+from papo.rewards.extraction import last_boxed, unwrapped
+from papo.rewards.grading.logicvista import option_letters
 from papo.rewards.grading.options import leading_letter, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
     from papo.types import Item
+
+
+SEVERAL = re.compile("[A-J]{2,}")  # options, of which all are to be named; or a segment, which is named so too
 
 
 def grade(item: Item, response: str) -> Grade:
@@ -26,7 +30,9 @@ def grade(item: Item, response: str) -> Grade:
     answer = last_boxed(response)
     if answer is None:
         return unanswered(NO_BOX)
-    return judged(any(matches(answer, gold, item) for gold in golds), answer, golds[0])
+    readings = dict.fromkeys((answer, unwrapped(answer)))
+    right = any(matches(reading, gold, item) for reading in readings for gold in golds)
+    return judged(right, answer, golds[0])
 
 
 def unboxed(gold: str) -> str:
@@ -36,6 +42,8 @@ def unboxed(gold: str) -> str:
 
 def matches(answer: str, gold: str, item: Item) -> bool:
     letter = option(gold, item.choices) if item.choices or re.fullmatch("[A-Z]", gold) else None
+    if letter is None and SEVERAL.fullmatch(gold) and option_letters(answer):
+        return option_letters(answer) == set(gold)
     if letter is None:
         return equivalent(gold, answer)
     named = option(answer, item.choices) or leading_letter(answer, item.choices)

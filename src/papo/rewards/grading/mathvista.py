@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from papo.rewards.extraction import last_boxed, unwrapped
+from papo.equivalence import equivalent
+from papo.equivalence.answers import Scalar, read
+from papo.equivalence.numbers import real
+from papo.equivalence.tokens import Unreadable
+from papo.rewards.extraction import LONGEST, last_boxed, unwrapped
 from papo.rewards.grading.chartqa import to_float
 from papo.rewards.grading.options import leading_letter
 from papo.rewards.grading.verdict import Grade, judged, unanswered, unscorable
@@ -73,28 +77,44 @@ def extract(response: str, item: Item) -> str | None:
 
 
 def of_box(boxed: str, item: Item) -> str:
-    if boxed in item.choices:
-        return boxed
-    """The letter of the choice that a box names, or its text; nothing where it resembles none.
+    """The letter of the choice that a box names, or its text; nothing where it resembles none. A number as such.
 
     The official script takes the nearest choice of whatever text. Of what a language model has extracted that may be
     meant; a policy would be paid by chance for anything at all.
     """
+    if boxed in item.choices:
+        return boxed
     answer = unwrapped(boxed)
+    if item.answer_type in ("integer", "float") and not item.choices and to_float(answer) is None:
+        return number(answer) or answer
     if not item.choices or answer in item.choices:
         return answer
+    if len(answer) > LONGEST:
+        return ""
     letter = leading_letter(answer, item.choices)
     if letter is not None:
         return f"({letter})"
+    same = [choice for choice in item.choices if equivalent(choice, answer)]
+    if len(same) == 1:
+        return same[0]
     nearest = nearest_choice(answer, item.choices)
     return nearest if resembles(answer, nearest) else ""
 
 
+def number(answer: str) -> str | None:
+    r"""A number that an answer states with a unit or as a fraction: 5 cm, \frac{1}{2}; None where it is none."""
+    try:
+        found = read(answer)
+    except Unreadable:
+        return None
+    value = real(found.value[0]) if isinstance(found, Scalar) and not found.letters and not found.percent else None
+    return None if value is None else repr(value)
+
+
 def resembles(answer: str, choice: str) -> bool:
-    """Whether at most a third of the choice's characters would have to be edited; of a number none."""
-    numbers = [to_float(text) for text in (answer, choice)]
-    if numbers[1] is not None:
-        return numbers[0] == numbers[1]
+    """Whether at most a third of the choice's characters would have to be edited; of its digits none."""
+    if re.findall("[0-9.]+", answer) != re.findall("[0-9.]+", choice):
+        return False
     return 3 * Levenshtein.distance(answer.casefold(), choice.casefold()) <= len(choice)
 
 

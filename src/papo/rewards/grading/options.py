@@ -10,8 +10,10 @@ from string import ascii_uppercase
 OPENING = r"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{|\\boxed\{|[\s$*{(])*+"
 LEADING = re.compile(OPENING + r"([A-Za-z])[\s$*}]*+(?:[).:]|\Z)")
 ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
-LETTERS_ALONE = re.compile(r"(?:[^A-Za-z]++|(?<![A-Za-z])(?:[A-Za-z]|or|and|text)(?![A-Za-z]))*+")
-MARKED = re.compile(r"\(\s?([A-Za-z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
+# No formula: it has digits, signs, or letters of variables.
+LETTERS_ALONE = re.compile(r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|or|and|text)(?![A-Za-z]))*+")
+MARKED = re.compile(r"(?<![A-Za-z0-9])\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
+MOST = 10  # options of a question that does not list them apart
 LONGEST = 10_000  # characters of an answer that is looked into
 
 
@@ -21,7 +23,7 @@ def option(answer: str, choices: Sequence[str]) -> str | None:
     An option's text names it, without regard to case; so does its letter, with or without parentheses. Text goes first:
     an option may be a letter itself. Without `choices` (the question alone lists them) any single letter will do.
     """
-    texts = [choice.strip().casefold() for choice in choices]
+    texts = [choice.strip().casefold() for choice in choices[: len(ascii_uppercase)]]
     if answer.casefold() in texts:
         return ascii_uppercase[texts.index(answer.casefold())]
     letter = answer.strip("() ").upper()
@@ -39,9 +41,12 @@ def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
     if match is None or match[1].upper() not in known or len(answer) > LONGEST:
         return None
     letter, rest = match[1].upper(), answer[match.end() :]
+    if option(rest.strip(), choices) == letter and choices:  # its own text, whatever letters are in it
+        return letter
+    others_known = set(known[:MOST]) - {letter}
     # All that follows is letters, or one of them is marked as an option.
     others = ALONE.findall(rest) if LETTERS_ALONE.fullmatch(rest) else [a or b for a, b in MARKED.findall(rest)]
-    return None if {other.upper() for other in others} & set(known) - {letter} else letter
+    return None if others_known.intersection(others) else letter
 
 
 def letters(choices: Sequence[str]) -> tuple[str, ...]:
