@@ -1,7 +1,7 @@
 """What of an answer can still be read off a view: python experiments/view/left.py MODEL
 
-MODEL is a policy that looks, such as the model/ of a run on redrawn pictures. It answers 256 held-out even items greedily,
-each about its picture and about each view of it; right is what is right about the picture.
+MODEL is a policy that looks, such as the model/ of a run on redrawn pictures. It answers 256 held-out even items
+greedily, each about its picture and about each view of it; right is what is right about the picture.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import pytest
 
@@ -82,8 +83,9 @@ def test_models_are_compared_on_the_same_items(evaluate, tiny_model, four_steps)
     assert (first, second) == (str(tiny_model), str(four_steps.path))
     of_models, compared = results["benchmarks"]["lab"]["models"], results["benchmarks"]["lab"]["differences"]
     assert list(of_models) == [first, second]
-    difference = compared[f"{second} - {first}"]["avg@4"]
-    assert difference["mean"] == pytest.approx(of_models[second]["avg@4"]["mean"] - of_models[first]["avg@4"]["mean"])
+    assert list(compared) == [f"{first} - {second}"]  # as it was asked for: model.path less what it is compared with
+    difference = compared[f"{first} - {second}"]["avg@4"]
+    assert difference["mean"] == pytest.approx(of_models[first]["avg@4"]["mean"] - of_models[second]["avg@4"]["mean"])
     alone = evaluate("k=4", path=four_steps.path)
     assert metrics(alone) == of_models[second]
 
@@ -127,9 +129,9 @@ def test_views_that_are_not_wanted_cost_nothing(evaluate):
     assert not any(metric.startswith("masked") for metric in found)
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 4])
+@pytest.mark.parametrize(("stop_at", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM), (4, signal.SIGINT)])
 def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
-    run_evaluate, four_steps, tmp_path, monkeypatch, stop_at
+    run_evaluate, four_steps, tmp_path, monkeypatch, stop_at, number
 ):
     """Stopped in the batch `stop_at` (there are three of each model), then called again."""
     settings = [f"compare=[{four_steps.path}]", "batch_size=2"]
@@ -139,13 +141,15 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     def stopping(*args, **kwargs):
         batches.append(1)
         if len(batches) == stop_at:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
+            raise AssertionError("still here")
         return batch(*args, **kwargs)
 
     monkeypatch.setattr(Examination, "batch", stopping)
     folder = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt):
-        run_evaluate(*settings, folder=folder)
+    stopped, _ = run_evaluate(*settings, folder=folder)
+    assert stopped.status == 130
+    assert stopped.messages[-1] == f"stopped; the same command with hydra.run.dir={folder} goes on"
     assert not (folder / "results.json").exists()
     finished, _ = run_evaluate(*settings, folder=folder)
     assert (whole.status, finished.status) == (0, 0)

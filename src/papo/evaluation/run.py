@@ -183,11 +183,11 @@ def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
 
 
 def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:
-    """Of each model, and of each further model less the first."""
+    """Of each model, and of the first one, model.path, less each that it is compared with."""
     first, *others = of_models
     return (
         {model: summarize(records) for model, records in of_models.items()},
-        {f"{other} - {first}": differences(of_models[first], of_models[other]) for other in others},
+        {f"{first} - {other}": differences(of_models[other], of_models[first]) for other in others},
     )
 
 
