@@ -8,9 +8,10 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar, read
+from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.prepare import plain
+from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable
 
 LONGEST = 10_000  # characters of an answer that is looked into at all

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from papo.equivalence import equivalent
-from papo.equivalence.answers import Scalar, read
+from papo.equivalence.answers import Scalar
 from papo.equivalence.numbers import real
+from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable
 from papo.rewards.extraction import LONGEST, last_boxed, unwrapped
 from papo.rewards.grading.chartqa import to_float

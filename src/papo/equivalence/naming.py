@@ -1,0 +1,51 @@
+"""What names a quantity, so that the other side of an equation is its value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from papo.equivalence.splitting import closes, split
+from papo.equivalence.tokens import Token
+
+# Ratios of segments, or of two sides: \frac{AB}{CD}, AB/CD, \frac{a}{c}.
+SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A-Z]\w*)* / [A-Z]\w*(?: [A-Z]\w*)*")
+FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
+
+
+def names_a_side(tokens: Sequence[Token]) -> bool:
+    r"""Whether tokens name a quantity and say nothing about it.
+
+    x, x_1, AB, |AB|, [ABC], \angle ABC, \angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), AB : CD and
+    \frac{AB}{CD} do. In x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is not the answer.
+    """
+    tokens = [token for token in tokens if token.text not in ("{", "}") or token.kind != "sign"]
+    if not tokens:
+        return False
+    parts = split(tokens, (":",))
+    if len(parts) == 1 and len(tokens) > 2 and (tokens[0].text, tokens[-1].text) == ("(", ")"):
+        parts = split(tokens[1:-1], (",",))
+    if len(parts) > 1:
+        return all(map(names_a_side, parts))
+    if len(tokens) > 2 and (tokens[0].text, tokens[-1].text) in (("|", "|"), ("[", "]")):
+        tokens = tokens[1:-1]
+    first = tokens[0]
+    if first.text == "frac" or "/" in [token.text for token in tokens]:
+        return bool(SEGMENTS.fullmatch(" ".join(token.text for token in tokens)))
+    if first.kind == "name" and len(first.text.partition("_")[0]) == 1 and calls(tokens):
+        return True
+    kinds = {token.kind for token in tokens}
+    if kinds == {"name"}:
+        return len(tokens) == 1 or all(token.text[0].isupper() for token in tokens)
+    if first.kind == "function":
+        return len(tokens) > 1 and all(token.kind != "sign" or token.text in ("(", ")", "°", "^") for token in tokens)
+    return first.kind == "opaque" and kinds <= {"name", "opaque", "number"}
+
+
+def calls(tokens: Sequence[Token]) -> bool:
+    """Whether a letter stands before a bracket as a function does: f(2), E(X), C(5, 2); x(x - 1) is a product."""
+    rest = tokens[1:]
+    if len(rest) < 3 or rest[0].text != "(" or closes(rest) != len(rest) - 1:
+        return False
+    inside = rest[1:-1]
+    return tokens[0].text in FUNCTIONS or all(token.kind != "sign" or token.text == "," for token in inside)

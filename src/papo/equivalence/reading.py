@@ -1,0 +1,138 @@
+"""From an answer's text to what it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
+from papo.equivalence.naming import names_a_side
+from papo.equivalence.numbers import mapped
+from papo.equivalence.scalars import rounds_to, scalar
+from papo.equivalence.splitting import OPEN, closes, split
+from papo.equivalence.tokens import Token, Unreadable, tokenise
+
+LEVELS = 4  # of brackets in brackets, the innermost items included
+RELATIONS = ("=", "<", ">", "≤", "≥", "∈", "≠")
+
+
+def read(text: str) -> Answer:
+    """What an answer's text says.
+
+    Raises:
+        Unreadable: it cannot be read, or only at more length than answers have.
+    """
+    return read_list(tokenise(text), LEVELS)
+
+
+def read_list(tokens: Sequence[Token], levels: int) -> Answer:
+    """Parts between commas; p=5, q=2; p=7, q=2 are two lists of two."""
+    if levels == 0:
+        raise Unreadable
+    groups = split(tokens, (";",))
+    if len(groups) > 1:
+        return Many(tuple(read_list(group, levels - 1) for group in groups))
+    parts = split(tokens, (",",))
+    if len(parts) == 1:
+        return read_relation(tokens, levels)
+    return Many(tuple(read_relation(part, levels) for part in parts))
+
+
+def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
+    *before, last = split(tokens, ("≈",))
+    if not before:
+        return read_exact(tokens, levels)
+    if len(before) > 1:
+        raise Unreadable
+    if names_a_side(before[0]):
+        return relation([before[0], last], ("=",), levels)
+    exact, about = read_exact(before[0], levels), scalar(last, 1)
+    stated = exact.sides[-1] if isinstance(exact, Relation) else exact
+    # What is not what it is about says two things, of which one may be right.
+    if not isinstance(stated, Scalar) or not rounds_to(stated.value[0], about):
+        raise Unreadable
+    return Rounded((exact, about))
+
+
+def read_exact(tokens: Sequence[Token], levels: int) -> Answer:
+    sides = split(tokens, RELATIONS)
+    if len(sides) == 1:
+        return read_side(tokens, levels)
+    signs, position = [], -1
+    for side in sides[:-1]:
+        position += len(side) + 1
+        signs.append(tokens[position].text)
+    return relation(sides, tuple(signs), levels)
+
+
+def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: int) -> Relation:
+    labels = tuple("".join(token.text for token in side) for side in sides)
+    if not all(labels):
+        raise Unreadable
+    names = tuple(map(names_a_side, sides))
+    return Relation(tuple(attempt(side, levels) for side in sides), labels, names, signs)
+
+
+def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:
+    try:
+        return read_side(tokens, levels)
+    except Unreadable:
+        return None
+
+
+def read_side(tokens: Sequence[Token], levels: int) -> Answer:
+    if levels == 0 or not tokens:
+        raise Unreadable
+    if tokens[0].text in OPEN and closes(tokens) == len(tokens) - 1:
+        opening, closing = tokens[0].text, tokens[-1].text
+        if opening == "⟦":
+            return read_matrix(tokens[1:-1], levels - 1)
+        if tokens[1].text == "⟦" and closes(tokens[1:-1]) == len(tokens) - 3:
+            return read_matrix(tokens[2:-2], levels - 1)
+        parts = split(tokens[1:-1], (",", ";"))
+        if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
+            return Many(tuple(read_relation(part, levels - 1) for part in parts))
+        if len(parts) > 1:
+            return Bracket(opening, closing, tuple(read_relation(part, levels - 1) for part in parts))
+    parts = split(tokens, (":",))
+    if len(parts) > 1:
+        return clock(parts) or ratio([scalar(part, 1) for part in parts])
+    if [token.kind for token in tokens] == ["number", "sign", "number"] and tokens[1].text == "-":
+        return Bracket("-", "", (scalar(tokens[:1], 1), scalar(tokens[2:], 1)))  # from 10 to 20, or a score: 3-2
+    if any(token.text in ("±", "∓") for token in tokens):
+        return Many((scalar(tokens, 1), scalar(tokens, -1)))
+    return scalar(tokens, 1)
+
+
+def read_matrix(tokens: Sequence[Token], levels: int) -> Answer:
+    """Rows of cells; a single row or column is a vector, (1, 2)."""
+    rows = [
+        tuple(read_relation(cell, levels) for cell in split(row, ("&",))) for row in split(tokens, ("⏎",)) if len(row)
+    ]
+    if len(rows) == 1 or all(len(row) == 1 for row in rows):
+        return Bracket("(", ")", tuple(cell for row in rows for cell in row))
+    return Bracket("⟦", "⟧", tuple(Bracket("(", ")", row) for row in rows))
+
+
+def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
+    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor."""
+    texts = ["".join(token.text for token in part) for part in parts]
+    if len(texts) != 2 or not all(text.isdigit() and len(text) <= 2 for text in texts) or len(texts[1]) != 2:
+        return None
+    hours, minutes = map(int, texts)
+    reduced = math.gcd(hours, minutes) == 1 and not texts[1].startswith("0")
+    if hours > 24 or minutes > 59 or reduced:
+        return None
+    return Bracket(":", "", tuple(scalar(part, 1) for part in parts))
+
+
+def ratio(terms: Sequence[Scalar]) -> Answer:
+    """a : b is a / b; a longer ratio is the point of all terms by the first."""
+    letters = frozenset().union(*(term.letters for term in terms))
+
+    def quotient(a: Scalar, b: Scalar) -> Scalar:
+        return Scalar(mapped(lambda x, y: x / y, a.value, b.value), letters)
+
+    if len(terms) == 2:
+        return quotient(*terms)
+    return Bracket(":", ":", tuple(quotient(term, terms[0]) for term in terms[1:]))

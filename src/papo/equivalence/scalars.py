@@ -1,0 +1,73 @@
+"""From tokens to a number or formula, with its unit and how it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from papo.equivalence.answers import Scalar
+from papo.equivalence.numbers import TOLERANCE, Number, real
+from papo.equivalence.parser import Parser
+from papo.equivalence.tokens import Token, Unreadable
+from papo.equivalence.units import UNITS, VARIABLES, unit
+
+UNIT_TOKENS = 8  # of a unit at the end of a formula, as in 2 kg*m^2/s
+
+
+def scalar(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar:
+    parser = Parser(tokens, sign)
+    value = parser.read()
+    plain = [token.text for token in tokens if token.text not in ("+", "-", "%", "°") and token.kind != "unit"]
+    number = plain[0] if len(plain) == 1 and plain[0].replace(".", "").isdigit() else ""
+    return Scalar(
+        value=value,
+        letters=frozenset(parser.letters),
+        name=tokens[0].text if len(tokens) == 1 and tokens[0].kind == "name" else None,
+        unit=parser.unit,
+        percent=parser.percent,
+        cancels=parser.cancels,
+        decimals=len(number.partition(".")[2]),
+        digits=len(number.replace(".", "").lstrip("0")),
+        measured=measured(tokens, sign) if may_be_measured and parser.letters else None,
+    )
+
+
+def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
+    """20m as 20 metres: a number with letters behind it that read as variables otherwise; None where it is no such."""
+    for start in range(max(1, len(tokens) - UNIT_TOKENS), len(tokens)):
+        words, number = tokens[start:], tokens[:start]
+        if words[0].text not in VARIABLES or any(
+            token.text not in VARIABLES and token.kind not in ("sign", "number", "unit") for token in words
+        ):
+            continue
+        # 2gh is a product, and so is sqrt(3) s^2: lengths alone are often roots.
+        side_by_side = any(a.kind == b.kind == "name" for a, b in pairwise(words))
+        if side_by_side or (words[0].text != "m" and any(token.text == "sqrt" for token in number)):
+            continue
+        found = unit("".join(token.text + " " * (token.kind in ("name", "unit")) for token in words))
+        if found is not None:
+            try:
+                read = scalar(number, sign, may_be_measured=False)
+            except Unreadable:
+                continue
+            return None if read.letters else replace(read, unit=found)
+    return None
+
+
+def rounds_to(exact: Number, about: Scalar) -> bool:
+    """Whether a number is about another one: rounded to its decimals, where that is written as a plain number.
+
+    In degrees it may be the angle of a function's value, as a percentage a share.
+    """
+    x, y = real(exact), real(about.value[0])
+    if x is None or y is None or about.letters:
+        return False
+    scales = [1.0]
+    if about.unit == UNITS["°"]:
+        scales.append(180 / math.pi)
+    if about.percent:
+        scales.append(100.0)
+    slack = 0.5 * 10.0**-about.decimals if about.digits else 0.0
+    return any(abs(x * scale - y) <= slack + TOLERANCE * abs(y) for scale in scales)
