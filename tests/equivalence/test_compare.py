@@ -225,6 +225,20 @@ x_1 | x₁
 10-20 | 10–20
 \frac{1}{2} m | 0.5
 2\sqrt{3} m | 2\sqrt{3}
+60 | m\angle ABC = 60^\circ
+60 | m\angle 1=60
+\frac{ab}{c} | ab/c
+\frac{mv}{qB} | mv/(qB)
+xy | x \cdot y
+\frac{2h}{g} | 2h/g
+3(xy)^3 | 3x^3y^3
+2\pi r | 2(pi)r
+60⁰ | 60°
+8-3=5 | 5
+16 | 25-9=16
+3 | x=5-2
+2 \text{ MJ} | 2000 kJ
+5 m/s | 5 m s^{-1}
 2x\ge6 | x\ge3
 -2x+4 \le 0 | x \ge 2
 x \ne 3 | x \neq 3
@@ -369,6 +383,19 @@ cat, dog | act, god
 on/off | no/off
 0<x<1 | 0,1
 25\%+1 | 26
+2(ab)^2 | 2ab^2
+60⁰ | 1
+10-20 cm | 20-30 cm
+10%-20% | 20%-30%
+2020-01-15 | 2020-02-14
+5\text{ MJ} | 5\text{ J}
+5\text{ GHz} | 5\text{ MHz}
+3 | \sqrt{x}=3
+3 | \ln x=3
+3 cm | 3 cm ≈ 3 meters
+3 meters | 3 cm ≈ 3 meters
+7 | 7(abcd)
+2 | 2(three)
 x > 3 | -x > 3
 x > 3 | -x > -3
 x \ge 3 | x > 3
@@ -450,6 +477,11 @@ def test_what_is_written_the_same_is_the_same():
     assert equivalent("① ②", "①②")
     assert equivalent("ISOSCELES triangle", "isosceles Triangle")
     assert not equivalent("x=m", "x=M")  # both can be read: capitals are other variables
+
+
+def test_a_name_that_is_no_text_is_one():
+    assert not equivalent("x_{\ud800}", "x")
+    assert equivalent("2x_{\ud800}", "x_{\ud800}+x_{\ud800}")
 
 
 def test_long_answers_are_not_looked_into():

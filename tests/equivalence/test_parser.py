@@ -96,7 +96,7 @@ def test_numbers(text, expected):
     ("text", "expected"),
     [
         ("2x", lambda x, y: 2 * x),
-        ("xy", None),
+        ("xy", lambda x, y: x * y),
         ("2xy", lambda x, y: 2 * x * y),
         ("x(x+y)", lambda x, y: x * (x + y)),
         ("(x+1)(y-1)", lambda x, y: (x + 1) * (y - 1)),
@@ -127,7 +127,7 @@ def test_formulas(text, expected):
     "text",
     [
         "", "+", "1+", "1*", "*1", "^2", "2^", "(1", "1)", "(1]", "{1)", "|1", "\\frac{1}", "\\frac", "\\sqrt", "\\sqrt[3", "()",
-        "1 2", "2(3)4", "(2)3", "1=1", "1,2", "20%+1", "\\sin", "\\sin^{-1", "\\ln^{-1} x", "\\ln_2 x", "cm", "5 cm^4", "5 cm/",
+        "1 2", "2(3)4", "(2)3", "1=1", "1,2", "20%+1", "\\sin", "\\sin^{-1", "\\ln^{-1} x", "\\ln_2 x", "5 cm^4", "5 cm/",
         "5 km/2", "5\\text{ if }x", "2\\text{m}+1", "2 cm + 1 cm", "5 cm*3", "\\frac{5 cm}{2}", "5 cm x", "\\angle x", "1:2", "!", "°",
     ],
 )  # fmt: skip

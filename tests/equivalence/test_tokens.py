@@ -2,14 +2,14 @@
 
 import pytest
 
-from papo.equivalence.tokens import Unreadable, tokenise
+from papo.equivalence.tokens import Unreadable, only_words, tokenise
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("2x", "number:2 name:x"),
-        ("xyz", None),  # letters alone
+        ("xyz", "name:x name:y name:z"),
         ("2xyz", "number:2 name:x name:y name:z"),
         ("pi", "name:pi"),
         ("2pi", "number:2 name:pi"),
@@ -36,7 +36,7 @@ from papo.equivalence.tokens import Unreadable, tokenise
         ("2_1", None),
         ("5 cm", "number:5 unit:cm"),
         ("5cm", "number:5 unit:cm"),
-        ("xcm", None),
+        ("xcm", "name:x name:c name:m"),
         ("cm 5", "name:c name:m number:5"),
         ("5 m", "number:5 name:m"),
         ("5 apples", "number:5 unit:apples"),
@@ -101,3 +101,15 @@ def test_only_so_long():
     for text in ("+" * 401, " " * 1000 + "1", "x_{" + "1" * 1000 + "}"):
         with pytest.raises(Unreadable):
             tokenise(text)
+
+
+@pytest.mark.parametrize("text", ["cat", "AB", "cat, dog", "(IV)", "I and IV", "on/off", "xy; z"])
+def test_words_alone(text):
+    assert only_words(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "x, y", "(a)(b)", "sin(x)", "pi", "alpha, beta", "ab + c", "2ab", "\\text{cat}", ""]
+)
+def test_formulas_are_no_words(text):
+    assert not only_words(text)

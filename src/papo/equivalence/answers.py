@@ -25,7 +25,7 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Bracket:
-    """A point, a vector or an interval: what is in order between brackets."""
+    """What is in order: a point, a vector, an interval, a matrix's rows; a range or a score, a time, a long ratio."""
 
     opening: str
     closing: str

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
-from papo.equivalence.prepare import plain
+from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
-from papo.equivalence.tokens import Unreadable
+from papo.equivalence.tokens import Unreadable, only_words
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept
@@ -37,7 +37,7 @@ def equivalent(gold: str, answer: str) -> bool:
     a, b = seen(gold), seen(answer)
     if a.plain == b.plain:
         return True
-    if a.answer is None or b.answer is None:
+    if a.answer is None or b.answer is None or (a.words and b.words):
         return a.plain.casefold() == b.plain.casefold()
     return same_answer(a.answer, b.answer)
 
@@ -45,11 +45,12 @@ def equivalent(gold: str, answer: str) -> bool:
 class Seen(NamedTuple):
     plain: str
     answer: Answer | None  # None: it cannot be read
+    words: bool = False  # whether it is words alone: two of those are compared letter by letter
 
 
 def looked_into(text: str) -> Seen:
     try:
-        return Seen(plain(text), read(text))
+        return Seen(plain(text), read(text), only_words(prepared(text)))
     except Unreadable:
         return Seen(plain(text), None)
 
@@ -116,7 +117,8 @@ def any_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
 
 
 def same_scalar(a: Scalar, b: Scalar) -> bool:
-    """By value. Units of one dimension are converted, of two make a difference; one alone is dropped.
+    """By value. Units of one dimension are converted, of two make a difference; one alone, or an unknown one, is
+    dropped.
 
     20 % is 20 and 0.2: data sets ask for either.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from papo.equivalence.functions import TRIGONOMETRIC
 from papo.equivalence.splitting import closes, split
 from papo.equivalence.tokens import Token
 
@@ -16,8 +17,9 @@ FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
 def names_a_side(tokens: Sequence[Token]) -> bool:
     r"""Whether tokens name a quantity and say nothing about it.
 
-    x, x_1, AB, |AB|, [ABC], \angle ABC, \angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), AB : CD and
-    \frac{AB}{CD} do. In x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is not the answer.
+    x, x_1, AB, |AB|, [ABC], \angle ABC, m\angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), AB : CD and
+    \frac{AB}{CD} do. In \sqrt{x} = 3, x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is not
+    the answer.
     """
     tokens = [token for token in tokens if token.text not in ("{", "}") or token.kind != "sign"]
     if not tokens:
@@ -38,8 +40,11 @@ def names_a_side(tokens: Sequence[Token]) -> bool:
     if kinds == {"name"}:
         return len(tokens) == 1 or all(token.text[0].isupper() for token in tokens)
     if first.kind == "function":
-        return len(tokens) > 1 and all(token.kind != "sign" or token.text in ("(", ")", "°", "^") for token in tokens)
-    return first.kind == "opaque" and kinds <= {"name", "opaque", "number"}
+        signs = {token.text for token in tokens if token.kind == "sign"}
+        # Of a variable a root or a logarithm is asked for less often than the variable.
+        asked_for = first.text in TRIGONOMETRIC or "name" not in kinds
+        return len(tokens) > 1 and asked_for and signs <= {"(", ")", "°", "^"}
+    return "opaque" in [token.kind for token in tokens[:2]] and kinds <= {"name", "opaque", "number"}
 
 
 def calls(tokens: Sequence[Token]) -> bool:

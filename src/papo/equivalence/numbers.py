@@ -34,7 +34,7 @@ def constant(number: Fraction | float) -> Value:
 @lru_cache(1000)  # a policy may invent names without end
 def variable(name: str) -> Value:
     """A variable at each point, other points for each name."""
-    generator = random.Random(name)
+    generator = random.Random(name.encode("utf-8", "surrogatepass"))
     return tuple(sign * Fraction(generator.randrange(low, high), 97) for sign, low, high in RANGES)
 
 
@@ -120,8 +120,8 @@ def same(a: Value, b: Value, needed: int, near_zero: float = NEAR_ZERO) -> bool:
     """Whether two values agree at every point, at least `needed` of which are defined.
 
     Args:
-        near_zero: the difference up to which two floats are the same whatever their size; 0 where nothing was
-            subtracted and no function applied, so that a tiny number is not taken for what rounding left of 0.
+        near_zero: the difference up to which two floats are the same whatever their size; 0 where a tiny number must
+            not be taken for what rounding left of 0.
     """
     if any((x is None) != (y is None) for x, y in zip(a, b, strict=True)):
         return False

@@ -43,11 +43,14 @@ JOINING = re.compile(
     r"(?:,\s*+)?(?:\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s))|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
 )
 OPENING = re.compile(r"\s*+(?:=|\\approx|\\therefore)(?![a-zA-Z])\s*+")
-IN_BRACKETS = re.compile(  # 7 (cm): a unit, which a single letter need not be
-    r"(?<=[0-9])\s*+\(\s*+(\\(?:text|mathrm)\s*+\{[^{}]{1,20}\}(?:\^\{?[23]\}?)?|[a-z]{2,12}(?:\^\{?[23]\}?)?)\s*+\)"
+# 7 (cm): a unit, which a single letter need not be; (ab)^2 is none.
+UPRIGHT = r"\\(?:text|mathrm)\s*+\{[^{}]{1,20}\}"
+IN_BRACKETS = re.compile(
+    rf"(?<=[0-9])\s*+\(\s*+((?:{UPRIGHT}|mm|cm|dm|km|kg|mg|ml|mL|sq cm)(?:\^\{{?[23]\}}?)?)\s*+\)(?!\s*+[\^!])"
 )
 RAISED, LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "₀₁₂₃₄₅₆₇₈₉"
 SUPERSCRIPT, SUBSCRIPT = re.compile(f"[{RAISED}]++"), re.compile(f"[{LOWERED}]++")
+RAISED_ZERO = re.compile(f"(?<=[0-9])⁰(?![{RAISED}])")  # 60⁰: nobody writes 1 so
 LEVEL = str.maketrans(RAISED + LOWERED, "0123456789-0123456789")
 ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}()\[\]])")  # a backslash that was written twice
 MATRIX = re.compile(r"\\begin\{(?:[bp]?matrix\}|array\}\s*+(?:\{[^{}]*\})?)")
@@ -56,6 +59,7 @@ MATRIX_END = re.compile(r"\\end\{(?:[bp]?matrix|array)\}")
 
 def levelled(text: str) -> str:
     """10¹² as 10^{12}, x₁ as x_1."""
+    text = RAISED_ZERO.sub("°", text)
     text = SUPERSCRIPT.sub(lambda found: "^" + braced(found[0].translate(LEVEL)), text)
     return SUBSCRIPT.sub(lambda found: "_" + braced(found[0].translate(LEVEL)), text)
 
@@ -98,6 +102,6 @@ def prepared(text: str) -> str:
     text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text.translate(SIGN))))
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
-    text = IN_BRACKETS.sub(r" \1", OPENING.sub("", text) if OPENING.match(text) else text)
+    text = IN_BRACKETS.sub(r" \1 ", OPENING.sub("", text) if OPENING.match(text) else text)
     text = JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%"))
     return " ".join(text.split()).rstrip(".,; ")

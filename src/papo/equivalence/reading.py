@@ -51,6 +51,8 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
     # What is not what it is about says two things, of which one may be right.
     if not isinstance(stated, Scalar) or not rounds_to(stated.value[0], about):
         raise Unreadable
+    if stated.unit is not None and about.unit is not None and stated.unit != about.unit:
+        raise Unreadable
     return Rounded((exact, about))
 
 
@@ -74,13 +76,20 @@ def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: i
 
 
 def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:
+    """A side of a relation, where 8 - 3 = 5 is no range."""
     try:
-        return read_side(tokens, levels)
+        return read_side(tokens, levels, ranges=False)
     except Unreadable:
         return None
 
 
-def read_side(tokens: Sequence[Token], levels: int) -> Answer:
+def counted(tokens: Sequence[Token]) -> bool:
+    """Whether tokens are a number, perhaps with its unit."""
+    units = [token.kind == "unit" or token.text in ("%", "°") for token in tokens[1:]]
+    return bool(tokens) and tokens[0].kind == "number" and all(units)
+
+
+def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answer:
     if levels == 0 or not tokens:
         raise Unreadable
     if tokens[0].text in OPEN and closes(tokens) == len(tokens) - 1:
@@ -97,8 +106,9 @@ def read_side(tokens: Sequence[Token], levels: int) -> Answer:
     parts = split(tokens, (":",))
     if len(parts) > 1:
         return clock(parts) or ratio([scalar(part, 1) for part in parts])
-    if [token.kind for token in tokens] == ["number", "sign", "number"] and tokens[1].text == "-":
-        return Bracket("-", "", (scalar(tokens[:1], 1), scalar(tokens[2:], 1)))  # from 10 to 20, or a score: 3-2
+    parts = split(tokens, ("-",))
+    if len(parts) > 1 and ranges and all(map(counted, parts)):
+        return Bracket("-", "", tuple(scalar(part, 1) for part in parts))  # from 10 to 20 cm, a score, a date
     if any(token.text in ("±", "∓") for token in tokens):
         return Many((scalar(tokens, 1), scalar(tokens, -1)))
     return scalar(tokens, 1)

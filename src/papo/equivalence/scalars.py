@@ -42,9 +42,9 @@ def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
             token.text not in VARIABLES and token.kind not in ("sign", "number", "unit") for token in words
         ):
             continue
-        # 2gh is a product, and so is sqrt(3) s^2: lengths alone are often roots.
-        side_by_side = any(a.kind == b.kind == "name" for a, b in pairwise(words))
-        if side_by_side or (words[0].text != "m" and any(token.text == "sqrt" for token in number)):
+        # 2gh is a product, 2 m s^-1 none; sqrt(3) s^2 is a formula: lengths alone are often roots.
+        product = any(a.kind == b.kind == "name" for a, b in pairwise(words)) and all(of.text != "-" for of in words)
+        if product or (words[0].text != "m" and any(token.text == "sqrt" for token in number)):
             continue
         found = unit("".join(token.text + " " * (token.kind in ("name", "unit")) for token in words))
         if found is not None:

@@ -70,7 +70,6 @@ def tokenise(text: str) -> list[Token]:
     if len(text) > CHARACTERS:
         raise Unreadable
     text = prepared(text)
-    only_words(text)
     tokens: list[Token] = []
     position = depth = 0
     while position < len(text):
@@ -94,10 +93,10 @@ def opaque(text: str) -> Token:
     return Token("opaque", f"?{text}")  # no text of another kind begins so
 
 
-def only_words(text: str) -> None:
-    """Refuses letters alone: "cat" is not c * a * t, nor is the segment AB the segment BA, in a list neither."""
-    if not re.search(r"[^A-Za-z\s,;/()]", text) and set(re.findall(r"\w\w+", text)) - NAMES.keys() - GREEK - FUNCTIONS:
-        raise Unreadable
+def only_words(text: str) -> bool:
+    """Whether a text is words and no formula: "cat" is not c * a * t, nor is AB the segment BA, in a list neither."""
+    words = set(re.findall(r"\w\w+", text)) - NAMES.keys() - GREEK - FUNCTIONS
+    return bool(words) and not re.search(r"[^A-Za-z\s,;/()]", text)
 
 
 def _continues(tokens: list[Token], text: str, position: int) -> bool:
@@ -118,7 +117,8 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
         case "command":
             yield Token("unit", "Ω") if operand and found == r"\Omega" else _command(found[1:])
         case "word":
-            if dividing and found in UNITS:  # 5 m/sec: then the letter before was a unit too
+            if dividing and found in UNITS and (len(found) > 1 or before[-2].kind == "unit"):
+                # 5 m/sec: then the letter before was a unit too.
                 before[-2] = Token("unit", before[-2].text) if before[-2].kind == "name" else before[-2]
                 yield Token("unit", found)
             else:

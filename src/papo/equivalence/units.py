@@ -80,6 +80,13 @@ UNITS: dict[str, Unit] = {
     for names, scale in units
     for name in names.split()
 }
+# Where a unit is named at all: behind a number MJ are two variables.
+PREFIXES = {"n": "1/1000000000", "μ": "1/1000000", "m": "1/1000", "k": "1000", "M": "1000000", "G": "1000000000"}
+PREFIXED = {
+    prefix + name: Unit(UNITS[name].measures, UNITS[name].scale * Fraction(scale))
+    for prefix, scale in PREFIXES.items()
+    for name in ["m", "g", "s", "L", "N", "J", "W", "Pa", "A", "C", "V", "Ω", "T", "Hz", "mol"]
+}
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}
 # That are as often variables as units where nothing shows that they are upright.
 VARIABLES = LETTERS - {"C", "K", "T", "l", "Ω"}
@@ -118,7 +125,7 @@ def unit(words: str) -> Unit | None:
         elif name in BEHIND and factors:
             factors[-1] = (factors[-1][0], factors[-1][1] * BEHIND[name])
         elif not sign or sign not in "*·-":
-            found = UNITS.get(name) or UNITS.get(name.lower())
+            found = UNITS.get(name) or PREFIXED.get(name) or UNITS.get(name.lower())
             if found is None:
                 return None
             factors.append((found, divided * power * int(exponent or 1)))

@@ -133,14 +133,11 @@ def mathvista(answer, answer_type, choices, precision, response):
 def mathvista_extraction(answer_type, choices, response):
     answer = boxed(response)
     if answer is not None and answer in choices:
-        return answer
-    if (
-        answer is not None
-        and not choices
-        and answer_type in ("integer", "float")
-        and percentage(peeled(answer)) is None
-    ):
-        return mathvista_number(peeled(answer)) or peeled(answer)
+        return answer if len(answer) == 1 else f"({chr(65 + choices.index(answer))})"
+    if answer is not None and not choices and answer_type in ("integer", "float"):
+        stated = peeled(answer)
+        stated = (stated[:-1] if stated.endswith("%") else stated).rstrip()
+        return stated if percentage(stated) is not None else mathvista_number(stated) or stated
     if answer is not None:
         return lettered(peeled(answer), choices)
     if response == "" or response in choices:

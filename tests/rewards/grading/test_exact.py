@@ -105,6 +105,14 @@ def test_an_option_that_is_a_letter_goes_before_the_letter_of_an_option():
     assert grade(item, "\\boxed{(b)}").correct
 
 
+@pytest.mark.parametrize("text", ["$5", "Yes.", "1,000", "30°", "20\\%", "\\text{Red}", "5 apples."])
+def test_what_names_no_option_is_wrong_whatever_stands_around_the_right_one(text):
+    item = replace(ITEM, answer=text, answer_type="choice", choices=("blue", text))
+    assert grade(item, "\\boxed{banana}").verdict is Verdict.WRONG
+    assert grade(item, f"\\boxed{{{text}}}").correct
+    assert grade(item, "\\boxed{B. anything}").correct
+
+
 def test_a_choice_whose_answer_is_no_option_is_unscorable():
     for gold in ("yellow", "D", "4"):
         item = replace(ITEM, answer=gold, answer_type="choice", choices=("blue", "red", "green"))

@@ -29,6 +29,11 @@ from .cases import item
         ("AB", "\\boxed{AB}", True),
         ("ACD", "\\boxed{A, C, D}", True),
         ("ACD", "\\boxed{A, C}", False),
+        ("CBDA", "\\boxed{ABCD}", False),  # an order
+        ("CBDA", "\\boxed{CBDA}", True),
+        ("AA", "\\boxed{A}", False),
+        ("2 \\text{ rad}", "\\boxed{2^\\circ}", False),
+        ("60 cm", "\\boxed{60°}", False),
         ("12", "\\boxed{\\text{12 apples}}", True),
         ("B", "\\boxed{B. x = 2}", True),
         ("B", "\\boxed{B. 5 m}", True),
@@ -67,6 +72,21 @@ def test_choices(gold, boxed, right):
 def test_an_option_may_name_others():
     choices = ("A > B", "A < B", "A and B", "A = B")
     assert grade(item("math", "C", "choice", choices=choices), "\\boxed{C. A and B}").correct
+
+
+@pytest.mark.parametrize("gold", ["A", "B", "C", "D"])
+def test_what_fits_several_options_chooses_none(gold):
+    choices = ("5 cm", "5 m", "5 km", "5 mm")
+    assert not grade(item("math", gold, "choice", choices=choices), "\\boxed{5}").correct
+    assert grade(item("math", gold, "choice", choices=choices), f"\\boxed{{{choices['ABCD'.index(gold)]}}}").correct
+
+
+def test_options_that_differ_by_their_case():
+    choices = ("AA", "Aa", "aa")
+    for rule in ("math", "exact", "mmmu_pro"):
+        question = item(rule, "C", "choice", choices=choices)
+        assert grade(question, "\\boxed{aa}").correct
+        assert not grade(question, "\\boxed{AA}").correct
 
 
 def test_more_options_than_letters():

@@ -20,8 +20,8 @@ def grade(item: Item, response: str) -> Grade:
     r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
 
     As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text:
-    equal without regard to case and surrounding space. choice: the same option, named by its text or by its letter
-    (see `option`).
+    equal without regard to case and surrounding space, the item's answer unwrapped too. choice: the same option, named
+    by its text or by its letter, with or without the text behind it (see `option`, `leading_letter`).
 
     Raises:
         ValueError: the item's answer_type is unknown.
@@ -52,5 +52,5 @@ def matches(answer: str, gold: str, item: Item) -> bool:
         return None not in numbers and int(answer) == int(gold)
     if item.answer_type == "choice":
         named = option(answer, item.choices) or leading_letter(answer, item.choices)
-        return named == option(gold, item.choices)
+        return named is not None and named == option(gold, item.choices)
     return answer.casefold() == gold.casefold()

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from papo.equivalence import equivalent
-from papo.rewards.extraction import last_boxed, unwrapped
+from papo.rewards.extraction import DEGREES, last_boxed, unwrapped
 from papo.rewards.grading.logicvista import option_letters
 from papo.rewards.grading.options import leading_letter, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from papo.types import Item
 
 
-SEVERAL = re.compile("[A-J]{2,}")  # options, of which all are to be named; or a segment, which is named so too
+# Options, of which all are to be named, or a segment, which is named so too; CBDA is an order.
+SEVERAL = re.compile("A?B?C?D?E?F?G?H?I?J?")
 
 
 def grade(item: Item, response: str) -> Grade:
     r"""Right if the last \boxed{} is mathematically equivalent to the item's answer or to one of its labels.
 
     An answer that is one capital letter, or one of the item's choices, is graded as a choice: by its letter, or by
-    something equivalent to the option's text. An item's answer may itself come in a \boxed{}.
+    something equivalent to the option's text and to no other's. Several letters in their order are options that all
+    have to be named. The box counts as it stands or unwrapped. An item's answer may itself come in a \boxed{}.
     """
     golds = [unboxed(gold) for gold in (item.answer, *item.labels) if unboxed(gold)]
     if not golds:
@@ -30,7 +32,9 @@ def grade(item: Item, response: str) -> Grade:
     answer = last_boxed(response)
     if answer is None:
         return unanswered(NO_BOX)
-    readings = dict.fromkeys((answer, unwrapped(answer)))
+    # But for degrees, which are a unit here.
+    in_degrees = DEGREES.search(answer.rstrip(" .$")) is not None
+    readings = {answer} if in_degrees else {answer, unwrapped(answer)}
     right = any(matches(reading, gold, item) for reading in readings for gold in golds)
     return judged(right, answer, golds[0])
 
@@ -42,11 +46,12 @@ def unboxed(gold: str) -> str:
 
 def matches(answer: str, gold: str, item: Item) -> bool:
     letter = option(gold, item.choices) if item.choices or re.fullmatch("[A-Z]", gold) else None
-    if letter is None and SEVERAL.fullmatch(gold) and option_letters(answer):
+    if letter is None and len(gold) > 1 and SEVERAL.fullmatch(gold) and option_letters(answer):
         return option_letters(answer) == set(gold)
     if letter is None:
         return equivalent(gold, answer)
     named = option(answer, item.choices) or leading_letter(answer, item.choices)
     if named is not None:
         return named == letter
-    return bool(item.choices) and equivalent(item.choices[ord(letter) - ord("A")], answer)
+    same = [choice for choice in item.choices if equivalent(choice, answer)]
+    return len(same) == 1 and option(same[0], item.choices) == letter

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from papo.equivalence import equivalent
-from papo.equivalence.answers import Scalar
+from papo.equivalence.answers import Relation, Scalar
+from papo.equivalence.compare import said
 from papo.equivalence.numbers import real
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable
@@ -78,14 +79,17 @@ def extract(response: str, item: Item) -> str | None:
 
 
 def of_box(boxed: str, item: Item) -> str:
-    """The letter of the choice that a box names, or its text; nothing where it resembles none. A number as such.
+    """The letter of the choice that a box names, or its text; nothing where it resembles none. Of a number its digits,
+    whatever unit, fraction or calculation it is written as.
 
     The official script takes the nearest choice of whatever text. Of what a language model has extracted that may be
     meant; a policy would be paid by chance for anything at all.
     """
-    if boxed in item.choices:
-        return boxed
+    if len(boxed) > 1 and boxed in item.choices[: len(ascii_uppercase)]:  # a letter is officially that choice's
+        return f"({ascii_uppercase[item.choices.index(boxed)]})"
     answer = unwrapped(boxed)
+    if item.answer_type in ("integer", "float") and not item.choices:
+        answer = answer.removesuffix("%").rstrip()
     if item.answer_type in ("integer", "float") and not item.choices and to_float(answer) is None:
         return number(answer) or answer
     if not item.choices or answer in item.choices:
@@ -108,6 +112,10 @@ def number(answer: str) -> str | None:
         found = read(answer)
     except Unreadable:
         return None
+    if isinstance(found, Relation):
+        found = (said(found) or ("", found))[1]
+    if isinstance(found, Scalar):
+        found = found.measured or found
     value = real(found.value[0]) if isinstance(found, Scalar) and not found.letters and not found.percent else None
     return None if value is None else repr(value)
 

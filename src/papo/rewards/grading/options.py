@@ -23,9 +23,10 @@ def option(answer: str, choices: Sequence[str]) -> str | None:
     An option's text names it, without regard to case; so does its letter, with or without parentheses. Text goes first:
     an option may be a letter itself. Without `choices` (the question alone lists them) any single letter will do.
     """
-    texts = [choice.strip().casefold() for choice in choices[: len(ascii_uppercase)]]
-    if answer.casefold() in texts:
-        return ascii_uppercase[texts.index(answer.casefold())]
+    for form in (str, str.casefold):
+        texts = [form(choice.strip()) for choice in choices[: len(ascii_uppercase)]]
+        if form(answer) in texts:
+            return ascii_uppercase[texts.index(form(answer))]
     letter = answer.strip("() ").upper()
     return letter if letter in letters(choices) else None
 
