@@ -17,6 +17,15 @@ def test_every_link_leads_somewhere(page):
             assert (page.parent / link.partition("#")[0]).exists(), link
 
 
+def test_every_message_that_is_explained_is_still_said():
+    said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)  # a text over several lines
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)` \|", page.partition("## ")[0], re.MULTILINE)
+    assert len(messages) > 15
+    assert [message for message in messages if message not in said] == []
+
+
 def test_the_first_page_is_one_that_is_read():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 110

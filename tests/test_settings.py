@@ -1,0 +1,15 @@
+"""A run's settings, as they are held against another's."""
+
+from papo.settings import settings
+
+
+def test_where_a_run_lies_and_how_it_got_there_are_no_settings():
+    config = {"run_dir": "a/b", "overwrite": True, "resume": {"allow": ["seed"]}, "seed": 3, "log": "a/b/events"}
+    assert settings(config) == {"seed": 3, "log": "/events"}
+
+
+def test_what_came_later_is_none_where_it_does_nothing():
+    """Runs that were made before have no such key, and are no others for that."""
+    data = {"train": {"path": "x", "allow_outside": False}, "val": {"path": "x", "allow_outside": True}}
+    found = settings({"run_dir": "r", "data": data})
+    assert found == {"data.train.path": "x", "data.val.path": "x", "data.val.allow_outside": True}
