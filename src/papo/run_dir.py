@@ -123,11 +123,11 @@ def holds_run(path: Path) -> bool:
     return all((path / name).is_file() for name in ("config.yaml", "provenance.json"))
 
 
-def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model: str) -> None:
+def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model: str | None) -> None:
     """Whether a training run may begin in a folder.
 
     Args:
-        model: the path of what it begins with.
+        model: the path of what it begins with; None where that is made anew.
 
     Raises:
         ConfigError: it holds a run, which is neither to be continued from its own checkpoint nor overwritten; or what

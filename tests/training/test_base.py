@@ -28,7 +28,7 @@ class Slope(PolicyModule):
         norm = self.clip_gradient()
         self.applied.append((norm.item(), self.apply_gradient(loss.item(), norm.item())))
         self.step += 1
-        self.lr.append(self.optimizers().param_groups[0]["lr"])
+        self.lr.append(self.learning_rate)
         self.weight.append(self.policy.weight.item())
 
 

@@ -200,6 +200,7 @@ def test_a_batch_without_images(make_module, prompts):
     assert module.metrics["loss/perception"] == 0.0
     assert "perception/kl" not in module.metrics  # there is nothing to measure
     assert module.metrics["policy/skipped_updates"] == 0.0
+    assert module.metrics["policy/learning_rate"] == module.optimizers().param_groups[0]["lr"] > 0
 
 
 def test_a_frozen_tower_encodes_each_image_once_a_step(make_module, prompts):

@@ -64,6 +64,7 @@ class PolicyModule(LightningModule):
         self.grad_clip = grad_clip
         self.max_skipped_updates = max_skipped_updates
         self.skipped_in_a_row = 0
+        self.learning_rate = 0.0  # of the last update, as the schedule had it
         self.held_out = held_out
         self.engine = engine
         self.seed = seed
@@ -127,11 +128,6 @@ class PolicyModule(LightningModule):
         """What scales the loss under trainer.precision=16-mixed."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
-    @property
-    def learning_rate(self) -> float:
-        """Of the last update, as the schedule had it."""
-        return self.optimizers().param_groups[0]["lr"]
-
     def apply_gradient(self, loss: float, norm: float) -> bool:
         """Updates the parameters by the accumulated gradient unless loss or norm is not finite; drops it either way.
 
@@ -150,6 +146,7 @@ class PolicyModule(LightningModule):
             )
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
+            self.learning_rate = optimizer.param_groups[0]["lr"]
             optimizer.step()
         elif scaler is not None:
             scaler.update()  # which lowers the scale

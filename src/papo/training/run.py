@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     forget_peak_memory()
-    unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.path)
+    unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.get("path"))
     check_unused(*unused)
     own.count_anew()
     loaded, module, data = build(cfg)
