@@ -28,6 +28,12 @@ RIGHT = "<think> red = 3, blue = 4 </think> \\boxed{7}"
         ("well <think> red </think> \\boxed{7}", 1.0, 0.0),
         ("<think> red <think> blue </think> \\boxed{7}", 1.0, 0.0),
         ("<think> red </think> <think> blue </think> \\boxed{7}", 1.0, 0.0),
+        ("<think> 3 < 7, a<b and <b> </think> \\boxed{7}", 1.0, 1.0),  # a sign, and no tag that counts
+        ("<think> x </think> \\boxed{x < 7}", 0.0, 1.0),
+        ("<think> x </think> \\boxed {7}", 1.0, 1.0),
+        ("<think> a <think> b </think> \\boxed{7}", 1.0, 0.0),
+        ("<think> a </think> b </think> \\boxed{7}", 1.0, 0.0),
+        ("<think> a </think> \\boxed{7 <think>}", 0.0, 0.0),
         ("<think> \\boxed{7} </think>", 1.0, 0.0),
         ("<think> red \\boxed{7}", 1.0, 0.0),
         ("<think> red </think> \\boxed{7", 0.0, 0.0),

@@ -132,22 +132,13 @@ def same(a: Value, b: Value, needed: int, near_zero: float = NEAR_ZERO) -> bool:
 def factor(a: tuple[Value, Value], b: tuple[Value, Value]) -> Number:
     """What left minus right of one relation is of the other's, where it is the same at all points; else None.
 
-    Neither difference may be the same number everywhere (1 = 2 is not 3 = 5), nor 0 up to what rounding leaves: any
-    equation is a multiple of an identity.
+    Neither difference may be the same number everywhere: 1 = 2 is not 3 = 5, and any equation is 0 times an identity.
     """
-    differences = [mapped(apart, *sides) for sides in (a, b)]
+    differences = [mapped(lambda left, right: left - right, *sides) for sides in (a, b)]
     if any(None in values or constant_at_all(values) for values in differences):
         return None
     ratios = mapped(lambda x, y: x / y, *differences)
     return ratios[0] if constant_at_all(ratios) else None
-
-
-def apart(left: Fraction | float, right: Fraction | float) -> Number:
-    """left - right; None where nothing but rounding is left."""
-    difference = left - right
-    if isinstance(difference, Fraction):
-        return difference or None
-    return difference if abs(difference) > TOLERANCE * max(abs(left), abs(right)) else None
 
 
 def constant_at_all(values: Value) -> bool:
