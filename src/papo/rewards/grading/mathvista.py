@@ -90,8 +90,7 @@ def of_box(boxed: str, item: Item) -> str:
     answer = unwrapped(boxed)
     if item.answer_type in ("integer", "float") and not item.choices:
         answer = answer.removesuffix("%").rstrip()
-    if item.answer_type in ("integer", "float") and not item.choices and to_float(answer) is None:
-        return number(answer) or answer
+        return answer if to_float(answer) is not None else number(answer) or answer
     if not item.choices or answer in item.choices:
         return answer
     if len(answer) > LONGEST:
