@@ -36,3 +36,18 @@ class GraderFailed(RuntimeError):
 
 class TrainingDiverged(RuntimeError):
     """Updates kept being non-finite; the message says what to lower. Entry points exit with status 1."""
+
+
+class ProcessLost(RuntimeError):
+    """One of a run's processes is gone; the message says which and how. Entry points exit with status 1.
+
+    Args:
+        bug: whether it said itself why, in a traceback: an error of ours, or what others' end made of it.
+    """
+
+    def __init__(self, message: str, bug: bool = False) -> None:
+        super().__init__(message)
+        self.bug = bug
+
+    def __reduce__(self) -> tuple:  # exceptions are rebuilt from args, which is one text here
+        return ProcessLost, (str(self), self.bug)

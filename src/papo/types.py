@@ -192,6 +192,7 @@ class Rollouts(Batch):
     # [B, T] bool, the tokens that are trained on; None = all of response_mask
     loss_mask: Tensor | None = column(of="response", pad="right", default=None)
     guesses: Rollouts | None = None  # responses to another view of the same prompts, which is their clean one
+    places: tuple[int, ...] | None = None  # of the prompts among those of all ranks; None = there are no others
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -371,7 +371,9 @@ TRAINER = {
     "accelerator": "auto",
     "precision": "32-true",
     "deterministic": False,
+    "strategy": "auto",
     "devices": 1,
+    "num_nodes": 1,
 }
 CALLBACKS = {
     "stop": {"_target_": "papo.training.callbacks.GracefulStop"},

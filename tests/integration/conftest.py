@@ -140,6 +140,11 @@ class Run:
         return {tag: {event.step: event.value for event in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
+@pytest.fixture(scope="session", name="Run")
+def run_fixture() -> type[Run]:
+    return Run
+
+
 @pytest.fixture(scope="session")
 def train(tiny, tmp_path_factory) -> Callable[..., Run]:
     """Runs train.py to its end in `path`, else in a new folder; `options` are those of Hydra, which come first."""

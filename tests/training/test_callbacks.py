@@ -103,8 +103,16 @@ def test_the_first_signal_asks_for_a_stop(stopping, number):
     callback, trainer = stopping
     assert not callback.stopped
     signal.raise_signal(number)
+    assert not trainer.should_stop  # but after the step, where all ranks stop
+    callback.on_train_batch_end(trainer, None, None, None, 0)
     assert callback.stopped
     assert trainer.should_stop
+
+
+def test_a_step_to_which_nothing_was_asked_goes_by(stopping):
+    callback, trainer = stopping
+    callback.on_train_batch_end(trainer, None, None, None, 0)
+    assert (callback.stopped, trainer.should_stop) == (False, False)
 
 
 def test_the_second_signal_does_not_wait(stopping):
@@ -201,7 +209,7 @@ def test_a_resumed_run_has_each_row_once(tmp_path, validate):
 def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, monkeypatch, every, expected):
     shown = []
     monkeypatch.setattr(StepLog, "log_samples", lambda self, trainer, module, rollouts: shown.append(module.step))
-    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
+    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [(0, {"step": step})])
     log = StepLog(tmp_path, every)
     trainer = SimpleNamespace(logger=Board(tmp_path))
     for step in range(1, 8):
@@ -220,7 +228,7 @@ def test_samples_are_shown_at_the_first_step_and_then_now_and_again(tmp_path, mo
 
 def test_other_loggers_have_no_place_for_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(StepLog, "log_samples", lambda *args: pytest.fail("shown"))
-    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [{"step": step}])
+    monkeypatch.setattr("papo.training.callbacks.records", lambda rollouts, step: [(0, {"step": step})])
     logged = []
     trainer = SimpleNamespace(logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.append(step)))
     module = SimpleNamespace(

@@ -37,11 +37,6 @@ def test_a_device_that_is_not_there_is_a_setting_that_cannot_work(tmp_path, monk
         trainer_of(tmp_path, accelerator="gpu")
 
 
-def test_several_processes_are_refused_and_not_counted_wrongly(tmp_path):
-    with pytest.raises(SettingError, match=r"^devices must be 1: .* got 2 of them$"):
-        trainer_of(tmp_path, devices=2)
-
-
 def test_a_logger_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^logger=wandb needs .* pip install 'papo\[wandb\]'$"):

@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Subset
 
+from papo import ranks
 from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
 from papo.data.order import Endless, Mixture, StepSampler, endless
@@ -27,7 +28,7 @@ class PromptData(LightningDataModule):
         val: held-out items that accuracy is measured on.
         collate: turns a list of items into a batch.
         val_collate: the same for held-out items.
-        batch_size: prompts per step.
+        batch_size: prompts per step, those of all ranks together.
         val_batch_size: prompts per validation batch.
         val_items: held-out items, spread evenly over them, that a validation in the midst of training is done with.
         num_workers: processes that prepare batches; 0 prepares them in the training process.
@@ -130,8 +131,17 @@ class PromptData(LightningDataModule):
         sources = [source for source in (self.val, self.guessable) if source is not None]
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             sources = [Subset(source, spread(len(source), self.val_items)) for source in sources]
-        settings = {"batch_size": self.val_batch_size, "collate_fn": self.val_collate, "num_workers": self.num_workers}
-        return [DataLoader(source, **settings) for source in sources]
+        # A rank without any has an empty batch: Lightning would pass over its validation, and the others wait for it.
+        batches = [ranks.batches(len(source), self.val_batch_size) or [[]] for source in sources]
+        settings = {"collate_fn": self.collated_for_validation, "num_workers": self.num_workers}
+        return [
+            DataLoader(source, batch_sampler=of_source, **settings)
+            for source, of_source in zip(sources, batches, strict=True)
+        ]
+
+    def collated_for_validation(self, items: Sequence[Item]) -> Any:
+        """None for no items."""
+        return self.val_collate(items) if items else None
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Every batch passes here in the training process, where what workers skipped is added up."""

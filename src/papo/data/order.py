@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import Sampler
 
+from papo import ranks
 from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -130,7 +131,8 @@ def shares_of(total: int, weights: list[float]) -> list[int]:
 
 
 class StepSampler(Sampler[list[int]]):
-    """Batches of positions from `start_step` on, without end: batch s holds s * batch_size and those that follow."""
+    """Batches of positions from `start_step` on, without end: batch s holds this rank's share of s * batch_size and
+    those that follow."""
 
     def __init__(self, batch_size: int, start_step: int) -> None:
         self.batch_size, self.start_step = batch_size, start_step
@@ -138,5 +140,5 @@ class StepSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         position = self.start_step * self.batch_size
         while True:
-            yield list(range(position, position + self.batch_size))
+            yield list(ranks.dealt(range(position, position + self.batch_size)))
             position += self.batch_size

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from papo import ranks
 from papo.errors import SettingError
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -88,34 +89,48 @@ class Collector:
         """Roll-outs of the prompts; under dynamic sampling only groups that teach something, as many as prompts.
 
         Args:
+            prompts: this rank's; counts are over all of them.
             complete: finishes the rewards of roll-outs.
             alive: the prompts whose group teaches something.
             refill: the items of the step's n-th refill.
 
         Returns:
-            The roll-outs, None if no group is alive after the last refill, and metrics.
+            The roll-outs, None if no group of this rank is alive after the last refill, and metrics.
         """
-        rollouts = complete(self.roll_out(prompts, step))
+        asked = ranks.total(len(prompts))
+        rollouts = complete(self.roll_out(prompts, step, ranks.dealt(range(asked))))
         living = alive(rollouts)
-        metrics = {"group/frac_zero_std": 1 - len(living) / len(prompts)}
+        found = ranks.total(len(living))
+        metrics = {"group/frac_zero_std": 1 - found / asked}
         if self.max_refills == 0:
             return rollouts, metrics
-        parts, seen, refills = [rollouts.select(living)] if living else [], {item.id for item in prompts.items}, 0
-        while (found := sum(map(len, parts))) < len(prompts) and refills < self.max_refills:
+        parts = [rollouts.select(living)] if living else []
+        seen, drawn, refills = set(ranks.collected([item.id for item in prompts.items])), asked, 0
+        while found < asked and refills < self.max_refills:
             items = [item for item in refill(refills) if item.id not in seen]
             refills += 1
-            if not items:
-                continue
             seen.update(item.id for item in items)
-            more = complete(self.roll_out(self.collate(items).to(self.policy.device), step))
-            if living := alive(more)[: len(prompts) - found]:
-                parts.append(more.select(living))
-        metrics |= {"group/refills": refills, "group/alive": found, "policy/skipped_steps": float(not parts)}
+            places = ranks.dealt(range(drawn, drawn + len(items)))
+            drawn += len(items)
+            more, living = None, []
+            if own := ranks.dealt(items):
+                more = complete(self.roll_out(self.collate(own).to(self.policy.device), step, places))
+                living = alive(more)
+            # The first of all ranks' living ones, as many as are wanting.
+            taken = sorted(ranks.collected([more.places[n] for n in living]))[: asked - found]
+            found += len(taken)
+            if kept := [n for n in living if more.places[n] in taken]:
+                parts.append(more.select(kept))
+        metrics |= {"group/refills": refills, "group/alive": found, "policy/skipped_steps": float(found == 0)}
         return Rollouts.concat(parts, self.policy.pad_token_id) if parts else None, metrics
 
     @torch.no_grad()
-    def roll_out(self, prompts: PromptBatch, step: int) -> Rollouts:
-        """G graded responses per prompt; with a frozen vision tower also the features, which serve every later pass."""
+    def roll_out(self, prompts: PromptBatch, step: int, places: Sequence[int] | None = None) -> Rollouts:
+        """G graded responses per prompt; with a frozen vision tower also the features, which serve every later pass.
+
+        Args:
+            places: of the prompts among those of all ranks.
+        """
         clean = self.group_size - self.noisy_responses
         features = self.policy.encode(prompts.images)
         seeds = item_seeds("rollout", self.seed, step, prompts.items)
@@ -130,6 +145,7 @@ class Collector:
             texts=texts,
             rewards=tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True)),
             views={"clean": View(prompts.images, None if self.policy.train_vision else features)},
+            places=None if places is None else tuple(places),
         )
 
     def with_noisy_responses(self, prompts: PromptBatch, responses: Responses, step: int) -> Responses:

@@ -11,8 +11,9 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
+from papo import ranks
 from papo.errors import ConfigError, SettingError, TrainingDiverged
-from papo.evaluation.held_out import HeldOut
+from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
@@ -90,6 +91,8 @@ class PolicyModule(LightningModule):
         self.step_seconds: list[float] = []  # of this process, for the median
         self.item_means = ItemMeans()
         self.history = History()
+        # Of a validation: loader, batch among those of all ranks, and what was found on this one.
+        self.found: list[tuple[int, int, list[ItemValues]]] = []
         self.held_out_rows: list[dict[str, Any]] = []  # of the last validation, in this process
 
     def collate(self, items: Sequence[Item]) -> Any:
@@ -116,11 +119,13 @@ class PolicyModule(LightningModule):
         self.trainer.fit_loop.epoch_loop.batch_progress.total.ready = self.step
 
     def clip_gradient(self) -> torch.Tensor:
-        """Scales the accumulated gradient down to its largest norm; the norm that it had."""
+        """Adds up the gradients that the ranks accumulated, and scales the sum down to its largest norm; the norm that
+        it had."""
         optimizer = self.optimizers()
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        ranks.add_gradients(parameters)
         if self.loss_scaler is not None:
             self.loss_scaler.unscale_(optimizer.optimizer)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
 
     @property
@@ -176,14 +181,12 @@ class PolicyModule(LightningModule):
         return self.during and not due
 
     def on_validation_epoch_start(self) -> None:
-        self.item_means.reset()
-        self.held_out_rows = []
+        self.found = []
         self.engine.sync(self.policy, self.step)
 
-    def validation_step(self, prompts: PromptBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        if self.idle:
+    def validation_step(self, prompts: PromptBatch | None, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if self.idle or prompts is None:
             return
-        kind = SETS[dataloader_idx]
         found = self.held_out(
             self.policy,
             self.engine,
@@ -191,14 +194,19 @@ class PolicyModule(LightningModule):
             prompts,
             seed=self.seed,
             during=self.during,
-            views=kind == HELD_OUT,
+            views=SETS[dataloader_idx] == HELD_OUT,
         )
-        self.held_out_rows += rows(self.step, kind, found)
-        self.item_means.update(by_measure(kind, found))
+        self.found.append((dataloader_idx, batch_idx * ranks.count() + ranks.rank(), found))
 
     def on_validation_epoch_end(self) -> None:
         if self.idle:
             return
+        self.item_means.reset()
+        self.held_out_rows = []
+        for dataloader_idx, _, found in sorted(ranks.collected(self.found), key=lambda of: of[:2]):
+            kind = SETS[dataloader_idx]
+            self.held_out_rows += rows(self.step, kind, found)
+            self.item_means.update(by_measure(kind, found))
         measured = self.item_means.compute()
         if "accuracy" not in measured:
             raise ConfigError("data.val has no item that can be graded; look at its answers and its rule")

@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from papo import ranks
 from papo.errors import SettingError
 from papo.evaluation.answering import answer, blinded
 from papo.policy.sampling import Sampling
@@ -38,13 +39,14 @@ class TrainingBlind(Callback):
         if self.items == 0 or module.step > 0 or self.estimate is not None:
             return
         items, size = trainer.datamodule.first(self.items), trainer.datamodule.val_batch_size
-        means = []
+        found = []  # of each of this rank's batches
         settings = {"k": self.samples, "sampling": self.sampling, "seed": module.seed}
         with trainer.precision_plugin.forward_context():  # outside of which callbacks run
-            for batch in (items[start : start + size] for start in range(0, len(items), size)):
-                prompts = blinded(module.processor.prompts(batch).to(module.device))
+            for batch in ranks.batches(len(items), size):
+                prompts = blinded(module.processor.prompts([items[n] for n in batch]).to(module.device))
                 answered, _, _ = answer(module.policy, module.engine, module.processor, prompts, **settings)
-                means += [item.accuracy for item in answered if item.scorable]
+                found.append([item.accuracy for item in answered if item.scorable])
+        means = [accuracy for of_batch in ranks.collected(found) for accuracy in of_batch]
         self.estimate = mean_over_items(means) if means else None
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 
+from papo import ranks
 from papo.errors import SettingError
 from papo.figures import token_heat
 from papo.files import replacing
@@ -52,15 +53,19 @@ class Checkpointer(Callback):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        with replacing(self.path) as part:
-            trainer.save_checkpoint(part)
+        if ranks.is_first():
+            with replacing(self.path) as part:
+                trainer.save_checkpoint(part)
+        else:
+            trainer.save_checkpoint(self.path)  # writes nothing, but the first one waits for it
 
 
 class GracefulStop(Callback):
     """Ctrl-C or SIGTERM ends training after the current step; a second one ends it at once."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        self.asked = False  # this process
+        self.stopped = False  # the run
         self._previous: dict[int, object] = {}
 
     # From on_train_start to on_train_end: Lightning sets a SIGTERM handler of its own before, and takes it back after.
@@ -69,13 +74,17 @@ class GracefulStop(Callback):
             return  # signals belong to the main thread; embedding programs handle their own
 
         def stop(number: int, frame) -> None:
-            if self.stopped:
+            if self.asked:
                 raise KeyboardInterrupt
-            self.stopped = True
-            trainer.should_stop = True
+            self.asked = True
             print("\nstopping after this step; once more stops at once and loses it", flush=True)
 
         self._previous = {number: signal.signal(number, stop) for number in SIGNALS}
+
+    def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
+        """What one rank is asked all do, after the same step, and before anything else looks at it."""
+        if ranks.anywhere(self.asked):
+            self.stopped = trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, module) -> None:
         for number, handler in self._previous.items():
@@ -103,7 +112,8 @@ class StepLog(Callback):
         self.images_every = at_least_one("images_every", images_every)
 
     def on_fit_start(self, trainer: Trainer, module: PapoModule) -> None:
-        keep_steps(self.path, module.step)
+        if ranks.is_first():
+            keep_steps(self.path, module.step)
 
     def on_train_batch_end(self, trainer: Trainer, module: PapoModule, outputs, batch, batch_idx) -> None:
         metrics, rollouts = module.metrics, module.rollouts
@@ -113,12 +123,15 @@ class StepLog(Callback):
             bar = {"reward": metrics["reward/mean"]} | bar
         bar |= {name: metrics[metric] for metric, name in module.objective.headlines().items() if metric in metrics}
         module.log_dict(bar, prog_bar=True, logger=False)
-        if rollouts is None:
-            return  # a step whose groups were all dead
+        own = [] if rollouts is None else records(rollouts, module.step)
+        found = [record for of_rank in ranks.gathered(own) for record in of_rank]
+        if not ranks.is_first() or not found:
+            return  # or a step whose groups were all dead
         with self.path.open("a") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rollouts, module.step))
+            for _, record in sorted(found, key=lambda of: of[0]):
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
         shown = module.step % self.images_every == 1 or self.images_every == 1
-        if shown and isinstance(trainer.logger, TensorBoardLogger):
+        if shown and rollouts is not None and isinstance(trainer.logger, TensorBoardLogger):
             self.log_samples(trainer, module, rollouts)
 
     def log_samples(self, trainer: Trainer, module: PapoModule, rollouts: Rollouts) -> None:
@@ -153,10 +166,11 @@ class HeldOutLog(Callback):
         self.last: int | None = None  # step of the last validation; None where another process may have recorded some
 
     def on_fit_start(self, trainer: Trainer, module: PolicyModule) -> None:
-        keep_steps(self.path, module.step)
+        if ranks.is_first():
+            keep_steps(self.path, module.step)
 
     def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
-        if module.idle:
+        if module.idle or not ranks.is_first():
             return
         # The validation of all items takes the place of a short one; a run in a used directory begins the file anew.
         if self.last is None or self.last >= module.step:
@@ -186,20 +200,23 @@ def divergence_figure(module: PapoModule, group: Rollouts, view: str) -> Figure:
     )
 
 
-def records(rollouts: Rollouts, step: int) -> list[dict]:
-    """One JSON-able record per response."""
+def records(rollouts: Rollouts, step: int) -> list[tuple[int, dict]]:
+    """One JSON-able record per response, each with the place of its prompt."""
     return [
-        {
-            "step": step,
-            "id": item.id,
-            "question": item.question,
-            "answer": item.answer,
-            "response": rollouts.texts[row],
-            "reward": rollouts.rewards[row].total,
-            **{f"reward_{part}": value for part, value in rollouts.rewards[row].parts.items()},
-            "reason": rollouts.rewards[row].reason,
-            "advantage": round(rollouts.advantages[row].item(), 6),
-        }
+        (
+            row // rollouts.group_size if rollouts.places is None else rollouts.places[row // rollouts.group_size],
+            {
+                "step": step,
+                "id": item.id,
+                "question": item.question,
+                "answer": item.answer,
+                "response": rollouts.texts[row],
+                "reward": rollouts.rewards[row].total,
+                **{f"reward_{part}": value for part, value in rollouts.rewards[row].parts.items()},
+                "reason": rollouts.rewards[row].reason,
+                "advantage": round(rollouts.advantages[row].item(), 6),
+            },
+        )
         for row, item in (
             (row, rollouts.prompts.items[row // rollouts.group_size]) for row in range(len(rollouts.texts))
         )

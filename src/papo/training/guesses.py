@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from papo import ranks
 from papo.errors import SettingError
 from papo.objective import Denominators, Objective, Over, group_advantages
 from papo.objective.branch import CLEAN, check_other_view
 from papo.rewards.readable import readable
 from papo.rollout.collect import Collector
 from papo.seeding import item_seeds
-from papo.training.scoring import Scoring, divided, outcome
+from papo.training.scoring import Scoring, denominators, divided
 from papo.training.views import Views
 from papo.types import Images, RewardResult, Rollouts
 
@@ -86,16 +87,19 @@ class Guesses:
         passes = settings.objective.passes() if settings.coef else {}
         self.before, self.every = divided(passes, single_update=single_update)
 
-    def __call__(self, rollouts: Rollouts, step: int) -> tuple[Rollouts, dict[str, float]]:
-        """The roll-outs with guesses at their prompts, and metrics of these; as they are where that is off."""
+    def __call__(self, rollouts: Rollouts | None, step: int) -> tuple[Rollouts | None, dict[str, float]]:
+        """The roll-outs with guesses at their prompts, and metrics of those on all ranks; as they are where that is
+        off, or where this rank has none."""
         if not self.settings.coef:
             return rollouts, {}
+        if rollouts is None:
+            return None, ranks.means({})
         guesses, learning = self.roll_out(rollouts, step)
         right, read = (
             torch.tensor(list(values))[learning] for values in zip(*map(verdict, guesses.rewards), strict=True)
         )
-        metrics = {"blind_guess/correct": right, "blind_guess/readable": read} if learning.any() else {}
-        return replace(rollouts, guesses=guesses), {name: value.mean().item() for name, value in metrics.items()}
+        found = ranks.means({"blind_guess/correct": right, "blind_guess/readable": read})
+        return replace(rollouts, guesses=guesses), found
 
     @torch.no_grad()
     def roll_out(self, rollouts: Rollouts, step: int) -> tuple[Rollouts, Tensor]:
@@ -132,16 +136,16 @@ class Guesses:
             return rollouts
         return replace(rollouts, guesses=self.scoring.once(rollouts.guesses, self.before))
 
-    def denominators(self, rollouts: Rollouts) -> Mapping[Over, Denominators]:
-        """Counts over a whole update; none without guesses."""
-        if rollouts.guesses is None:
+    def denominators(self, rollouts: Rollouts | None) -> Mapping[Over, Denominators]:
+        """Counts over a whole update, on all ranks; none where guesses are off."""
+        if not self.settings.coef:
             return {}
-        horizon, guesses = self.collector.sampling.max_new_tokens, rollouts.guesses
-        return self.objective.denominators(guesses.trained, *outcome(guesses), horizon=horizon)
+        guesses = None if rollouts is None else rollouts.guesses
+        return denominators(self.objective, guesses, horizon=self.collector.sampling.max_new_tokens)
 
-    def loss(self, guesses: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, guesses: Rollouts, counts: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """Their part of the loss on one micro-batch, with gradient, and metrics."""
-        loss, _ = self.objective(self.scoring.evidence(guesses, self.every), denominators)
+        loss, _ = self.objective(self.scoring.evidence(guesses, self.every), counts)
         loss = self.settings.coef * loss
         return loss, {"blind_guess/loss": loss.detach(), "loss/total": loss.detach()}
 

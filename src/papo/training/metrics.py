@@ -1,4 +1,7 @@
-"""What a step and a validation measure, as torchmetrics, which add up over micro-batches, batches and ranks."""
+"""What a step and a validation measure, as torchmetrics, which add up over micro-batches and batches.
+
+Over ranks papo.ranks adds up: torchmetrics would wait for names that one of them does not have.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from papo.ranks import means
 from papo.types import Rollouts
 
 
@@ -18,7 +22,7 @@ class Sums(Metric):
     full_state_update = False
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         self.names: dict[str, None] = {}  # in order
 
     def update(self, values: Mapping[str, Tensor]) -> None:
@@ -41,6 +45,9 @@ class ItemMeans(Metric):
 
     full_state_update = False
 
+    def __init__(self) -> None:
+        super().__init__(sync_on_compute=False)
+
     def update(self, values: Mapping[str, Sequence[float]]) -> None:
         for name, of_items in values.items():
             if name not in self._defaults:
@@ -53,17 +60,20 @@ class ItemMeans(Metric):
         return {name: dim_zero_cat(state).tolist() for name, state in states.items() if len(state)}
 
 
-def rollout_metrics(rollouts: Rollouts) -> dict[str, float]:
-    """Metrics that need no gradient."""
+def rollout_metrics(rollouts: Rollouts | None) -> dict[str, float]:
+    """Metrics that need no gradient, of the responses on all ranks.
+
+    Args:
+        rollouts: of this rank; None where it has none.
+    """
+    if rollouts is None:
+        return means({})
     rewards, responses = rollouts.rewards, rollouts.responses
-    length, finished = torch.stack([responses.response_mask.sum(-1), responses.finished]).float().mean(-1).tolist()
-    metrics = {
-        "reward/mean": rollouts.totals.mean().item(),
-        "response/length_mean": length,
-        "response/frac_unfinished": 1 - finished,
-        "reward/frac_unscorable": sum(not result.scorable for result in rewards) / len(rewards),
-        "reward/frac_failed": sum(result.failed for result in rewards) / len(rewards),
+    values = {
+        "reward/mean": rollouts.totals,
+        "response/length_mean": responses.response_mask.sum(-1),
+        "response/frac_unfinished": ~responses.finished,
+        "reward/frac_unscorable": [not result.scorable for result in rewards],
+        "reward/frac_failed": [result.failed for result in rewards],
     }
-    for part in rewards[0].parts:
-        metrics[f"reward/{part}"] = sum(result.parts[part] for result in rewards) / len(rewards)
-    return metrics
+    return means(values | {f"reward/{part}": [result.parts[part] for result in rewards] for part in rewards[0].parts})

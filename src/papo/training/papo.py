@@ -11,6 +11,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from papo import ranks
 from papo.corruption import Maker
 from papo.errors import SettingError
 from papo.objective import Denominators, Objective, Over
@@ -21,7 +22,7 @@ from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
 from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
-from papo.training.scoring import Scoring, divided, outcome
+from papo.training.scoring import Scoring, denominators, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.views import Views
 from papo.training.weighing import Weighing
@@ -43,7 +44,7 @@ class PapoModule(PolicyModule):
         overlong_buffer, overlong_filter: see Shaping.
         weigh_by_guessability: see Weighing.
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
-        micro_batch_prompts: prompts whose activations exist at one time; changes memory, not the gradient.
+        micro_batch_prompts: prompts whose activations exist at one time on a rank; changes memory, not the gradient.
         views: what makes further views of the images, by name, for terms that look at them.
         blind_guess: whether, and on which view, guesses are drawn and unlearnt, see Guesses; None = they are not.
         **base: see PolicyModule.
@@ -150,15 +151,11 @@ class PapoModule(PolicyModule):
             prompts, self.step, complete=self.rewarded, alive=alive, refill=self.refill_items
         )
         metrics["time/rollout"] = time.perf_counter() - start
-        if rollouts is not None:
-            rollouts = self.views(rollouts, self.looked_at, self.step)
+        if ranks.anywhere(rollouts is not None):
+            rollouts = self.views(rollouts, self.looked_at, self.step) if rollouts is not None else None
             rollouts, weighed = self.weighing(rollouts, self.step)
             rollouts, guessed = self.guesses(rollouts, self.step)
-            metrics |= rollout_metrics(rollouts) | weighed | guessed
-            if learning := rollouts.learning():
-                metrics |= self.updates(rollouts.select(learning))
-            else:
-                metrics["policy/skipped_steps"] = 1.0
+            metrics |= rollout_metrics(rollouts) | weighed | guessed | self.updates(rollouts)
         self.rollouts = rollouts
         metrics["time/step"] = time.perf_counter() - start
         self.step += 1
@@ -176,26 +173,41 @@ class PapoModule(PolicyModule):
 
     # --------------------------------------------------------------------------------------------------------- update
 
-    def updates(self, rollouts: Rollouts) -> dict[str, float]:
-        """All updates of a step, each on its share of the prompts; means of their metrics, over those that have one."""
-        metrics: dict[str, list[float]] = defaultdict(list)
-        shares = [rollouts.select(prompts) for prompts in split_evenly(len(rollouts), self.updates_per_rollout)]
+    def updates(self, rollouts: Rollouts | None) -> dict[str, float]:
+        """All updates of a step, each on its share of all ranks' prompts; means of their metrics, over those that have
+        one.
+
+        Args:
+            rollouts: of this rank; None where it has none.
+        """
+        learning = [] if rollouts is None else rollouts.learning()
+        places = {n: n if rollouts.places is None else rollouts.places[n] for n in learning}
+        order = sorted(ranks.collected([*places.values()]))
+        if not order:
+            return {"policy/skipped_steps": 1.0}
+        shares = []
+        for piece in split_evenly(len(order), self.updates_per_rollout):
+            own = [n for n, place in places.items() if order[piece.start] <= place <= order[piece.stop - 1]]
+            shares.append(rollouts.select(own) if own else None)
         # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
-        shares = [self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
+        shares = [share and self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
+        metrics: dict[str, list[float]] = defaultdict(list)
         for share in shares:
             for name, value in self.update(share).items():
                 metrics[name].append(value)
         return {name: fmean(values) for name, values in metrics.items()}
 
-    def update(self, rollouts: Rollouts) -> dict[str, float]:
-        """One parameter update; the micro-batches add up to the gradient of one batch."""
-        denominators = self.objective.denominators(
-            rollouts.trained, *outcome(rollouts), horizon=self.sampling.max_new_tokens
-        )
+    def update(self, rollouts: Rollouts | None) -> dict[str, float]:
+        """One parameter update; the micro-batches of all ranks add up to the gradient of one batch.
+
+        Args:
+            rollouts: of this rank; None where it has no part in the update.
+        """
+        counts = denominators(self.objective, rollouts, horizon=self.sampling.max_new_tokens)
         of_guesses = self.guesses.denominators(rollouts)
         self.sums.reset()  # on the device: nothing waits for it before the last micro-batch
-        for _, micro in self.scoring.micro_batches(rollouts):
-            loss, parts = self.loss(micro, denominators)
+        for _, micro in self.scoring.micro_batches(rollouts) if rollouts is not None else ():
+            loss, parts = self.loss(micro, counts)
             self.manual_backward(loss)
             self.sums.update(parts)
             if micro.guesses is not None:
@@ -204,17 +216,19 @@ class PapoModule(PolicyModule):
                 self.sums.update(parts)
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
-        updated = self.apply_gradient(metrics["loss/total"], metrics["policy/grad_norm"])
+        norm = metrics.pop("policy/grad_norm")
+        metrics = ranks.summed(metrics) | {"policy/grad_norm": norm}
+        updated = self.apply_gradient(metrics["loss/total"], norm)
         return metrics | {
             "policy/skipped_updates": float(not updated),
             "policy/learning_rate": self.learning_rate,
         }
 
-    def loss(self, micro: Rollouts, denominators: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, micro: Rollouts, counts: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""
         scales = self.objective.scales(min(1.0, self.step / self.total_steps))
         damped = {name: scale * self.damping.get(name, 1.0) for name, scale in scales.items()}
-        return self.objective(self.scoring.evidence(micro, self.every), denominators, scales=damped)
+        return self.objective(self.scoring.evidence(micro, self.every), counts, scales=damped)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 

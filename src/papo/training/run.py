@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,8 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
 
+from papo import ranks
 from papo.building import built, check
 from papo.data.module import PromptData
+from papo.errors import ConfigError
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, save_policy
@@ -22,6 +27,7 @@ from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
 from papo.settings import PLACE
+from papo.training import launching
 from papo.training.base import PolicyModule
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
@@ -32,7 +38,7 @@ from papo.training.resume import check_same, steps_behind
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Runs one experiment and returns what it wrote to metrics.json.
+    """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json.
 
     Args:
         cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
@@ -42,40 +48,59 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         GraderFailed: a grader of your own kept failing; the last checkpoint is in place.
         Interrupted: it was asked to stop while it measured; the message says how to go on.
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
+        ProcessLost: one of several processes died; the last checkpoint is in place.
     """
-    started = time.perf_counter()
-    forget_peak_memory()
-    unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.get("path"))
-    check_unused(*unused)
-    own.count_anew()
-    loaded, module, data = build(cfg)
-    done = 0
-    if cfg.ckpt_path is not None:
-        done = steps_behind(cfg.ckpt_path, module)
-        check_same(cfg)
-    trainer = build_trainer(cfg, done)
-    run = RunDir(cfg.run_dir)
-    with run.held():
-        check_unused(*unused)  # another run may have come and gone
-        if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
-            run.clear()
-        run.start(cfg, fast_layers=loaded.fast_layers)
+    return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
+
+
+def trained(cfg: DictConfig) -> dict[str, Any]:
+    """`train` in one of the run's processes, of which the first prints and writes."""
+    first = launching.number(cfg) == 0
+    with contextlib.ExitStack() as stack:
+        if not first:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        started = time.perf_counter()
+        forget_peak_memory()
+        unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.get("path"))
+        if first:
+            check_unused(*unused)
+        own.count_anew()
+        loaded, module, data = build(cfg)
+        done = 0
+        if cfg.ckpt_path is not None:
+            done = steps_behind(cfg.ckpt_path, module)
+            check_same(cfg)
+        trainer = build_trainer(cfg, done)
+        trainer.strategy.setup_environment()  # from here on the ranks know one another
+        run = None
+        if first:
+            run = RunDir(cfg.run_dir)
+            stack.enter_context(run.held())
+            check_unused(*unused)  # another run may have come and gone
+            if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
+                run.clear()
+            run.start(cfg, fast_layers=loaded.fast_layers)
+        folder = Path(ranks.of_first(cfg.run_dir))  # there now
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
-            rows.log_to(run.path / name)
-        ended = measured_and_trained(trainer, module, data, run, cfg.ckpt_path)
-        save(run, loaded, module, cfg)
+            rows.log_to(folder / name)
+        ended = measured_and_trained(trainer, module, data, folder, cfg.ckpt_path)
+        if run is not None:
+            save(run, loaded, module, cfg)
         metrics = results(cfg, module, data, trainer, ended) | {
             "seconds": time.perf_counter() - started,
-            "peak_memory_gib": peak_memory_gib(),
+            "peak_memory_gib": max(ranks.gathered(peak_memory_gib())),
         }
-        run.write("metrics.json", metrics)
-        log_hyperparameters(trainer, cfg, metrics)
-    print(summary(metrics, module.history, run))
+        failures = own.failures(ranks.gathered(own.counted()))
+        if run is not None:
+            run.write("metrics.json", metrics)
+            log_hyperparameters(trainer, cfg, metrics)
+    if first:
+        print(summary(metrics, failures, module.history, folder))
     return metrics
 
 
 def measured_and_trained(
-    trainer: Trainer, module: PolicyModule, data: PromptData, run: RunDir, ckpt_path: str | None
+    trainer: Trainer, module: PolicyModule, data: PromptData, folder: Path, ckpt_path: str | None
 ) -> bool:
     """Measures, trains and measures again; false where it was asked to stop before the last step.
 
@@ -89,7 +114,7 @@ def measured_and_trained(
     stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
     ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
     if ended:
-        last = run.checkpoints / "last.ckpt"
+        last = folder / "checkpoints" / "last.ckpt"
         with stopping_at_once(
             f"stopped after the last step, before all was measured; ckpt_path={last} finishes the run"
         ):
@@ -122,6 +147,8 @@ def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Tr
         "guessable_rows": data.too_guessable.count(),
         "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
         "seed": cfg.seed,
+        "world_size": trainer.world_size,
+        "global_batch": cfg.data.batch_size,
     }
 
 
@@ -150,7 +177,13 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
         ConfigError: from any constructor that refused its settings, or a logger whose package is not installed.
     """
     callbacks = [built(callback) for callback in cfg.callbacks.values() if callback is not None]
-    return built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger))
+    trainer = built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger))
+    if cfg.data.batch_size < trainer.world_size:
+        raise ConfigError(
+            f"data.batch_size must be at least the number of processes, which share a step's prompts: got "
+            f"{cfg.data.batch_size} for {trainer.world_size}"
+        )
+    return trainer
 
 
 def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str, Any]) -> None:
@@ -193,18 +226,18 @@ def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final
         writer._get_file_writer().add_summary(record)
 
 
-def summary(metrics: Mapping[str, Any], history: History, run: RunDir) -> str:
+def summary(metrics: Mapping[str, Any], failures: Iterable[str], history: History, folder: Path) -> str:
     """What a run ends with: the table, how long it took, and what it did that nobody wants."""
     ended = not metrics["interrupted"]
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
     if not ended:
-        pace += f"; interrupted, resume with ckpt_path={run.checkpoints / 'last.ckpt'}"
+        pace += f"; interrupted, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
     lines = [
         table(history, metrics["accuracy"], ended=ended),
         *training_lines(metrics["training_blind"]),
-        *own.failures(),
+        *failures,
         pace,
-        str(run.path),
+        str(folder),
         *(warnings(history) if ended else ()),
     ]
     return "\n" + "\n".join(lines)

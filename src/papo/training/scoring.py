@@ -9,6 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from papo import ranks
+from papo.objective import Denominators, Objective, Over
 from papo.objective.branch import CLEAN, Branch, Need, Passes
 from papo.objective.term import Evidence, FullKL
 from papo.policy.reference import Reference
@@ -183,3 +185,21 @@ def outcome(rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
     pictured = torch.zeros(len(rollouts.texts), dtype=torch.bool)
     pictured[rollouts.rows(rollouts.prompts.pictured)] = True
     return rollouts.totals.to(device), rollouts.correct.to(device), pictured.to(device)
+
+
+def denominators(objective: Objective, rollouts: Rollouts | None, *, horizon: int) -> dict[Over, Denominators]:
+    """Counts over a whole update, on all ranks.
+
+    Args:
+        rollouts: of this rank; None where it has none.
+        horizon: longest possible response, tokens.
+    """
+    if rollouts is None:
+        nobody = torch.zeros(0)
+        counted = torch.zeros(0, 1, dtype=torch.bool), nobody, nobody.bool(), nobody.bool()
+    else:
+        counted = rollouts.trained, *outcome(rollouts)
+    own = objective.denominators(*counted, horizon=horizon)
+    responses = ranks.summed({over: of.responses for over, of in own.items()})
+    tokens = ranks.summed({over: of.tokens for over, of in own.items()})
+    return {over: Denominators(responses[over], tokens[over], horizon) for over in own}

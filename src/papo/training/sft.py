@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from papo import ranks
 from papo.errors import ConfigError, SettingError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
 from papo.seeding import item_seeds, uniform
@@ -83,18 +84,21 @@ class SupervisedModule(PolicyModule):
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
         batch = self.targets(prompts)
-        denominators = Denominators.of(batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1])
+        lengths, horizon = batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1]
+        tokens = ranks.total(int(lengths.sum()))
+        denominators = Denominators(ranks.total(len(lengths)), tokens, horizon)  # all have a token
         total = torch.zeros((), device=self.device)
         for micro in batch.micro_batches(self.micro_batch_prompts):
             loss = self.loss(micro, denominators)
             self.manual_backward(loss)
             total += loss.detach()
-        updated = self.apply_gradient(total.item(), self.clip_gradient().item())
+        loss = ranks.summed({"loss": total.item()})["loss"]
+        updated = self.apply_gradient(loss, self.clip_gradient().item())
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
-        self.log("loss", total, prog_bar=True, logger=False)
+        self.log("loss", loss, prog_bar=True, logger=False)
         metrics = {
-            "loss/total": total.item(),
+            "loss/total": loss,
             "policy/skipped_updates": float(not updated),
             "policy/learning_rate": self.learning_rate,
         }

@@ -35,13 +35,13 @@ def make_trainer(
         **settings: see Lightning's Trainer.
 
     Raises:
-        SettingError: val_every is negative, or more than one process is asked for.
+        SettingError: val_every is negative.
         ValueError: Lightning refuses the settings, e.g. for a device that is not there.
     """
     if val_every < 0:
         raise SettingError("val_every", f"must be 0 (only before and after training) or positive, got {val_every}")
     try:
-        trainer = Trainer(
+        return Trainer(
             max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
             limit_train_batches=max_steps - done,
             check_val_every_n_epoch=None,  # count steps instead; PolicyModule makes Lightning count from step 0
@@ -50,6 +50,7 @@ def make_trainer(
             log_every_n_steps=1,
             enable_checkpointing=False,
             enable_model_summary=False,
+            use_distributed_sampler=False,  # the data deals itself out
             callbacks=callbacks,
             logger=logger,
             **trainer_precision(precision),
@@ -57,9 +58,6 @@ def make_trainer(
         )
     except MisconfigurationException as error:  # no ValueError, as which settings are refused everywhere else
         raise ValueError(str(error)) from error
-    if trainer.world_size > 1:  # token counts, groups and refills would be each process's own
-        raise SettingError("devices", f"must be 1: a run is one process as yet, got {trainer.world_size} of them")
-    return trainer
 
 
 def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from papo import ranks
 from papo.errors import ConfigError, SettingError
 from papo.evaluation.answering import answer, blinded
 from papo.policy.processing import PromptProcessor
@@ -62,17 +63,24 @@ class Weighing:
                     "algorithm.weigh_by_guessability=rollout"
                 )
 
-    def __call__(self, rollouts: Rollouts, step: int) -> tuple[Rollouts, dict[str, float]]:
-        """The roll-outs of the whole step with weighed advantages [B], and metrics; without by, as they are."""
-        graded = rollouts.scorable  # [N]
-        if self.by is False or not graded.any():
+    def __call__(self, rollouts: Rollouts | None, step: int) -> tuple[Rollouts | None, dict[str, float]]:
+        """The roll-outs of the whole step with weighed advantages [B], and metrics; without by, as they are.
+
+        Args:
+            rollouts: of this rank, None where it has none; the mean is over those of all ranks.
+        """
+        if self.by is False:
             return rollouts, {}
-        blind = self.measured(rollouts, step) if self.by == "rollout" else self.known(rollouts)  # [N]
-        weights = 1 - blind
-        mean = weights[graded].mean()
+        blind, graded = torch.zeros(0), torch.zeros(0, dtype=torch.bool)
+        if rollouts is not None:
+            blind = self.measured(rollouts, step) if self.by == "rollout" else self.known(rollouts)  # [N]
+            graded = rollouts.scorable  # [N]
+        found = ranks.means({"guessability/mean": blind[graded]})
+        if rollouts is None or not found:
+            return rollouts, found
+        weights, mean = 1 - blind, 1 - found["guessability/mean"]
         weights = weights / mean if mean > 0 else torch.ones_like(weights)
         weights = weights.repeat_interleave(rollouts.group_size).to(rollouts.advantages.device)  # [B]
-        found = {"guessability/mean": blind[graded].mean().item()}
         return replace(rollouts, advantages=rollouts.advantages * weights), found
 
     def known(self, rollouts: Rollouts) -> torch.Tensor:

@@ -27,6 +27,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,12 +116,22 @@ def count_anew() -> None:
     _tallies.clear()
 
 
-def failures() -> list[str]:
-    """A line for each grader that failed since, with how often."""
+def counted() -> dict[str, tuple[int, int]]:
+    """By grader, how many answers it was asked about since, and on how many of them it failed."""
+    return {rule: (tally.asked, tally.failed) for rule, tally in _tallies.items()}
+
+
+def failures(of_processes: Iterable[Mapping[str, tuple[int, int]]] = ()) -> list[str]:
+    """A line for each grader that failed, with how often: in this process, or in those whose `counted` these are."""
+    sums: dict[str, tuple[int, int]] = {}
+    for process in of_processes or [counted()]:
+        for rule, (asked, failed) in process.items():
+            before = sums.get(rule, (0, 0))
+            sums[rule] = before[0] + asked, before[1] + failed
     return [
-        f"the grader {rule} failed on {tally.failed} of {tally.asked} answers, which count as wrong"
-        for rule, tally in _tallies.items()
-        if tally.failed
+        f"the grader {rule} failed on {failed} of {asked} answers, which count as wrong"
+        for rule, (asked, failed) in sums.items()
+        if failed
     ]
 
 

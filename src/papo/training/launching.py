@@ -1,0 +1,219 @@
+"""A run of several processes on one machine, started from the one that was asked for it.
+
+torchrun and srun start a run's processes themselves; then nothing here does. Started here, each process has a session
+of its own: a Ctrl-C comes to the one in front alone, which passes on what it is sent, once. When one of them dies the
+others, which wait for it, are ended; when the one in front dies, so are all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from papo.errors import ConfigError, GraderFailed, ProcessLost, TrainingDiverged
+from papo.interrupts import SIGNALS, Interrupted
+
+# Fresh, not forked: threads of the process that starts it would be missing in its copy.
+SPAWN = multiprocessing.get_context("spawn")
+GRACE_S = 5.0  # in which the others may end, or say why they cannot, when one has ended
+
+
+def needed(cfg: DictConfig) -> bool:
+    """Whether a run's processes have still to be started.
+
+    Raises:
+        ConfigError: it has no number of processes that can be started, or other machines are to take part, which only
+            torchrun and srun can reach.
+    """
+    for key in ("devices", "num_nodes"):
+        value = cfg.strategy[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"strategy.{key} must be a whole number from 1 up, got {value!r}")
+    if processes(cfg) == 1 or started_elsewhere():
+        return False
+    if cfg.strategy.num_nodes > 1:
+        raise ConfigError("strategy.num_nodes above 1 needs torchrun or srun to start the processes; see docs/scale.md")
+    return True
+
+
+def processes(cfg: DictConfig) -> int:
+    return cfg.strategy.devices * cfg.strategy.num_nodes
+
+
+def started_elsewhere() -> bool:
+    """Whether this is one of several processes already."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment
+
+    return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
+
+
+def number(cfg: DictConfig) -> int:
+    """The rank that this process will have, known before it has found the others."""
+    if processes(cfg) == 1:
+        return 0
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0)))
+
+
+def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> dict[str, Any]:
+    """Calls `task` in as many processes as the run has, and returns what it returned in the first.
+
+    Raises:
+        ProcessLost: one of them died, or met a bug, whose traceback it printed.
+        ConfigError, GraderFailed, TrainingDiverged, Interrupted: raised in any of them.
+    """
+    count, hydra = processes(cfg), hydra_settings()
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
+    started: list[BaseProcess] = []
+    connections: list[Connection] = []
+    for rank in range(count):
+        ours, theirs = SPAWN.Pipe(duplex=False)
+        own = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        # No daemon: those may have no processes of their own, and data.num_workers are such.
+        started.append(SPAWN.Process(target=serve, args=(theirs, own, task, cfg, hydra)))
+        started[-1].start()
+        theirs.close()  # ours alone would keep the pipe open when the process is gone
+        connections.append(ours)
+    try:
+        with passing_on(started):
+            replies = answers(connections)
+    finally:
+        end(started)
+    for rank, reply in replies.items():
+        if reply is None:
+            replies[rank] = ProcessLost(
+                f"process {rank} of {count} ended with status {started[rank].exitcode}, and the run with it; "
+                f"{Path(cfg.run_dir) / 'checkpoints' / 'last.ckpt'} has what was saved last"
+            )
+    failures = [reply for reply in replies.values() if isinstance(reply, BaseException)]
+    if failures:
+        # What others say of one that is gone, which is that it is gone, comes last.
+        raise min(failures, key=lambda error: isinstance(error, ProcessLost) and error.bug)
+    return replies[0]
+
+
+def answers(connections: Sequence[Connection]) -> dict[int, Any]:
+    """By rank what each says in the end, None where it is gone without a word; after a failure those that come soon."""
+    waiting = {connection: rank for rank, connection in enumerate(connections)}
+    replies: dict[int, Any] = {}
+    left = None  # seconds to wait for more; None = any
+    while waiting and (ready := wait(list(waiting), left)):
+        for connection in ready:
+            try:
+                reply = connection.recv()
+            except (EOFError, OSError):
+                reply = None
+            replies[waiting.pop(connection)] = reply
+            if not isinstance(reply, dict):
+                left = GRACE_S
+    return replies
+
+
+def serve(
+    connection: Connection,
+    environment: dict[str, str],
+    task: Callable[[DictConfig], dict[str, Any]],
+    cfg: DictConfig,
+    hydra: DictConfig | None,
+) -> None:
+    """One process of a run: what `task` returns, or raises, goes through the connection."""
+    os.environ |= environment
+    os.setsid()
+    end_with_parent()
+    from papo import cli
+
+    cli.bound_caches()
+    cli.quieten()
+    import logging
+
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:  # otherwise each would take all cores
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(environment["WORLD_SIZE"])))
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if hydra is not None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.core.utils import setup_globals
+
+        setup_globals()  # ${hydra:...} and ${now:...}
+        HydraConfig.instance().cfg = hydra
+    try:
+        reply = task(cfg)
+    except (ConfigError, GraderFailed, TrainingDiverged, Interrupted) as error:
+        reply = error
+    except KeyboardInterrupt:  # before or behind everything that knows how to stop
+        reply = Interrupted("stopped at once; what was saved last is kept")
+    except BaseException as error:
+        traceback.print_exc()
+        reply = ProcessLost(f"process {environment['RANK']}: {type(error).__name__}: {error}", bug=True)
+    connection.send(reply)
+    connection.close()
+
+
+def end_with_parent() -> None:
+    """Ends this process, in the midst of anything, when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def passing_on(started: Sequence[BaseProcess]) -> Iterator[None]:
+    """Inside, a signal that asks to stop is passed on to the started processes, as a Ctrl-C.
+
+    That is what they know how to follow: behind SIGTERM Lightning has the ranks exchange something, whatever they do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame) -> None:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+
+    previous = {sent: signal.signal(sent, ask) for sent in SIGNALS}
+    try:
+        yield
+    finally:
+        for sent, handler in previous.items():
+            signal.signal(sent, handler)
+
+
+def end(started: Sequence[BaseProcess]) -> None:
+    """Waits a little for those that are about to end, and kills those that wait for one that is gone."""
+    deadline = time.monotonic() + GRACE_S
+    for process in started:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def hydra_settings() -> DictConfig | None:
+    """Hydra's own configuration, which says what the command line chose; None where Hydra did not start the run."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.instance().cfg if HydraConfig.initialized() else None

@@ -1,0 +1,172 @@
+"""One run in two processes: what they exchange, and that it is the run of one process."""
+
+from functools import partial
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from two_ranks import asked_to_stop, exchanges, one_fails, train_each
+
+from papo import ranks
+from papo.errors import ConfigError, GraderFailed, ProcessLost
+from papo.interrupts import Interrupted
+from papo.study.composing import compose_runs
+from papo.study.definition import Planned
+from papo.training import launching
+from papo.training.run import trained
+
+TWO = OmegaConf.create({"strategy": {"devices": 2, "num_nodes": 1}, "run_dir": "nowhere"})
+
+
+def test_alone_everything_is_what_it_was():
+    assert (ranks.count(), ranks.rank(), ranks.is_first()) == (1, 0, True)
+    assert list(ranks.dealt(range(3))) == ranks.collected(range(3)) == [0, 1, 2]
+    assert ranks.batches(5, 2) == [range(2), range(2, 4), range(4, 5)]
+    assert ranks.batches(0, 2) == []
+    assert ranks.means({"a": torch.tensor([True, False]), "b": []}) == {"a": 0.5}
+    assert (ranks.total(3), ranks.summed({"a": 0.1}), ranks.anywhere(True)) == (3, {"a": 0.1}, True)
+
+
+def test_two_ranks_count_together():
+    assert launching.launched(exchanges, TWO) == {
+        "count": 2,
+        "numbers": [0, 1],
+        "first": (True, "rank 0"),
+        "dealt": [[0, 2, 4], [1, 3]],
+        "collected": [0, 10, 20, 30, 40],
+        "batches": [[range(3)], [range(3, 5)]],
+        "few": [[range(1)], []],
+        "anywhere": (True, False),
+        "total": 3,
+        "summed": {"both": 3.0, "last": 5.0},
+        "means": {"all": 3.0, "one": 4.0},
+        "gradients": [[3.0, 4.0], None, [3.0, 3.0]],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ the same as in one
+
+# Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
+RUNS = {
+    "papo": ["experiment=papo_qwen", "algorithm.updates_per_rollout=1", "val.every=1", "val.items=1"],
+    "dapo": ["algorithm=papo_d", "algorithm.updates_per_rollout=3", "algorithm.max_refills=2", "mask_ratio=1.0"],
+    "guesses": ["blind_guess_coef=0.5", "algorithm.weigh_by_guessability=rollout", "model.train=[language]"],
+    "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2"],
+}
+SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
+SETTINGS += ["callbacks.progress=null"]
+
+
+def composed(folder, tiny, processes, further=()):
+    strategy = [f"strategy={'single' if processes == 1 else 'ddp'}"]
+    planned = [
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, *strategy, *further)) for name, overrides in RUNS.items()
+    ]
+    configs = compose_runs(planned, folder)
+    for cfg in configs.values():
+        OmegaConf.set_struct(cfg, False)
+        cfg.reward = {"_target_": "papo_steps.marks", "_partial_": True}  # which a random policy earns
+    return {of.arm: configs[of.folder] for of in planned}
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, tmp_path_factory):
+    """Each run in one process and in two; and two steps of two processes, followed by a third in one."""
+    folder = tmp_path_factory.mktemp("ranks")
+    one, two = (composed(folder / str(processes), tiny, processes) for processes in (1, 2))
+    found = {1: {name: trained(cfg) for name, cfg in one.items()}}
+    found[2] = launching.launched(partial(train_each, two), TWO)
+    return folder, found
+
+
+def folder_of(folder, processes, name):
+    (path,) = (folder / str(processes)).glob(f"{name}_*")
+    return path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_train_as_one_does(runs, name, Run):
+    folder, found = runs
+    one, two = (Run(folder_of(folder, processes, name)) for processes in (1, 2))
+    assert (found[1][name]["world_size"], found[2][name]["world_size"]) == (1, 2)
+    assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts]
+    assert two.held_out == one.held_out
+    expected, got = one.scalars, two.scalars
+    assert got.keys() == expected.keys()
+    for tag in expected.keys() - {"time/rollout", "time/step"}:
+        assert got[tag] == pytest.approx(expected[tag], abs=1e-5, rel=1e-5), tag
+    expected, got = (load_file(run.path / "model" / "model.safetensors") for run in (one, two))
+    for tensor, value in expected.items():
+        torch.testing.assert_close(got[tensor], value, atol=1e-5, rtol=0)
+
+
+def test_a_run_of_two_processes_goes_on_in_one(runs, tiny, tmp_path, Run):
+    """A checkpoint knows nothing of ranks."""
+    folder, _ = runs
+    went_on = []
+    for processes in (1, 2):
+        last = folder_of(folder, processes, "papo") / "checkpoints" / "last.ckpt"
+        (cfg,) = [
+            cfg
+            for name, cfg in composed(tmp_path / str(processes), tiny, 1, ["trainer.max_steps=3"]).items()
+            if name == "papo"
+        ]
+        cfg.ckpt_path = str(last)
+        trained(cfg)
+        went_on.append(Run(folder_of(tmp_path, processes, "papo")))
+    one, two = went_on
+    assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts] != []
+    for tag in ("loss/total", "policy/grad_norm"):
+        assert two.scalars[tag] == pytest.approx(one.scalars[tag], abs=1e-5, rel=1e-4)
+
+
+# --------------------------------------------------------------------------------------------------------- what fails
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("killed", ProcessLost, r"^process 1 of 2 ended with status -9, and the run with it; nowhere/checkpoints/last"),
+        ("grader", GraderFailed, "^it hung$"),
+        ("interrupted", Interrupted, "^stopped at once"),
+        ("bug", ProcessLost, "^process 1: KeyError: 'a bug'$"),
+    ],
+)
+def test_a_process_that_fails_takes_the_others_along(how, error, message, capfd):
+    with pytest.raises(error, match=message):
+        launching.launched(one_fails, OmegaConf.merge(TWO, {"how": how}))
+
+
+def test_a_signal_comes_to_all_processes_once():
+    assert launching.launched(asked_to_stop, TWO) == {"asked": [1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ({"devices": 0}, r"^strategy\.devices must be a whole number from 1 up, got 0$"),
+        ({"devices": "auto"}, r"^strategy\.devices must be a whole number from 1 up, got 'auto'$"),
+        ({"num_nodes": 2}, r"^strategy\.num_nodes above 1 needs torchrun or srun"),
+    ],
+)
+def test_what_cannot_be_started_is_refused(strategy, message):
+    with pytest.raises(ConfigError, match=message):
+        launching.needed(OmegaConf.merge(TWO, {"strategy": strategy}))
+
+
+def test_processes_that_torchrun_started_are_not_started_again(monkeypatch):
+    assert launching.needed(TWO)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    assert (launching.needed(TWO), launching.number(TWO)) == (False, 1)
+    monkeypatch.delenv("LOCAL_RANK")
+    assert not launching.needed(OmegaConf.merge(TWO, {"strategy": {"devices": 1}}))
+
+
+def test_a_step_without_a_prompt_for_each_process_is_refused(tiny, tmp_path):
+    cfg = composed(tmp_path, tiny, 1)["papo"]
+    cfg.strategy.devices = 8
+    cfg.strategy.lightning = "ddp"
+    with pytest.raises(ConfigError, match=r"^data\.batch_size must be at least the number of processes.* got 5 for 8$"):
+        trained(cfg)

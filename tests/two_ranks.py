@@ -1,0 +1,79 @@
+"""Tasks for both processes of a run; a module of its own because fresh processes import what they are to do."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import distributed, nn
+
+from papo import ranks
+from papo.errors import GraderFailed
+
+
+def train_each(runs: dict[str, DictConfig], cfg: DictConfig) -> dict[str, Any]:
+    """Several runs, one after another."""
+    from papo.training.run import trained  # which the other tasks have no time for
+
+    return {name: trained(run) for name, run in runs.items()}
+
+
+def join() -> None:
+    distributed.init_process_group("gloo")
+
+
+def exchanges(cfg: DictConfig) -> dict[str, Any]:
+    """What papo.ranks makes of values that differ between the ranks."""
+    join()
+    own = ranks.rank()
+    used, unused, everywhere = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    everywhere.grad = torch.full((2,), 1.0 + own)
+    if own == 1:
+        used.grad = torch.tensor([3.0, 4.0])
+    ranks.add_gradients([used, unused, everywhere])
+    return {
+        "count": ranks.count(),
+        "numbers": ranks.gathered(own),
+        "first": (ranks.is_first(), ranks.of_first(f"rank {own}")),
+        "dealt": ranks.gathered(list(ranks.dealt(range(5)))),
+        "collected": ranks.collected([10 * n for n in ranks.dealt(range(5))]),
+        "batches": ranks.gathered(ranks.batches(5, 48)),
+        "few": ranks.gathered(ranks.batches(1, 48)),
+        "anywhere": (ranks.anywhere(own == 1), ranks.anywhere(False)),
+        "total": ranks.total(own + 1),
+        "summed": ranks.summed({"both": 1.0 + own} | ({"last": 5.0} if own == 1 else {})),
+        "means": ranks.means({"all": [1.0, 2.0] if own == 0 else [6.0], "one": [4.0] * own, "none": []}),
+        "gradients": [used.grad.tolist(), unused.grad, everywhere.grad.tolist()],
+    }
+
+
+def one_fails(cfg: DictConfig) -> dict[str, Any]:
+    """Rank 1 fails, as the configuration says, while rank 0 waits for it."""
+    join()
+    if ranks.rank() == 1:
+        if cfg.how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if cfg.how == "interrupted":
+            os.kill(os.getpid(), signal.SIGINT)
+        if cfg.how == "grader":
+            raise GraderFailed("it hung")
+        raise KeyError("a bug")
+    ranks.total(1)
+    return {}
+
+
+def asked_to_stop(cfg: DictConfig) -> dict[str, Any]:
+    """Both wait until they are asked."""
+    join()
+    asked = []
+    signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    distributed.barrier()  # both listen
+    if ranks.is_first():
+        os.kill(os.getppid(), signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while not asked and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # a second one would be here by now
+    return {"asked": ranks.gathered(len(asked))}
