@@ -81,7 +81,7 @@ hydra:
     assert uncommented(text) == ["bare", "third", "group.inside", "after"]
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "experiment").iterdir()), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("[!_]*.yaml")), ids=lambda path: path.stem)
 def test_every_experiment_begins_with_its_command(path):
     package, first = path.read_text().splitlines()[:2]
     assert package == "# @package _global_"

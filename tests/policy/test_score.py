@@ -323,6 +323,22 @@ def test_the_tower_sees_each_patch_once_whatever_the_group(make_policy, prompts,
     assert patches == [sum(prompts.images.patches())]
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_untrained_features_are_made_a_few_images_at_a_time(make_policy, prompts, monkeypatch, most):
+    monkeypatch.setattr("papo.policy.vlm.CHUNK_IMAGES", most)
+    policy, images = make_policy(), []
+    whole = policy.encode(prompts.images)  # with a gradient: at once
+    policy.model.model.visual.register_forward_pre_hook(
+        lambda module, inputs, settings: images.append(len(settings["grid_thw"])), with_kwargs=True
+    )
+    with torch.no_grad():
+        for piece, tokens in zip(policy.encode(prompts.images), whole, strict=True):
+            close(piece, tokens)
+    assert sum(images) == len(prompts.images.grid)
+    assert all(count <= max(most, *prompts.images.counts) for count in images)
+    assert len(images) > 1
+
+
 def test_features_are_those_of_each_prompt_alone(policy, prompts):
     with torch.no_grad():
         features = policy.encode(prompts.images)

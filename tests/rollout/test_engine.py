@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from papo.errors import TrainingDiverged
+from papo.errors import SettingError, TrainingDiverged
 from papo.policy.sampling import Sampling
 from papo.rollout import Engine, NativeEngine
 
@@ -16,8 +16,8 @@ def sampled(engine: Engine, policy, prompts, features=None, group_size=2):
     return engine.sample(prompts, features, group_size, SAMPLING, range(len(prompts)))
 
 
-def synced(policy) -> NativeEngine:
-    engine = NativeEngine()
+def synced(policy, **settings) -> NativeEngine:
+    engine = NativeEngine(**settings)
     engine.sync(policy, step=0)
     return engine
 
@@ -30,6 +30,24 @@ def test_responses_are_the_policys(policy, prompts):
     assert torch.equal(found.response_ids, expected.response_ids)
     assert torch.equal(found.logprobs, expected.logprobs)
     assert len(found.response_ids) == 2 * len(prompts)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 99])
+def test_prompts_in_pieces_have_the_same_responses(policy, prompts, at_once):
+    whole = sampled(synced(policy), policy, prompts)
+    pieces = sampled(synced(policy, prompts_at_once=at_once), policy, prompts)
+    assert torch.equal(pieces.response_ids, whole.response_ids)
+    assert torch.equal(pieces.response_mask, whole.response_mask)
+    torch.testing.assert_close(pieces.logprobs, whole.logprobs, atol=1e-5, rtol=0)
+
+
+def test_pieces_are_no_larger_than_was_asked_for(policy, prompts, monkeypatch):
+    sizes, prefill = [], policy.prefill
+    monkeypatch.setattr(policy, "prefill", lambda part, features: sizes.append(len(part)) or prefill(part, features))
+    sampled(synced(policy, prompts_at_once=2), policy, prompts)
+    assert sizes == [2, 2, 1]
+    with pytest.raises(SettingError, match=r"^prompts_at_once must be null \(all\) or at least 1, got 0$"):
+        NativeEngine(prompts_at_once=0)
 
 
 def test_no_gradient_is_kept(policy, prompts):

@@ -11,7 +11,7 @@ features or other weights. Sharing the context is exact: the same numbers as a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,9 @@ from papo.types import Features, Images, PromptBatch, Responses, Scores
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
+
+# Images that the vision tower looks at at one time where nothing is trained through it.
+CHUNK_IMAGES = 64
 
 # Rows that are scored at one width. Few enough that little of a bucket is padding, enough for full matrix products.
 BUCKET_ROWS = 32
@@ -70,14 +73,24 @@ class Policy(nn.Module):
     # ------------------------------------------------------------------------------------------------------- encode
 
     def encode(self, images: Images) -> Features:
-        """Visual tokens of each prompt, [M, W] each (M = 0 without an image), one tower pass for all images.
+        """Visual tokens of each prompt, [M, W] each (M = 0 without an image), one tower pass for each image.
 
         W is H, or more where deeper layers of the language model look at the image again.
         """
         if len(images.grid) == 0:
             return tuple(images.pixel_values.new_zeros(0, self.family.feature_width) for _ in images.counts)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.train_vision):
-            per_image = self.family.visual_tokens(images)
+        if torch.is_grad_enabled() and self.train_vision:
+            return self._encode(images)
+        with torch.no_grad():
+            features: list[Tensor] = []
+            for prompts in _in_pieces(images.counts, CHUNK_IMAGES):
+                piece = images if len(prompts) == len(images.counts) else images.select(prompts)
+                features += self._encode(piece) if len(piece.grid) else self.encode(piece)
+            return tuple(features)
+
+    def _encode(self, images: Images) -> Features:
+        """One pass for all images, at least one."""
+        per_image = self.family.visual_tokens(images)
         per_prompt, start = [], 0
         for count in images.counts:
             per_prompt.append(sum(map(len, per_image[start : start + count])))
@@ -291,3 +304,18 @@ def _prefill_mask(prompt_mask: Tensor, dtype: torch.dtype) -> Tensor:
     itself = torch.eye(P, dtype=torch.bool, device=prompt_mask.device)
     # Padding attends to itself: a row that sees nothing is NaN, and 0 * NaN would reach the tokens behind it.
     return _additive((causal & prompt_mask[:, None]) | itself, dtype).unsqueeze(1)
+
+
+def _in_pieces(counts: Sequence[int], most: int) -> Iterator[range]:
+    """The prompts in pieces of at most `most` images, or of one prompt.
+
+    Args:
+        counts: images of each prompt.
+    """
+    start, images = 0, 0
+    for prompt, count in enumerate(counts):
+        if images + count > most and prompt > start:
+            yield range(start, prompt)
+            start, images = prompt, 0
+        images += count
+    yield range(start, len(counts))

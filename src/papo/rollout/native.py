@@ -6,16 +6,26 @@ from collections.abc import Sequence
 
 import torch
 
-from papo.errors import TrainingDiverged
+from papo.errors import SettingError, TrainingDiverged
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.types import Features, PromptBatch, Responses
 
 
 class NativeEngine:
-    """The policy's own `prefill` and `sample`: nothing is copied, so nothing can be stale."""
+    """The policy's own `prefill` and `sample`: nothing is copied, so nothing can be stale.
 
-    def __init__(self) -> None:
+    Args:
+        prompts_at_once: prompts whose keys and values exist at one time; None = all. Changes memory, not the responses.
+
+    Raises:
+        SettingError: no prompt at one time.
+    """
+
+    def __init__(self, prompts_at_once: int | None = None) -> None:
+        if prompts_at_once is not None and prompts_at_once < 1:
+            raise SettingError("prompts_at_once", f"must be null (all) or at least 1, got {prompts_at_once}")
+        self.prompts_at_once = prompts_at_once
         self.policy: Policy | None = None
 
     def sync(self, policy: Policy, step: int) -> None:
@@ -26,7 +36,14 @@ class NativeEngine:
         self, prompts: PromptBatch, features: Features, group_size: int, sampling: Sampling, seeds: Sequence[int]
     ) -> Responses:
         assert self.policy is not None, "sync comes first"
-        responses = self.policy.sample(self.policy.prefill(prompts, features), group_size, sampling, seeds)
+        size = self.prompts_at_once or len(prompts)
+        parts = []
+        for start in range(0, len(prompts), size):
+            rows = range(start, min(start + size, len(prompts)))
+            part = prompts if len(rows) == len(prompts) else prompts.select(rows)
+            context = self.policy.prefill(part, [features[row] for row in rows])
+            parts.append(self.policy.sample(context, group_size, sampling, [seeds[row] for row in rows]))
+        responses = Responses.concat(parts, self.policy.pad_token_id)
         if not torch.isfinite(responses.logprobs).all():
             raise TrainingDiverged(
                 "the policy's log-probabilities are not finite: its weights hold NaN or infinity; "
