@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from papo.errors import ConfigError, GraderFailed, ProcessLost, TrainingDiverged
+from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
 
@@ -74,7 +74,7 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
             with contextlib.suppress(OSError):  # not empty: something was there before, and stays
                 os.rmdir(HydraConfig.get().runtime.output_dir)
             fail(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
-        except (TrainingDiverged, GraderFailed, ProcessLost) as error:
+        except (TrainingDiverged, GraderFailed, ProcessLost, DiskFull) as error:
             fail(FAILED, error)
         except Interrupted as stop:
             print(f"\n{stop}", file=sys.stderr)

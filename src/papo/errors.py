@@ -34,6 +34,10 @@ class GraderFailed(RuntimeError):
     """A grader of your own keeps failing; the message says how. Entry points exit with status 1."""
 
 
+class DiskFull(RuntimeError):
+    """There was no room for something; the message says for what, and what is kept. Entry points exit with status 1."""
+
+
 class TrainingDiverged(RuntimeError):
     """Updates kept being non-finite; the message says what to lower. Entry points exit with status 1."""
 

@@ -19,19 +19,27 @@ from papo.policy.loading import load_policy
 
 STEPS, PROMPTS, G, K = 4, 2, 3, 2
 CONF = Path(__file__).parents[2] / "conf"
+
+
+def names_of(group):
+    """Its choices; a file that others build on begins with an underscore."""
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
+
+
 CHOICES = [
-    f"{group}={path.stem}"
-    for group in ("algorithm", "corruption", "reward")
-    for path in sorted((CONF / group).glob("[!_]*.yaml"))
-    if path.stem != "sft"
+    f"{group}={name}" for group in ("algorithm", "corruption", "reward") for name in names_of(group) if name != "sft"
 ]
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").iterdir())
+# Those of billions of parameters by one of a kind; what tells the others apart is in config/test_paper_scale.py.
+PAPER_SCALE = ("papo_qwen_3b", "papo_d_qwen_7b", "papo_qwen_7b_lora")
+EXPERIMENTS = [name for name in names_of("experiment") if not re.search(r"_\d+b\b|_\d+b_", name)]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [*EXPERIMENTS, *PAPER_SCALE])
 def test_every_experiment_runs(command, tiny, tiny_scratch, name, tmp_path):
     """In sizes for a test; sft_lab_read makes its model, the others load one."""
     settings = tiny_scratch if name == "sft_lab_read" else tiny
+    if name in PAPER_SCALE:
+        settings = [*settings, "data=lab", "data.num_workers=0", "model.min_pixels=null"]
     finished = command(
         "train.py", f"experiment={name}", *settings, "trainer.max_steps=1", f"hydra.run.dir={tmp_path / 'run'}"
     )

@@ -43,13 +43,15 @@ def steps_that_save(run_dir, every, total, *, stop_at=None) -> list[int]:
         trainer.should_stop = step == stop_at
         checkpointer.on_train_batch_end(trainer, SimpleNamespace(step=step, total_steps=total), None, None, 0)
         saving += [step] * (len(trainer.saved) - before)
-        assert [path.name for path in (run_dir / "checkpoints").iterdir()] == ["last.ckpt"] * bool(saving)
+        names = ["last.ckpt"] * (len(saving) > 0) + ["previous.ckpt"] * (len(saving) > 1)
+        assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == names
     return saving
 
 
 def test_a_checkpoint_every_so_many_steps_and_at_the_end(tmp_path, checkpoints):
     assert steps_that_save(tmp_path, 3, 8) == [3, 6, 8]
     assert (checkpoints / "last.ckpt").read_text() == "checkpoint 3"
+    assert (checkpoints / "previous.ckpt").read_text() == "checkpoint 2"  # the second of the three
 
 
 def test_a_checkpoint_where_a_run_is_stopped(tmp_path, checkpoints):

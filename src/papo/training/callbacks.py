@@ -20,6 +20,7 @@ from papo.interrupts import SIGNALS
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
 from papo.training.base import PolicyModule
 from papo.training.papo import PapoModule
+from papo.training.resume import previous_of
 from papo.types import Rollouts
 
 
@@ -35,7 +36,10 @@ def at_least_one(name: str, steps: int) -> int:
 
 
 class Checkpointer(Callback):
-    """Writes checkpoints/last.ckpt every so many steps and at the end, always at a step boundary."""
+    """Writes checkpoints/last.ckpt every so many steps and at the end, always at a step boundary.
+
+    The one before stays beside it, as previous.ckpt: what is damaged on a disk is often what was written last.
+    """
 
     def __init__(self, run_dir: str | Path, every: int) -> None:
         self.path = Path(run_dir) / "checkpoints" / "last.ckpt"
@@ -50,11 +54,15 @@ class Checkpointer(Callback):
     def on_validation_end(self, trainer: Trainer, module) -> None:
         """Where a validation follows its step, the checkpoint has what it found, and what a monitor did about that."""
         if module.during and (trainer.should_stop or self.saved == module.step):
-            self.save(trainer)
+            self.save(trainer, again=self.saved == module.step)
 
-    def save(self, trainer: Trainer) -> None:
+    def save(self, trainer: Trainer, again: bool = False) -> None:
+        """
+        Args:
+            again: whether the last one is of the same step, and the one before therefore still that.
+        """
         if ranks.is_first():
-            with replacing(self.path) as part:
+            with replacing(self.path, kept=None if again else previous_of(self.path)) as part:
                 trainer.save_checkpoint(part)
         else:
             trainer.save_checkpoint(self.path)  # writes nothing, but the first one waits for it

@@ -23,7 +23,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from papo.errors import ConfigError, GraderFailed, ProcessLost, TrainingDiverged
+from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import SIGNALS, Interrupted
 
 # Fresh, not forked: threads of the process that starts it would be missing in its copy.
@@ -72,7 +72,7 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
 
     Raises:
         ProcessLost: one of them died, or met a bug, whose traceback it printed.
-        ConfigError, GraderFailed, TrainingDiverged, Interrupted: raised in any of them.
+        ConfigError, DiskFull, GraderFailed, TrainingDiverged, Interrupted: raised in any of them.
     """
     count, hydra = processes(cfg), hydra_settings()
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
@@ -151,7 +151,7 @@ def serve(
         HydraConfig.instance().cfg = hydra
     try:
         reply = task(cfg)
-    except (ConfigError, GraderFailed, TrainingDiverged, Interrupted) as error:
+    except (ConfigError, DiskFull, GraderFailed, TrainingDiverged, Interrupted) as error:
         reply = error
     except KeyboardInterrupt:  # before or behind everything that knows how to stop
         reply = Interrupted("stopped at once; what was saved last is kept")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,45 @@ def is_off(value: Any) -> bool:
     return value is None or value is False or value in ([], {}, "")
 
 
+def previous_of(path: Path) -> Path:
+    """Where the checkpoint before the last one is."""
+    return path.with_name("previous.ckpt")
+
+
+def usable(path: str) -> str:
+    """The checkpoint to go on from: the one at `path`, or the one before where that is damaged or was being replaced.
+
+    Raises:
+        ConfigError: it is damaged, and there is no other.
+    """
+    problem = damage(Path(path))
+    if problem is None:
+        return path
+    previous = previous_of(Path(path))
+    if Path(path).name != "last.ckpt" or not previous.is_file() or damage(previous) is not None:
+        raise ConfigError(f"ckpt_path={path} {problem}")
+    print(f"ckpt_path={path} {problem}; going on from {previous}, the one before it")
+    return str(previous)
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's file, whose parts each carry a checksum; None = nothing."""
+    if not path.is_file():
+        return "does not exist; a run keeps its own at <run>/checkpoints/last.ckpt"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError):
+        return "is no whole checkpoint: it was cut off, or is something else"
+    return None if part is None else f"is damaged: {part} is not what was written"
+
+
 def steps_behind(path: str, module: PolicyModule) -> int:
     """The steps that the checkpoint at `path` has behind it, if `module` can continue from it.
 
     Raises:
-        ConfigError: no such file, no checkpoint of this package, one of another model, or nothing left to do.
+        ConfigError: no checkpoint of this package, one of another model, or nothing left to do.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"ckpt_path={path} does not exist; a run keeps its own at <run>/checkpoints/last.ckpt")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         saved = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}

@@ -6,7 +6,7 @@ import contextlib
 import io
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from torch.utils.tensorboard.summary import hparams
 from papo import ranks
 from papo.building import built, check
 from papo.data.module import PromptData
-from papo.errors import ConfigError
-from papo.files import write_text
+from papo.errors import ConfigError, DiskFull
+from papo.files import lacks_room, write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
@@ -34,7 +34,9 @@ from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
 from papo.training.history import History
 from papo.training.precision import check_precision
-from papo.training.resume import check_same, steps_behind
+from papo.training.resume import check_same, steps_behind, usable
+
+TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: a setting cannot work, or the folder holds a run; raised before anything is written.
+        DiskFull: the folder has no room left; the last checkpoint is in place.
         GraderFailed: a grader of your own kept failing; the last checkpoint is in place.
         Interrupted: it was asked to stop while it measured; the message says how to go on.
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
@@ -66,9 +69,10 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_unused(*unused)
         own.count_anew()
         loaded, module, data = build(cfg)
-        done = 0
+        done, ckpt_path = 0, None
         if cfg.ckpt_path is not None:
-            done = steps_behind(cfg.ckpt_path, module)
+            ckpt_path = usable(cfg.ckpt_path)
+            done = steps_behind(ckpt_path, module)
             check_same(cfg)
         trainer = build_trainer(cfg, done)
         trainer.strategy.setup_environment()  # from here on the ranks know one another
@@ -83,7 +87,8 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
-        ended = measured_and_trained(trainer, module, data, folder, cfg.ckpt_path)
+        stack.enter_context(naming_a_full_disk(folder))
+        ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
         if run is not None:
             save(run, loaded, module, cfg)
         metrics = results(cfg, module, data, trainer, ended) | {
@@ -97,6 +102,23 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
     if first:
         print(summary(metrics, failures, module.history, folder))
     return metrics
+
+
+@contextlib.contextmanager
+def naming_a_full_disk(folder: Path) -> Iterator[None]:
+    """Inside, what cannot be written for want of room ends the run with one message.
+
+    Raises:
+        DiskFull: it could not.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not lacks_room(error):
+            raise
+        last = folder / "checkpoints" / "last.ckpt"
+        kept = f"ckpt_path={last} goes on from what was saved last" if last.is_file() else "nothing was saved yet"
+        raise DiskFull(f"{folder} has no room left ({error}); {kept}") from error
 
 
 def measured_and_trained(
@@ -177,7 +199,9 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
         ConfigError: from any constructor that refused its settings, or a logger whose package is not installed.
     """
     callbacks = [built(callback) for callback in cfg.callbacks.values() if callback is not None]
-    trainer = built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger))
+    # What was logged of steps that come again does not count.
+    again = {"purge_step": done + 1} if done and cfg.logger._target_ == TENSORBOARD else {}
+    trainer = built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger, **again))
     if cfg.data.batch_size < trainer.world_size:
         raise ConfigError(
             f"data.batch_size must be at least the number of processes, which share a step's prompts: got "
