@@ -61,12 +61,17 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
 
 
+def hush_lightning() -> None:
+    """Of its parts each sets a level of its own when it is imported: to be called once they are."""
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.WARNING)
+
+
 def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], None]:
     """`task`, ending the process on errors that a user can fix; Hydra would print a line of its own about them."""
 
     def run_task(cfg: DictConfig) -> None:
-        # Here, because Lightning sets its own level when it is imported, which importing the task did.
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        hush_lightning()
         try:
             check_experiment(cfg)
             result = task(cfg)

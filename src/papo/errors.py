@@ -46,12 +46,12 @@ class ProcessLost(RuntimeError):
     """One of a run's processes is gone; the message says which and how. Entry points exit with status 1.
 
     Args:
-        bug: whether it said itself why, in a traceback: an error of ours, or what others' end made of it.
+        trace: the traceback of what it raised itself: an error of ours, or what the end of another one made of it.
     """
 
-    def __init__(self, message: str, bug: bool = False) -> None:
+    def __init__(self, message: str, trace: str = "") -> None:
         super().__init__(message)
-        self.bug = bug
+        self.trace = trace
 
     def __reduce__(self) -> tuple:  # exceptions are rebuilt from args, which is one text here
-        return ProcessLost, (str(self), self.bug)
+        return ProcessLost, (str(self), self.trace)

@@ -89,7 +89,7 @@ def summed(values: Mapping[Key, float]) -> dict[Key, float]:
     for given in gathered(dict(values)):
         for name, value in given.items():
             parts.setdefault(name, []).append(value)
-    return {name: of_ranks[0] if len(of_ranks) == 1 else math.fsum(of_ranks) for name, of_ranks in parts.items()}
+    return {name: sum(of_ranks) for name, of_ranks in parts.items()}
 
 
 def means(values: Mapping[str, Tensor | Sequence[float]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papo.types import Item
+from papo.types import PromptBatch
 
 
 def derive_seed(*parts: object) -> int:
@@ -19,15 +19,27 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def item_seeds(purpose: str, seed: int, step: int, items: Sequence[Item]) -> list[int]:
+def item_seeds(purpose: str, seed: int, step: int, prompts: PromptBatch) -> list[int]:
     """One seed per item of a step's batch, for one purpose; an item that comes again gets another one."""
+    before = repeats([item.id for item in prompts.items]) if prompts.repeats is None else prompts.repeats
+    return [
+        derive_seed(purpose, seed, step, item.id, *((times,) if times else ()))
+        for item, times in zip(prompts.items, before, strict=True)
+    ]
+
+
+def repeats(ids: Sequence[str]) -> list[int]:
+    """How often each has come before.
+
+    >>> repeats(["a", "b", "a", "a"])
+    [0, 0, 1, 2]
+    """
     seen: Counter[str] = Counter()
-    seeds = []
-    for item in items:
-        again = (seen[item.id],) if seen[item.id] else ()
-        seeds.append(derive_seed(purpose, seed, step, item.id, *again))
-        seen[item.id] += 1
-    return seeds
+    found = []
+    for id in ids:
+        found.append(seen[id])
+        seen[id] += 1
+    return found
 
 
 def generator(seed: int) -> np.random.Generator:

@@ -118,6 +118,8 @@ class PromptBatch(Batch):
     prompt_mask: Tensor = column(pad="left", mask=True)  # [N, P] bool, true = token
     images: Images
     views: Mapping[str, Images] = field(default_factory=dict)  # by name, those that were made where the data is loaded
+    # How often each item came before in its step, on any rank; None = to be counted here.
+    repeats: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.items)

@@ -16,7 +16,8 @@ from papo.study.definition import Planned
 from papo.training import launching
 from papo.training.run import trained
 
-TWO = OmegaConf.create({"strategy": {"devices": 2, "num_nodes": 1}, "run_dir": "nowhere"})
+STRATEGY = {"devices": 2, "num_nodes": 1, "lightning": {"_target_": "papo.training.strategies.SummedGradients"}}
+TWO = OmegaConf.create({"strategy": STRATEGY, "run_dir": "nowhere"})
 
 
 def test_alone_everything_is_what_it_was():
@@ -47,11 +48,13 @@ def test_two_ranks_count_together():
 
 # ------------------------------------------------------------------------------------------------ the same as in one
 
+SIX = ["data.train.size=6", "trainer.max_steps=4"]
 # Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
 RUNS = {
     "papo": ["experiment=papo_qwen", "algorithm.updates_per_rollout=1", "val.every=1", "val.items=1"],
     "dapo": ["algorithm=papo_d", "algorithm.updates_per_rollout=3", "algorithm.max_refills=2", "mask_ratio=1.0"],
-    "guesses": ["blind_guess_coef=0.5", "algorithm.weigh_by_guessability=rollout", "model.train=[language]"],
+    # Six items: a batch of five that begins with the last one of a pass has an item twice.
+    "guesses": ["blind_guess_coef=0.5", "algorithm.weigh_by_guessability=rollout", *SIX, "model.train=[language]"],
     "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2"],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
@@ -101,6 +104,20 @@ def test_two_processes_train_as_one_does(runs, name, Run):
         torch.testing.assert_close(got[tensor], value, atol=1e-5, rtol=0)
 
 
+def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):
+    """On whichever ranks: the two processes have one each."""
+    folder, _ = runs
+    rows = Run(folder_of(folder, 2, "guesses")).rollouts
+    steps = [[row for row in rows if row["step"] == step] for step in (1, 2, 3, 4)]
+    twice = [step for step in steps if len({row["id"] for row in step}) < len(step) // 3]
+    assert twice
+    for step in twice:
+        ids = [row["id"] for row in step[::3]]
+        (id,) = {id for id in ids if ids.count(id) > 1}
+        groups = [tuple(row["response"] for row in step[3 * n : 3 * n + 3]) for n, of in enumerate(ids) if of == id]
+        assert len(set(groups)) == len(groups)
+
+
 def test_a_run_of_two_processes_goes_on_in_one(runs, tiny, tmp_path, Run):
     """A checkpoint knows nothing of ranks."""
     folder, _ = runs
@@ -131,11 +148,15 @@ def test_a_run_of_two_processes_goes_on_in_one(runs, tiny, tmp_path, Run):
         ("grader", GraderFailed, "^it hung$"),
         ("interrupted", Interrupted, "^stopped at once"),
         ("bug", ProcessLost, "^process 1: KeyError: 'a bug'$"),
+        ("reference", ConfigError, "nope"),
     ],
 )
 def test_a_process_that_fails_takes_the_others_along(how, error, message, capfd):
     with pytest.raises(error, match=message):
         launching.launched(one_fails, OmegaConf.merge(TWO, {"how": how}))
+    said = capfd.readouterr().err
+    assert said.count("Traceback") == (how == "bug")  # what the other one makes of it is not said
+    assert "closed by peer" not in said
 
 
 def test_a_signal_comes_to_all_processes_once():
@@ -148,6 +169,7 @@ def test_a_signal_comes_to_all_processes_once():
         ({"devices": 0}, r"^strategy\.devices must be a whole number from 1 up, got 0$"),
         ({"devices": "auto"}, r"^strategy\.devices must be a whole number from 1 up, got 'auto'$"),
         ({"num_nodes": 2}, r"^strategy\.num_nodes above 1 needs torchrun or srun"),
+        ({"lightning": "auto"}, r"^2 processes need strategy=ddp; strategy=single is one$"),
     ],
 )
 def test_what_cannot_be_started_is_refused(strategy, message):
@@ -158,15 +180,23 @@ def test_what_cannot_be_started_is_refused(strategy, message):
 def test_processes_that_torchrun_started_are_not_started_again(monkeypatch):
     assert launching.needed(TWO)
     monkeypatch.setenv("LOCAL_RANK", "1")
+    assert launching.needed(TWO)  # which Lightning leaves behind
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert (launching.needed(TWO), launching.number(TWO)) == (False, 1)
-    monkeypatch.delenv("LOCAL_RANK")
-    assert not launching.needed(OmegaConf.merge(TWO, {"strategy": {"devices": 1}}))
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_as_many_processes_as_are_asked_for(monkeypatch, devices):
+    one = OmegaConf.merge(TWO, {"strategy": {"devices": devices}})
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"^2 processes were started, and strategy\.devices x .* are {devices}: "):
+        launching.needed(one)
 
 
 def test_a_step_without_a_prompt_for_each_process_is_refused(tiny, tmp_path):
     cfg = composed(tmp_path, tiny, 1)["papo"]
-    cfg.strategy.devices = 8
-    cfg.strategy.lightning = "ddp"
+    cfg.strategy = {**STRATEGY, "devices": 8}
     with pytest.raises(ConfigError, match=r"^data\.batch_size must be at least the number of processes.* got 5 for 8$"):
         trained(cfg)

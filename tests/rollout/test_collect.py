@@ -90,9 +90,7 @@ def test_every_response_is_graded_against_its_own_item(make_collector, prompts, 
 def test_a_group_has_the_seed_of_its_item_at_its_step(make_collector, prompts):
     collector = make_collector()
     collect(collector, prompts)
-    assert collector.engine.asked == [
-        ([item.id for item in prompts.items], G, item_seeds("rollout", 3, 4, prompts.items))
-    ]
+    assert collector.engine.asked == [([item.id for item in prompts.items], G, item_seeds("rollout", 3, 4, prompts))]
 
 
 @pytest.mark.parametrize("train_vision", [True, False])
@@ -122,15 +120,15 @@ def test_the_last_of_each_group_answer_the_noised_view(make_collector, policy, p
     collector = make_collector(noisy_rollout_share=2 / G)
     rollouts, _ = collect(collector, prompts)
     assert [(size, seeds) for _, size, seeds in collector.engine.asked] == [
-        (1, item_seeds("rollout", 3, 4, prompts.items)),
-        (2, item_seeds("noisy-sample", 3, 4, prompts.items)),
+        (1, item_seeds("rollout", 3, 4, prompts)),
+        (2, item_seeds("noisy-sample", 3, 4, prompts)),
     ]
     with torch.no_grad():
         clean, noised = (policy.encode(view.images) for view in (View(prompts.images), dark(prompts, policy)))
     native = NativeEngine()
     native.sync(policy, 0)
-    first = native.sample(prompts, clean, 1, SAMPLING, item_seeds("rollout", 3, 4, prompts.items))
-    rest = native.sample(prompts, noised, 2, SAMPLING, item_seeds("noisy-sample", 3, 4, prompts.items))
+    first = native.sample(prompts, clean, 1, SAMPLING, item_seeds("rollout", 3, 4, prompts))
+    rest = native.sample(prompts, noised, 2, SAMPLING, item_seeds("noisy-sample", 3, 4, prompts))
     for n in range(len(prompts)):
         for row, part, of in ((n * G, first, n), (n * G + 1, rest, 2 * n), (n * G + 2, rest, 2 * n + 1)):
             mask = rollouts.responses.response_mask[row]

@@ -148,10 +148,11 @@ def validate():
             logger=SimpleNamespace(log_metrics=lambda metrics, step: logged.update({step: metrics})),
         )
         module.on_validation_epoch_start()
+        module.validation_step(None, 0)  # of a rank without an item
         for kind, of_kind in enumerate((batches, guessable)):
             for number, values in enumerate(of_kind):
                 module.held_out.values = values
-                module.validation_step(None, number, kind)
+                module.validation_step("prompts", number, kind)
         module.on_validation_epoch_end()
         return logged
 

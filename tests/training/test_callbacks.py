@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from papo_steps import PAPO, G, fit
 
 from papo.errors import SettingError
@@ -105,10 +106,23 @@ def test_the_first_signal_asks_for_a_stop(stopping, number):
     callback, trainer = stopping
     assert not callback.stopped
     signal.raise_signal(number)
-    assert not trainer.should_stop  # but after the step, where all ranks stop
-    callback.on_train_batch_end(trainer, None, None, None, 0)
     assert callback.stopped
     assert trainer.should_stop
+
+
+def test_several_ranks_stop_after_the_same_step(stopping, monkeypatch):
+    """Not where the signal finds each of them; a validation that follows a step belongs to it."""
+    callback, trainer = stopping
+    monkeypatch.setattr("papo.ranks.count", lambda: 2)
+    monkeypatch.setattr("papo.ranks.gathered", lambda value: [False, value])
+    signal.raise_signal(signal.SIGTERM)
+    assert (callback.stopped, trainer.should_stop) == (False, False)
+    trainer.state = SimpleNamespace(fn=TrainerFn.VALIDATING)
+    callback.on_validation_end(trainer, None)
+    assert (callback.stopped, trainer.should_stop) == (False, False)
+    trainer.state.fn = TrainerFn.FITTING
+    callback.on_validation_end(trainer, None)
+    assert (callback.stopped, trainer.should_stop) == (True, True)
 
 
 def test_a_step_to_which_nothing_was_asked_goes_by(stopping):

@@ -65,11 +65,11 @@ def test_a_guess_earns_by_being_readable_and_wrong(make_module, prompts):
 def test_guesses_are_drawn_and_scored_on_the_view(guessing, prompts):
     """By the policy of the step, from seeds of their own; the one view of the step for all who look at it."""
     module = guessing(reward=marks)
-    view = RandomPatchMask(0.6)(prompts.images, item_seeds("corrupted", 3, 0, prompts.items))
+    view = RandomPatchMask(0.6)(prompts.images, item_seeds("corrupted", 3, 0, prompts))
     shown = replace(prompts, images=view)
     with torch.no_grad():
         context = module.policy.prefill(shown, module.policy.encode(view))
-        expected = module.policy.sample(context, 4, SAMPLING, item_seeds("blind-guess", 3, 0, prompts.items))
+        expected = module.policy.sample(context, 4, SAMPLING, item_seeds("blind-guess", 3, 0, prompts))
         scores = module.policy.score(context, expected, temperature=SAMPLING.score_temperature)
     found = record_scores(module.policy)
     fit(module, prompts)

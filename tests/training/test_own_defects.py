@@ -92,7 +92,7 @@ def test_an_item_that_comes_twice_is_drawn_twice(make_module, prompts):
     assert texts[:G] != texts[2 * G :]
     views = fit(make_module(PAPO), twice).rollouts.views["corrupted"].images
     assert not torch.equal(views.select([0]).pixel_values, views.select([2]).pixel_values)
-    assert item_seeds("a", 0, 1, twice.items)[:2] == item_seeds("a", 0, 1, prompts.items)[:2]
+    assert item_seeds("a", 0, 1, twice)[:2] == item_seeds("a", 0, 1, prompts)[:2]
 
 
 def test_every_bit_of_a_seed_counts():

@@ -320,9 +320,9 @@ def test_an_unscorable_item_teaches_nothing(make_module, prompts):
 
 
 def test_seeds_follow_purpose_step_and_item(prompts):
-    seeds = item_seeds("rollout", 3, 0, prompts.items)
+    seeds = item_seeds("rollout", 3, 0, prompts)
     assert seeds == [derive_seed("rollout", 3, 0, item.id) for item in prompts.items]
-    assert item_seeds("corruption", 3, 4, prompts.select([1]).items) == [derive_seed("corruption", 3, 4, "wide")]
+    assert item_seeds("corruption", 3, 4, prompts.select([1])) == [derive_seed("corruption", 3, 4, "wide")]
 
 
 def test_steps_differ_and_runs_repeat(make_module, prompts):

@@ -33,7 +33,7 @@ def rollouts(prompts: PromptBatch, make_responses) -> Rollouts:
 def test_a_view_is_made_from_the_runs_seed_the_step_and_the_item(views, prompts):
     for name in ("corrupted", "noised"):
         view = views.make(name, prompts, 2, step=4)
-        expected = MAKERS[name](prompts.images, item_seeds(name, 3, 4, prompts.items))
+        expected = MAKERS[name](prompts.images, item_seeds(name, 3, 4, prompts))
         assert torch.equal(view.images.pixel_values, expected.pixel_values)
         assert view.per == "prompt"
         assert not torch.equal(views.make(name, prompts, 2, step=5).images.pixel_values, expected.pixel_values)
@@ -41,7 +41,7 @@ def test_a_view_is_made_from_the_runs_seed_the_step_and_the_item(views, prompts)
 
 def test_a_view_per_response_has_a_seed_for_each(views, prompts):
     view = views.make("own", prompts, 2, step=4)
-    seeds = [derive_seed("response", seed, g) for seed in item_seeds("own", 3, 4, prompts.items) for g in range(2)]
+    seeds = [derive_seed("response", seed, g) for seed in item_seeds("own", 3, 4, prompts) for g in range(2)]
     expected = MAKERS["own"](prompts.images.select([n for n in range(5) for _ in range(2)]), seeds)
     assert torch.equal(view.images.pixel_values, expected.pixel_values)
     assert view.images.counts == expected.counts == (1, 1, 1, 1, 0, 0, 2, 2, 1, 1)

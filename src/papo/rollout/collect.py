@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -12,7 +13,7 @@ from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rollout.engine import Engine
-from papo.seeding import item_seeds
+from papo.seeding import item_seeds, repeats
 from papo.types import Item, PromptBatch, Responses, RewardResult, Rollouts, View
 
 
@@ -97,7 +98,9 @@ class Collector:
         Returns:
             The roll-outs, None if no group of this rank is alive after the last refill, and metrics.
         """
-        asked = ranks.total(len(prompts))
+        ids = ranks.collected([item.id for item in prompts.items])
+        asked = len(ids)
+        prompts = replace(prompts, repeats=tuple(ranks.dealt(repeats(ids))))
         rollouts = complete(self.roll_out(prompts, step, ranks.dealt(range(asked))))
         living = alive(rollouts)
         found = ranks.total(len(living))
@@ -105,16 +108,18 @@ class Collector:
         if self.max_refills == 0:
             return rollouts, metrics
         parts = [rollouts.select(living)] if living else []
-        seen, drawn, refills = set(ranks.collected([item.id for item in prompts.items])), asked, 0
+        seen, drawn, refills = set(ids), asked, 0
         while found < asked and refills < self.max_refills:
             items = [item for item in refill(refills) if item.id not in seen]
             refills += 1
             seen.update(item.id for item in items)
             places = ranks.dealt(range(drawn, drawn + len(items)))
+            again = tuple(ranks.dealt(repeats([item.id for item in items])))
             drawn += len(items)
             more, living = None, []
             if own := ranks.dealt(items):
-                more = complete(self.roll_out(self.collate(own).to(self.policy.device), step, places))
+                further = replace(self.collate(own).to(self.policy.device), repeats=again)
+                more = complete(self.roll_out(further, step, places))
                 living = alive(more)
             # The first of all ranks' living ones, as many as are wanting.
             taken = sorted(ranks.collected([more.places[n] for n in living]))[: asked - found]
@@ -133,7 +138,7 @@ class Collector:
         """
         clean = self.group_size - self.noisy_responses
         features = self.policy.encode(prompts.images)
-        seeds = item_seeds("rollout", self.seed, step, prompts.items)
+        seeds = item_seeds("rollout", self.seed, step, prompts)
         responses = self.engine.sample(prompts, features, clean, self.sampling, seeds)
         if self.noisy_responses:
             responses = self.with_noisy_responses(prompts, responses, step)
@@ -152,7 +157,7 @@ class Collector:
         """The rest of each group, behind the given responses: drawn from the noised view, trained on the clean one."""
         N, noisy, view = len(prompts), self.noisy_responses, self.noised(prompts, step)
         features = self.policy.encode(view.images) if view.features is None else view.features
-        seeds = item_seeds("noisy-sample", self.seed, step, prompts.items)
+        seeds = item_seeds("noisy-sample", self.seed, step, prompts)
         others = self.engine.sample(prompts, features, noisy, self.sampling, seeds)
         rows = torch.arange(N * self.group_size).split([N * (self.group_size - noisy), N * noisy])
         groups = torch.cat([part.view(N, -1) for part in rows], dim=1).flatten().tolist()

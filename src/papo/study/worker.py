@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import multiprocessing
 import os
 import sys
@@ -106,7 +105,7 @@ def serve(connection: Connection, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    cli.hush_lightning()
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(outcome(train, connection.recv()))

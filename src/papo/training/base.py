@@ -117,6 +117,9 @@ class PolicyModule(LightningModule):
     def on_train_start(self) -> None:
         # Lightning validates at multiples of val_check_interval by this count, which starts anew in each process.
         self.trainer.fit_loop.epoch_loop.batch_progress.total.ready = self.step
+        if self.loss_scaler is not None:
+            # It comes to life with the first loss that it scales, which a rank without prompts would not have.
+            self.loss_scaler.scale(torch.zeros(1, device=self.device))
 
     def clip_gradient(self) -> torch.Tensor:
         """Adds up the gradients that the ranks accumulated, and scales the sum down to its largest norm; the norm that

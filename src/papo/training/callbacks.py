@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 
 from papo import ranks
@@ -85,11 +86,20 @@ class GracefulStop(Callback):
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
+            if ranks.count() == 1:
+                self.stopped = trainer.should_stop = True
             print("\nstopping after this step; once more stops at once and loses it", flush=True)
 
         self._previous = {number: signal.signal(number, stop) for number in SIGNALS}
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
+        self.agree(trainer)
+
+    def on_validation_end(self, trainer: Trainer, module) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.agree(trainer)
+
+    def agree(self, trainer: Trainer) -> None:
         """What one rank is asked all do, after the same step, and before anything else looks at it."""
         if ranks.anywhere(self.asked):
             self.stopped = trainer.should_stop = True

@@ -110,7 +110,7 @@ class Guesses:
             view = replace(self.views.make(self.settings.view, rollouts.prompts, 1, step), per="prompt")
         prompts = replace(rollouts.prompts, images=view.images)
         features = collector.policy.encode(view.images) if view.features is None else view.features
-        seeds = item_seeds("blind-guess", collector.seed, step, prompts.items)
+        seeds = item_seeds("blind-guess", collector.seed, step, prompts)
         responses = collector.engine.sample(prompts, features, G, collector.sampling, seeds)
         texts = tuple(collector.processor.decode(responses))
         items = [item for item in prompts.items for _ in range(G)]

@@ -12,19 +12,25 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from papo import cli
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import SIGNALS, Interrupted
+from papo.overrides import refusal
 
 # Fresh, not forked: threads of the process that starts it would be missing in its copy.
 SPAWN = multiprocessing.get_context("spawn")
@@ -42,7 +48,15 @@ def needed(cfg: DictConfig) -> bool:
         value = cfg.strategy[key]
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"strategy.{key} must be a whole number from 1 up, got {value!r}")
-    if processes(cfg) == 1 or started_elsewhere():
+    count = processes(cfg)
+    if count > 1 and OmegaConf.select(cfg, "strategy.lightning._target_") is None:
+        raise ConfigError(f"{count} processes need strategy=ddp; strategy=single is one")
+    there = int(os.environ.get("WORLD_SIZE", count if started_elsewhere() else 1))
+    if there not in (1, count):
+        raise ConfigError(
+            f"{there} processes were started, and strategy.devices x strategy.num_nodes are {count}: set both alike"
+        )
+    if count == 1 or started_elsewhere():
         return False
     if cfg.strategy.num_nodes > 1:
         raise ConfigError("strategy.num_nodes above 1 needs torchrun or srun to start the processes; see docs/scale.md")
@@ -54,10 +68,10 @@ def processes(cfg: DictConfig) -> int:
 
 
 def started_elsewhere() -> bool:
-    """Whether this is one of several processes already."""
-    from lightning.fabric.plugins.environments import SLURMEnvironment
-
-    return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
+    """Whether this is one of several processes already: torchrun's, srun's, or ours."""
+    return all(name in os.environ for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")) or (
+        int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ
+    )
 
 
 def number(cfg: DictConfig) -> int:
@@ -78,19 +92,20 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
     started: list[BaseProcess] = []
     connections: list[Connection] = []
-    for rank in range(count):
-        ours, theirs = SPAWN.Pipe(duplex=False)
-        own = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        # No daemon: those may have no processes of their own, and data.num_workers are such.
-        started.append(SPAWN.Process(target=serve, args=(theirs, own, task, cfg, hydra)))
-        started[-1].start()
-        theirs.close()  # ours alone would keep the pipe open when the process is gone
-        connections.append(ours)
-    try:
-        with passing_on(started):
-            replies = answers(connections)
-    finally:
-        end(started)
+    replies: dict[int, Any] = {}
+    with passing_on(started) as asked:
+        try:
+            for rank in range(count):
+                ours, theirs = SPAWN.Pipe(duplex=False)
+                own = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                # No daemon: those may have no processes of their own, and data.num_workers are such.
+                started.append(SPAWN.Process(target=serve, args=(theirs, own, task, cfg, hydra)))
+                started[-1].start()
+                theirs.close()  # ours alone would keep the pipe open when the process is gone
+                connections.append(ours)
+            replies = answers(started, connections)
+        finally:
+            end(started, replies)
     for rank, reply in replies.items():
         if reply is None:
             replies[rank] = ProcessLost(
@@ -98,26 +113,32 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
                 f"{Path(cfg.run_dir) / 'checkpoints' / 'last.ckpt'} has what was saved last"
             )
     failures = [reply for reply in replies.values() if isinstance(reply, BaseException)]
+    if failures and asked:  # before they knew how to stop
+        failures.insert(0, Interrupted("stopped at once; what was saved last is kept"))
     if failures:
         # What others say of one that is gone, which is that it is gone, comes last.
-        raise min(failures, key=lambda error: isinstance(error, ProcessLost) and error.bug)
+        first = min(failures, key=lambda error: bool(getattr(error, "trace", "")))
+        print(getattr(first, "trace", ""), end="", file=sys.stderr)
+        raise first
     return replies[0]
 
 
-def answers(connections: Sequence[Connection]) -> dict[int, Any]:
+def answers(started: Sequence[BaseProcess], connections: Sequence[Connection]) -> dict[int, Any]:
     """By rank what each says in the end, None where it is gone without a word; after a failure those that come soon."""
-    waiting = {connection: rank for rank, connection in enumerate(connections)}
+    waiting = dict(enumerate(connections))
     replies: dict[int, Any] = {}
     left = None  # seconds to wait for more; None = any
-    while waiting and (ready := wait(list(waiting), left)):
-        for connection in ready:
-            try:
-                reply = connection.recv()
-            except (EOFError, OSError):
-                reply = None
-            replies[waiting.pop(connection)] = reply
-            if not isinstance(reply, dict):
-                left = GRACE_S
+    while waiting and wait([*waiting.values(), *(started[rank].sentinel for rank in waiting)], left):
+        for rank, connection in list(waiting.items()):
+            # Its end alone says nothing: what it said before may still lie there.
+            if connection.poll() or not started[rank].is_alive():
+                del waiting[rank]
+                try:
+                    replies[rank] = connection.recv() if connection.poll() else None
+                except (EOFError, OSError):
+                    replies[rank] = None
+                if not isinstance(replies[rank], dict):
+                    left = GRACE_S
     return replies
 
 
@@ -129,35 +150,33 @@ def serve(
     hydra: DictConfig | None,
 ) -> None:
     """One process of a run: what `task` returns, or raises, goes through the connection."""
+    os.environ.pop("SLURM_NTASKS", None)  # by which Lightning would take its ranks from SLURM
     os.environ |= environment
     os.setsid()
     end_with_parent()
-    from papo import cli
-
     cli.bound_caches()
     cli.quieten()
-    import logging
-
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:  # otherwise each would take all cores
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(environment["WORLD_SIZE"])))
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    cli.hush_lightning()
     if hydra is not None:
-        from hydra.core.hydra_config import HydraConfig
-        from hydra.core.utils import setup_globals
-
         setup_globals()  # ${hydra:...} and ${now:...}
         HydraConfig.instance().cfg = hydra
     try:
         reply = task(cfg)
+        sys.stdout.flush()  # what is behind a pipe goes out at the end alone
     except (ConfigError, DiskFull, GraderFailed, TrainingDiverged, Interrupted) as error:
         reply = error
-    except KeyboardInterrupt:  # before or behind everything that knows how to stop
+    except OmegaConfBaseException as error:
+        reply = ConfigError(refusal(error))
+    except (KeyboardInterrupt, SystemExit):  # asked twice, or before anything knew how to stop: Lightning exits
         reply = Interrupted("stopped at once; what was saved last is kept")
     except BaseException as error:
-        traceback.print_exc()
-        reply = ProcessLost(f"process {environment['RANK']}: {type(error).__name__}: {error}", bug=True)
+        reply = ProcessLost(
+            f"process {environment['RANK']}: {type(error).__name__}: {error}", trace=traceback.format_exc()
+        )
     connection.send(reply)
     connection.close()
 
@@ -174,33 +193,36 @@ def end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def passing_on(started: Sequence[BaseProcess]) -> Iterator[None]:
+def passing_on(started: Sequence[BaseProcess]) -> Iterator[list[int]]:
     """Inside, a signal that asks to stop is passed on to the started processes, as a Ctrl-C.
 
     That is what they know how to follow: behind SIGTERM Lightning has the ranks exchange something, whatever they do.
     """
+    asked: list[int] = []  # the signals that came
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
 
     def ask(number: int, frame) -> None:
+        asked.append(number)
         for process in started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
 
     previous = {sent: signal.signal(sent, ask) for sent in SIGNALS}
     try:
-        yield
+        yield asked
     finally:
         for sent, handler in previous.items():
             signal.signal(sent, handler)
 
 
-def end(started: Sequence[BaseProcess]) -> None:
-    """Waits a little for those that are about to end, and kills those that wait for one that is gone."""
+def end(started: Sequence[BaseProcess], replies: Mapping[int, Any]) -> None:
+    """Waits for those that are done, however long that takes; kills what waits for one that is gone, after a while."""
+    well = len(replies) == len(started) and all(isinstance(reply, dict) for reply in replies.values())
     deadline = time.monotonic() + GRACE_S
     for process in started:
-        process.join(max(0.0, deadline - time.monotonic()))
+        process.join(None if well else max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()
             process.join()
@@ -214,6 +236,4 @@ def free_port() -> int:
 
 def hydra_settings() -> DictConfig | None:
     """Hydra's own configuration, which says what the command line chose; None where Hydra did not start the run."""
-    from hydra.core.hydra_config import HydraConfig
-
     return HydraConfig.instance().cfg if HydraConfig.initialized() else None

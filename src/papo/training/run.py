@@ -35,6 +35,7 @@ from papo.training.ending import figures, table, warnings
 from papo.training.history import History
 from papo.training.precision import check_precision
 from papo.training.resume import check_same, steps_behind, usable
+from papo.training.trainer import NoLogger
 
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
@@ -76,6 +77,11 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_same(cfg)
         trainer = build_trainer(cfg, done)
         trainer.strategy.setup_environment()  # from here on the ranks know one another
+        if ranks.count() != launching.processes(cfg):
+            raise ConfigError(
+                f"the run has {ranks.count()} processes, and strategy.devices x strategy.num_nodes are "
+                f"{launching.processes(cfg)}: start as many"
+            )
         run = None
         if first:
             run = RunDir(cfg.run_dir)
@@ -201,7 +207,10 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
     callbacks = [built(callback) for callback in cfg.callbacks.values() if callback is not None]
     # What was logged of steps that come again does not count.
     again = {"purge_step": done + 1} if done and cfg.logger._target_ == TENSORBOARD else {}
-    trainer = built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=built(cfg.logger, **again))
+    logger = built(cfg.logger, **again) if launching.number(cfg) == 0 else NoLogger()
+    # One process needs no other: Lightning's group of one would stay behind in what is run next.
+    alone = {"strategy": "auto"} if launching.processes(cfg) == 1 else {}
+    trainer = built(cfg.trainer.lightning, done=done, callbacks=callbacks, logger=logger, **alone)
     if cfg.data.batch_size < trainer.world_size:
         raise ConfigError(
             f"data.batch_size must be at least the number of processes, which share a step's prompts: got "

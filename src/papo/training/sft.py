@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from papo import ranks
 from papo.errors import ConfigError, SettingError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
-from papo.seeding import item_seeds, uniform
+from papo.seeding import item_seeds, repeats, uniform
 from papo.training.base import PolicyModule
 from papo.types import Item, PromptBatch, Responses
 
@@ -74,7 +74,7 @@ class SupervisedModule(PolicyModule):
 
     def targets(self, prompts: PromptBatch) -> SupervisedBatch:
         """With what each prompt's response is to be at this step."""
-        seeds = item_seeds("guess", self.seed, self.step, prompts.items)
+        seeds = item_seeds("guess", self.seed, self.step, prompts)
         texts = [
             target_text(item, guess=uniform(seed).item() < self.guess_share)
             for item, seed in zip(prompts.items, seeds, strict=True)
@@ -83,7 +83,8 @@ class SupervisedModule(PolicyModule):
 
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
-        batch = self.targets(prompts)
+        ids = ranks.collected([item.id for item in prompts.items])
+        batch = self.targets(replace(prompts, repeats=tuple(ranks.dealt(repeats(ids)))))
         lengths, horizon = batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1]
         tokens = ranks.total(int(lengths.sum()))
         denominators = Denominators(ranks.total(len(lengths)), tokens, horizon)  # all have a token

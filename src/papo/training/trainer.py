@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning import Callback, Trainer
@@ -73,3 +73,15 @@ def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:
     if importlib.util.find_spec(needs) is None:
         raise ConfigError(f"logger={needs} needs a package that is not installed: pip install 'papo[{needs}]'")
     return pkgutil.resolve_name(target)(**settings)
+
+
+class NoLogger(Logger):
+    """What ranks log to that write nothing."""
+
+    name = version = None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        pass
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        pass

@@ -86,4 +86,4 @@ class Views:
         """One for each prompt; where data is loaded the step is not known, nor has it a say."""
         if self.makers[name].early:
             return [derive_seed(name, self.seed, item.id) for item in prompts.items]
-        return item_seeds(name, self.seed, step, prompts.items)
+        return item_seeds(name, self.seed, step, prompts)
