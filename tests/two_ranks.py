@@ -79,3 +79,36 @@ def asked_to_stop(cfg: DictConfig) -> dict[str, Any]:
         time.sleep(0.02)
     time.sleep(0.2)  # a second one would be here by now
     return {"asked": ranks.gathered(len(asked))}
+
+
+def shards(path: str, cfg: DictConfig) -> dict[str, Any]:
+    """What papo.training.weights.Sharded leaves each rank, and what it makes of gradients."""
+    join()
+    from torch.distributed.device_mesh import init_device_mesh
+
+    from papo.policy.loading import load_policy
+    from papo.training.weights import Sharded
+
+    policy = load_policy(path, dtype="float32", chunk_tokens=100).policy
+    whole = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+    weights = Sharded(policy, init_device_mesh("cpu", (2,)), None)
+    shares = sum(parameter.to_local().numel() for parameter in policy.parameters())
+    parameters = list(policy.parameters())  # as an optimizer has them
+    weights.gather()
+    same = all(torch.equal(parameter, whole[name]) for name, parameter in policy.named_parameters())
+    used, everywhere, _ = own = list(policy.parameters())[:3]
+    for _ in range(ranks.rank()):  # rank 0 has no pass
+        (3 * used.sum()).backward()
+    for _ in range(1 + ranks.rank()):  # and one less of the other
+        everywhere.sum().backward()
+    weights.add_gradients(parameters)
+    gradients = [None if p.grad is None else p.grad.full_tensor().unique().tolist() for p in parameters[: len(own)]]
+    state = weights.state()
+    return {
+        "shares": ranks.gathered(shares),
+        "whole": sum(value.numel() for value in whole.values()),
+        "same": same,
+        "gradients": gradients,
+        "state": {name: tuple(value.shape) for name, value in state.items()} if ranks.is_first() else {},
+        "policy": {name.removeprefix("model."): tuple(value.shape) for name, value in whole.items()},
+    }

@@ -108,11 +108,22 @@ def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Each gradient becomes the sum over the ranks; a parameter that has none on any rank keeps none."""
     if count() == 1:
         return
-    parameters = list(parameters)
-    used = sorted(set().union(*gathered([n for n, p in enumerate(parameters) if p.grad is not None])))
-    for parameter in (parameters[n] for n in used):
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    waiting = [distributed.all_reduce(parameters[n].grad, async_op=True) for n in used]
+    used = used_anywhere(parameters)
+    fill_gradients(used)
+    waiting = [distributed.all_reduce(parameter.grad, async_op=True) for parameter in used]
     for work in waiting:
         work.wait()
+
+
+def used_anywhere(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that have a gradient on any rank."""
+    parameters = list(parameters)
+    used = set().union(*gathered([n for n, parameter in enumerate(parameters) if parameter.grad is not None]))
+    return [parameters[n] for n in sorted(used)]
+
+
+def fill_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Gives 0 to those that have none here."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)

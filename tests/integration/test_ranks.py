@@ -6,16 +6,18 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
-from two_ranks import asked_to_stop, exchanges, one_fails, train_each
+from two_ranks import asked_to_stop, exchanges, one_fails, shards, train_each
 
 from papo import ranks
-from papo.errors import ConfigError, GraderFailed, ProcessLost
+from papo.errors import ConfigError, GraderFailed, ProcessLost, SettingError
 from papo.interrupts import Interrupted
 from papo.study.composing import compose_runs
 from papo.study.definition import Planned
 from papo.training import launching
 from papo.training.run import trained
+from papo.training.strategies import ShardedWeights
 
+STRATEGIES = ("ddp", "fsdp")
 STRATEGY = {"devices": 2, "num_nodes": 1, "lightning": {"_target_": "papo.training.strategies.SummedGradients"}}
 TWO = OmegaConf.create({"strategy": STRATEGY, "run_dir": "nowhere"})
 
@@ -46,6 +48,15 @@ def test_two_ranks_count_together():
     }
 
 
+def test_shares_are_shares_and_gradients_are_sums(tiny_model):
+    found = launching.launched(partial(shards, str(tiny_model)), TWO)
+    assert sum(found["shares"]) == found["whole"]
+    assert max(found["shares"]) < 0.55 * found["whole"]
+    assert found["same"]
+    assert found["gradients"] == [[3.0], [3.0], None]  # 0 + 3, 1 + 2, and of what nobody used none
+    assert found["policy"].items() <= found["state"].items()
+
+
 # ------------------------------------------------------------------------------------------------ the same as in one
 
 SIX = ["data.train.size=6", "trainer.max_steps=4"]
@@ -55,16 +66,21 @@ RUNS = {
     "dapo": ["algorithm=papo_d", "algorithm.updates_per_rollout=3", "algorithm.max_refills=2", "mask_ratio=1.0"],
     # Six items: a batch of five that begins with the last one of a pass has an item twice.
     "guesses": ["blind_guess_coef=0.5", "algorithm.weigh_by_guessability=rollout", *SIX, "model.train=[language]"],
+    "lora": [
+        "model.train=[language]",
+        "model.lora={r: 2, alpha: 4, export: merged}",
+        "model.gradient_checkpointing=true",
+    ],
     "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2"],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
 SETTINGS += ["callbacks.progress=null"]
 
 
-def composed(folder, tiny, processes, further=()):
-    strategy = [f"strategy={'single' if processes == 1 else 'ddp'}"]
+def composed(folder, tiny, strategy, further=()):
     planned = [
-        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, *strategy, *further)) for name, overrides in RUNS.items()
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, f"strategy={strategy}", *further))
+        for name, overrides in RUNS.items()
     ]
     configs = compose_runs(planned, folder)
     for cfg in configs.values():
@@ -75,25 +91,41 @@ def composed(folder, tiny, processes, further=()):
 
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory):
-    """Each run in one process and in two; and two steps of two processes, followed by a third in one."""
+    """Each run in one process, and in two by either strategy; then a step more of each of the first runs."""
     folder = tmp_path_factory.mktemp("ranks")
-    one, two = (composed(folder / str(processes), tiny, processes) for processes in (1, 2))
-    found = {1: {name: trained(cfg) for name, cfg in one.items()}}
-    found[2] = launching.launched(partial(train_each, two), TWO)
+    found = {"single": {name: trained(cfg) for name, cfg in composed(folder / "single", tiny, "single").items()}}
+    two = {
+        f"{strategy} {name}": cfg
+        for strategy in STRATEGIES
+        for name, cfg in composed(folder / strategy, tiny, strategy).items()
+    }
+    for before in ("single", *STRATEGIES):
+        for strategy in STRATEGIES:
+            two[f"{before} to {strategy}"] = going_on(folder, tiny, before, strategy)
+    found["two"] = launching.launched(partial(train_each, two), TWO)
+    for before in STRATEGIES:
+        trained(going_on(folder, tiny, before, "single"))
     return folder, found
 
 
-def folder_of(folder, processes, name):
-    (path,) = (folder / str(processes)).glob(f"{name}_*")
-    return path
+def going_on(folder, tiny, before, strategy):
+    """The first run with one more step, from the checkpoint that it left under another strategy, or the same."""
+    cfg = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"])["papo"]
+    cfg.ckpt_path = str(folder / before / "papo_seed=1" / "checkpoints" / "last.ckpt")
+    return cfg
 
 
+def folder_of(folder, strategy, name):
+    return folder / strategy / f"{name}_seed=1"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_as_one_does(runs, name, Run):
+def test_two_processes_train_as_one_does(runs, name, strategy, Run):
     folder, found = runs
-    one, two = (Run(folder_of(folder, processes, name)) for processes in (1, 2))
-    assert (found[1][name]["world_size"], found[2][name]["world_size"]) == (1, 2)
-    assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts]
+    one, two = (Run(folder_of(folder, each, name)) for each in ("single", strategy))
+    assert (found["single"][name]["world_size"], found["two"][f"{strategy} {name}"]["world_size"]) == (1, 2)
+    assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts] != []
     assert two.held_out == one.held_out
     expected, got = one.scalars, two.scalars
     assert got.keys() == expected.keys()
@@ -107,7 +139,7 @@ def test_two_processes_train_as_one_does(runs, name, Run):
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):
     """On whichever ranks: the two processes have one each."""
     folder, _ = runs
-    rows = Run(folder_of(folder, 2, "guesses")).rollouts
+    rows = Run(folder_of(folder, "ddp", "guesses")).rollouts
     steps = [[row for row in rows if row["step"] == step] for step in (1, 2, 3, 4)]
     twice = [step for step in steps if len({row["id"] for row in step}) < len(step) // 3]
     assert twice
@@ -118,24 +150,17 @@ def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, 
         assert len(set(groups)) == len(groups)
 
 
-def test_a_run_of_two_processes_goes_on_in_one(runs, tiny, tmp_path, Run):
-    """A checkpoint knows nothing of ranks."""
+@pytest.mark.parametrize("strategy", ["single", *STRATEGIES])
+@pytest.mark.parametrize("before", STRATEGIES)
+def test_a_checkpoint_knows_nothing_of_ranks(runs, before, strategy, Run):
+    """What two processes saved goes on in one, or in two, whole or in shares, as what one had saved."""
     folder, _ = runs
-    went_on = []
-    for processes in (1, 2):
-        last = folder_of(folder, processes, "papo") / "checkpoints" / "last.ckpt"
-        (cfg,) = [
-            cfg
-            for name, cfg in composed(tmp_path / str(processes), tiny, 1, ["trainer.max_steps=3"]).items()
-            if name == "papo"
-        ]
-        cfg.ckpt_path = str(last)
-        trained(cfg)
-        went_on.append(Run(folder_of(tmp_path, processes, "papo")))
-    one, two = went_on
-    assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts] != []
-    for tag in ("loss/total", "policy/grad_norm"):
-        assert two.scalars[tag] == pytest.approx(one.scalars[tag], abs=1e-5, rel=1e-4)
+    expected = Run(folder_of(folder, "single_ddp", "papo"))
+    found = Run(folder_of(folder, f"{before}_{strategy}", "papo"))
+    assert [row["response"] for row in found.rollouts] == [row["response"] for row in expected.rollouts] != []
+    for tag in ("loss/total", "policy/grad_norm", "policy/learning_rate"):
+        assert found.scalars[tag] == pytest.approx(expected.scalars[tag], abs=1e-5, rel=1e-4)
+        assert list(found.scalars[tag]) == [3]
 
 
 # --------------------------------------------------------------------------------------------------------- what fails
@@ -186,6 +211,13 @@ def test_processes_that_torchrun_started_are_not_started_again(monkeypatch):
     assert (launching.needed(TWO), launching.number(TWO)) == (False, 1)
 
 
+def test_shards_are_computed_in_what_they_can_be():
+    with pytest.raises(
+        SettingError, match=r"^precision must be one of 32-true, bf16-mixed for shards, got '16-mixed'$"
+    ):
+        ShardedWeights("16-mixed")
+
+
 @pytest.mark.parametrize("devices", [1, 3])
 def test_as_many_processes_as_are_asked_for(monkeypatch, devices):
     one = OmegaConf.merge(TWO, {"strategy": {"devices": devices}})
@@ -196,7 +228,7 @@ def test_as_many_processes_as_are_asked_for(monkeypatch, devices):
 
 
 def test_a_step_without_a_prompt_for_each_process_is_refused(tiny, tmp_path):
-    cfg = composed(tmp_path, tiny, 1)["papo"]
+    cfg = composed(tmp_path, tiny, "single")["papo"]
     cfg.strategy = {**STRATEGY, "devices": 8}
     with pytest.raises(ConfigError, match=r"^data\.batch_size must be at least the number of processes.* got 5 for 8$"):
         trained(cfg)

@@ -206,17 +206,24 @@ def read_weights(base: str, dtype: torch.dtype, attention: str | dict[str, str] 
     return model
 
 
-def save_policy(policy: Policy, processor: ProcessorMixin, folder: str | Path) -> None:
-    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor; an adapter as its `export` says."""
+def save_policy(
+    policy: Policy, processor: ProcessorMixin, folder: str | Path, state: dict[str, Any] | None = None
+) -> None:
+    """The ordinary Hugging Face layout: safetensors, config, tokenizer, processor; an adapter as its `export` says.
+
+    Args:
+        state: of policy.model; None = as it is, which a sharded one has not.
+    """
     folder, model = Path(folder), policy.model
+    state = model.state_dict() if state is None else state
     if policy.lora is None:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=state)
     elif policy.lora.export == "adapter":
-        save_adapter(model, folder)
+        save_adapter(model, folder, state)
     else:
-        model.save_pretrained(folder, state_dict=merged_state(model))
+        model.save_pretrained(folder, state_dict=merged_state(model, state))
         if policy.lora.export == "both":
-            save_adapter(model, folder / "adapter")
+            save_adapter(model, folder / "adapter", state)
     processor.save_pretrained(folder)
 
 

@@ -132,13 +132,13 @@ def adapter_off(model: nn.Module) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------------------- folders
 
 
-def save_adapter(model: PreTrainedModel, folder: Path) -> None:
+def save_adapter(model: PreTrainedModel, folder: Path, state: dict[str, Any]) -> None:
     """As PeftModel.from_pretrained reads it; its settings name the path or hub id that `model` was loaded from."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = get_peft_model_state_dict(model)
+    state = get_peft_model_state_dict(model, state_dict=state)
     save_file(
         {f"base_model.model.{name}": tensor.contiguous() for name, tensor in state.items()},
         folder / "adapter_model.safetensors",
@@ -148,14 +148,12 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of the model with the adapter added in, under the names that it had before; the model stays."""
-    state = {
-        name.replace(".base_layer", ""): tensor for name, tensor in model.state_dict().items() if not is_adapter(name)
-    }
+def merged_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The model's state with the adapter added in, under the names that it had before; the model stays."""
+    state = {name.replace(".base_layer", ""): tensor for name, tensor in state.items() if not is_adapter(name)}
     for name, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):
-            weight = module.base_layer.weight
+            weight = state[f"{name}.weight"]
             state[f"{name}.weight"] = (weight.float() + module.get_delta_weight("default").float()).to(weight.dtype)
     return state
 

@@ -276,6 +276,11 @@ class Policy(nn.Module):
         """States [..., H] to logits [..., V]."""
         return self.family.head
 
+    def nothing(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """0, with a gradient of 0 for each of these parameters: a pass that asks nothing of the model."""
+        zeros = [parameter.flatten()[0] * 0.0 for parameter in parameters]
+        return torch.stack([zero.float() for zero in zeros]).sum() if zeros else torch.zeros((), device=self.device)
+
     @property
     def train_vision(self) -> bool:
         """Whether anything that `encode` computes with is trained; where not, features serve every pass of a step."""

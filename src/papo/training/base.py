@@ -20,6 +20,8 @@ from papo.rollout import Engine
 from papo.training.history import HELD_OUT, SETS, History, by_measure, rows, tag
 from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
+from papo.training.strategies import ShardedWeights
+from papo.training.weights import Sharded, Whole, as_tensor
 from papo.types import Item, PromptBatch
 
 
@@ -59,6 +61,7 @@ class PolicyModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.policy = policy
+        self.weights = Whole(policy)
         self.processor = processor
         self.make_optimizer = optimizer
         self.schedule, self.warmup_steps, self.total_steps = schedule, warmup_steps, total_steps
@@ -109,6 +112,12 @@ class PolicyModule(LightningModule):
             ConfigError: it has not.
         """
 
+    def configure_model(self) -> None:
+        """Shards the weights where the strategy says so; called before each validation and training."""
+        if isinstance(self.trainer.strategy, ShardedWeights) and not isinstance(self.weights, Sharded):
+            mesh = self.device_mesh["data_parallel"]
+            self.weights = Sharded(self.policy, mesh, self.trainer.strategy.computed_in)
+
     # ----------------------------------------------------------------------------------------------------- optimizer
 
     def configure_optimizers(self) -> Optimizer:
@@ -126,10 +135,10 @@ class PolicyModule(LightningModule):
         it had."""
         optimizer = self.optimizers()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        ranks.add_gradients(parameters)
+        self.weights.add_gradients(parameters)
         if self.loss_scaler is not None:
             self.loss_scaler.unscale_(optimizer.optimizer)
-        return torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
+        return as_tensor(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
 
     @property
     def loss_scaler(self) -> torch.amp.GradScaler | None:
@@ -159,6 +168,7 @@ class PolicyModule(LightningModule):
         elif scaler is not None:
             scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
+        self.weights.gather()
         self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
         if self.skipped_in_a_row > self.max_skipped_updates:
             raise TrainingDiverged(
@@ -185,6 +195,7 @@ class PolicyModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.found = []
+        self.weights.gather()
         self.engine.sync(self.policy, self.step)
 
     def validation_step(self, prompts: PromptBatch | None, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -226,11 +237,12 @@ class PolicyModule(LightningModule):
         del checkpoint["loops"]
         checkpoint["step"] = self.step
         checkpoint["history"] = self.history.to_dict()
+        self.weights.gather()  # a share of them is what was saved
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
         # The optimizer's settings are the configuration's; what it remembers of gradients is the checkpoint's.
-        for state in checkpoint["optimizer_states"]:
+        for state in checkpoint.get("optimizer_states", []):
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}

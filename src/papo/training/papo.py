@@ -146,6 +146,7 @@ class PapoModule(PolicyModule):
 
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
+        self.weights.gather()
         self.engine.sync(self.policy, self.step)
         rollouts, metrics = self.collector(
             prompts, self.step, complete=self.rewarded, alive=alive, refill=self.refill_items

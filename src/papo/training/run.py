@@ -76,6 +76,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             done = steps_behind(ckpt_path, module)
             check_same(cfg)
         trainer = build_trainer(cfg, done)
+        trainer.strategy.connect(module)
         trainer.strategy.setup_environment()  # from here on the ranks know one another
         if ranks.count() != launching.processes(cfg):
             raise ConfigError(
@@ -95,8 +96,9 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             rows.log_to(folder / name)
         stack.enter_context(naming_a_full_disk(folder))
         ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
+        state = module.weights.state()
         if run is not None:
-            save(run, loaded, module, cfg)
+            save(run, loaded, module, cfg, state)
         metrics = results(cfg, module, data, trainer, ended) | {
             "seconds": time.perf_counter() - started,
             "peak_memory_gib": max(ranks.gathered(peak_memory_gib())),
@@ -150,9 +152,9 @@ def measured_and_trained(
     return ended
 
 
-def save(run: RunDir, loaded: Loaded, module: PolicyModule, cfg: DictConfig) -> None:
+def save(run: RunDir, loaded: Loaded, module: PolicyModule, cfg: DictConfig, state: dict[str, Any]) -> None:
     """The policy, with how it was made; where it was made does not go with it."""
-    save_policy(module.policy, loaded.processor, run.model)
+    save_policy(module.policy, loaded.processor, run.model, state)
     recipe = OmegaConf.to_container(OmegaConf.merge(cfg, {"run_dir": "."}), resolve=True)
     recipe = {key: value for key, value in recipe.items() if key not in PLACE}
     write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))

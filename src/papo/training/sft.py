@@ -83,6 +83,7 @@ class SupervisedModule(PolicyModule):
 
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
+        self.weights.gather()
         ids = ranks.collected([item.id for item in prompts.items])
         batch = self.targets(replace(prompts, repeats=tuple(ranks.dealt(repeats(ids)))))
         lengths, horizon = batch.targets.response_mask.sum(-1), batch.targets.response_mask.shape[1]
