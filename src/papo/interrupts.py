@@ -1,11 +1,14 @@
-"""Ctrl-C and SIGTERM where there is no step to finish first."""
+"""Ctrl-C and SIGTERM where there is no step to finish first, and processes whose parent is gone."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing.connection import wait
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,3 +39,14 @@ def stopping_at_once(message: str) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """Ends this process, in the midst of anything, when the one that started it by multiprocessing is gone."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

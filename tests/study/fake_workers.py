@@ -1,7 +1,9 @@
 """What a worker's process does instead of training; where that process can import it from."""
 
 import os
+import time
 
+from papo.interrupts import end_with_parent
 from papo.study.worker import SPAWN
 
 
@@ -22,3 +24,18 @@ def echo(connection, threads):
         child.join()
         n += 1
         connection.send(None if n % 2 else "no")
+
+
+def busy():
+    """Would go on for a minute."""
+    end_with_parent()
+    print("busy", flush=True)
+    time.sleep(60)
+
+
+def parent_of_one():
+    """Starts the busy one and waits for it."""
+    print("started", flush=True)
+    process = SPAWN.Process(target=busy)
+    process.start()
+    process.join()

@@ -16,6 +16,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from papo.interrupts import end_with_parent
+
 # A process grows by 5 MiB or so with each run, most of it what allocators keep; after so many another takes its place.
 RUNS_EACH = 20
 
@@ -97,6 +99,7 @@ def train_all(configs: Sequence[DictConfig], jobs: int, threads: int) -> Iterato
 
 def serve(connection: Connection, threads: int) -> None:
     """Trains what comes in until nobody is there any more."""
+    end_with_parent()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
     from papo import cli, train
 

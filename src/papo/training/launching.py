@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo import cli
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
-from papo.interrupts import SIGNALS, Interrupted
+from papo.interrupts import SIGNALS, Interrupted, end_with_parent
 from papo.overrides import refusal
 
 # Fresh, not forked: threads of the process that starts it would be missing in its copy.
@@ -179,17 +179,6 @@ def serve(
         )
     connection.send(reply)
     connection.close()
-
-
-def end_with_parent() -> None:
-    """Ends this process, in the midst of anything, when the one that started it is gone."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
