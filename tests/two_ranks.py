@@ -1,6 +1,7 @@
 """Tasks for both processes of a run; a module of its own because fresh processes import what they are to do."""
 
 import os
+import shutil
 import signal
 import time
 from typing import Any
@@ -14,10 +15,22 @@ from papo.errors import GraderFailed
 
 
 def train_each(runs: dict[str, DictConfig], cfg: DictConfig) -> dict[str, Any]:
-    """Several runs, one after another."""
+    """Several runs, one after another; of those that go on in place, in a copy of what they go on from."""
     from papo.training.run import trained  # which the other tasks have no time for
 
-    return {name: trained(run) for name, run in runs.items()}
+    found = {}
+    for name, run in runs.items():
+        copy_for(run)
+        found[name] = trained(run)
+    return found
+
+
+def copy_for(run: DictConfig) -> None:
+    if "copy_of" in run:
+        if ranks.is_first():
+            shutil.copytree(run.copy_of, run.run_dir)
+        ranks.anywhere(True)  # the other one waits for it
+        del run["copy_of"]
 
 
 def join() -> None:
@@ -78,12 +91,18 @@ def asked_to_stop(cfg: DictConfig) -> dict[str, Any]:
     while not asked and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)  # a second one would be here by now
+    if "then" in cfg:
+        raise GraderFailed("it hung")
     return {"asked": ranks.gathered(len(asked))}
 
 
 def shards(path: str, cfg: DictConfig) -> dict[str, Any]:
-    """What papo.training.weights.Sharded leaves each rank, and what it makes of gradients."""
+    """What papo.training.weights.Sharded leaves each rank, and what it makes of gradients, in both precisions."""
     join()
+    return {str(dtype): sharded(path, dtype) for dtype in (None, torch.bfloat16)}
+
+
+def sharded(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
     from torch.distributed.device_mesh import init_device_mesh
 
     from papo.policy.loading import load_policy
@@ -91,18 +110,25 @@ def shards(path: str, cfg: DictConfig) -> dict[str, Any]:
 
     policy = load_policy(path, dtype="float32", chunk_tokens=100).policy
     whole = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
-    weights = Sharded(policy, init_device_mesh("cpu", (2,)), None)
+    weights = Sharded(policy, init_device_mesh("cpu", (2,)), dtype)
     shares = sum(parameter.to_local().numel() for parameter in policy.parameters())
     parameters = list(policy.parameters())  # as an optimizer has them
-    weights.gather()
-    same = all(torch.equal(parameter, whole[name]) for name, parameter in policy.named_parameters())
-    used, everywhere, _ = own = list(policy.parameters())[:3]
-    for _ in range(ranks.rank()):  # rank 0 has no pass
-        (3 * used.sum()).backward()
-    for _ in range(1 + ranks.rank()):  # and one less of the other
-        everywhere.sum().backward()
-    weights.add_gradients(parameters)
-    gradients = [None if p.grad is None else p.grad.full_tensor().unique().tolist() for p in parameters[: len(own)]]
+    chosen = (0, 1, 2, len(parameters) - 1)
+    gradients = []
+    for _ in range(3):
+        weights.gather()
+        same = all(torch.equal(p, whole[name].to(p.dtype)) for name, p in policy.named_parameters())
+        used, everywhere, _, last = (list(policy.parameters())[n] for n in chosen)
+        for _ in range(ranks.rank()):  # rank 0 has no pass
+            (3 * used.sum()).backward()
+            (3 * last.sum()).backward()
+        for _ in range(1 + ranks.rank()):  # and one less of the other
+            everywhere.sum().backward()
+        weights.add_gradients(parameters)
+        found = [parameters[n].grad for n in chosen]
+        gradients.append([None if grad is None else grad.full_tensor().unique().tolist() for grad in found])
+        for parameter in parameters:
+            parameter.grad = None
     state = weights.state()
     return {
         "shares": ranks.gathered(shares),

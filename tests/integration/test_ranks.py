@@ -1,12 +1,13 @@
 """One run in two processes: what they exchange, and that it is the run of one process."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
-from two_ranks import asked_to_stop, exchanges, one_fails, shards, train_each
+from two_ranks import asked_to_stop, copy_for, exchanges, one_fails, shards, train_each
 
 from papo import ranks
 from papo.errors import ConfigError, GraderFailed, ProcessLost, SettingError
@@ -49,16 +50,19 @@ def test_two_ranks_count_together():
 
 
 def test_shares_are_shares_and_gradients_are_sums(tiny_model):
-    found = launching.launched(partial(shards, str(tiny_model)), TWO)
-    assert sum(found["shares"]) == found["whole"]
-    assert max(found["shares"]) < 0.55 * found["whole"]
-    assert found["same"]
-    assert found["gradients"] == [[3.0], [3.0], None]  # 0 + 3, 1 + 2, and of what nobody used none
-    assert found["policy"].items() <= found["state"].items()
+    """In three updates, of which the second is no other one for the first, whatever is gathered in."""
+    for found in launching.launched(partial(shards, str(tiny_model)), TWO).values():
+        assert sum(found["shares"]) == found["whole"]
+        assert max(found["shares"]) < 0.55 * found["whole"]
+        assert found["same"]
+        # 0 + 3, 1 + 2, and of what nobody used none; first, and last in the model, which is of another part of it
+        assert found["gradients"] == [[[3.0], [3.0], None, [3.0]]] * 3
+        assert found["policy"].items() <= found["state"].items()
 
 
 # ------------------------------------------------------------------------------------------------ the same as in one
 
+RESUMED = ("papo", "lora")
 SIX = ["data.train.size=6", "trainer.max_steps=4"]
 # Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
 RUNS = {
@@ -101,18 +105,29 @@ def runs(tiny, tmp_path_factory):
     }
     for before in ("single", *STRATEGIES):
         for strategy in STRATEGIES:
-            two[f"{before} to {strategy}"] = going_on(folder, tiny, before, strategy)
+            for name, cfg in going_on(folder, tiny, before, strategy).items():
+                two[f"{name}: {before} to {strategy}"] = cfg
     found["two"] = launching.launched(partial(train_each, two), TWO)
-    for before in STRATEGIES:
-        trained(going_on(folder, tiny, before, "single"))
+    for before in ("single", *STRATEGIES):
+        for cfg in going_on(folder, tiny, before, "single").values():
+            copy_for(cfg)
+            trained(cfg)
+    through = composed(folder / "through", tiny, "single", ["trainer.max_steps=3"])
+    for name in RESUMED:
+        trained(through[name])
     return folder, found
 
 
 def going_on(folder, tiny, before, strategy):
-    """The first run with one more step, from the checkpoint that it left under another strategy, or the same."""
-    cfg = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"])["papo"]
-    cfg.ckpt_path = str(folder / before / "papo_seed=1" / "checkpoints" / "last.ckpt")
-    return cfg
+    """Runs with one more step, from the checkpoint that they left under another strategy; under the same, in place."""
+    configs = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"])
+    for name in RESUMED:
+        saved = folder / before / f"{name}_seed=1"
+        if before == strategy:
+            configs[name].copy_of = str(saved)
+            saved = Path(configs[name].run_dir)
+        configs[name].ckpt_path = str(saved / "checkpoints" / "last.ckpt")
+    return {name: configs[name] for name in RESUMED}
 
 
 def folder_of(folder, strategy, name):
@@ -151,16 +166,18 @@ def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, 
 
 
 @pytest.mark.parametrize("strategy", ["single", *STRATEGIES])
-@pytest.mark.parametrize("before", STRATEGIES)
-def test_a_checkpoint_knows_nothing_of_ranks(runs, before, strategy, Run):
-    """What two processes saved goes on in one, or in two, whole or in shares, as what one had saved."""
+@pytest.mark.parametrize("before", ["single", *STRATEGIES])
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_checkpoint_knows_nothing_of_ranks(runs, name, before, strategy, Run):
+    """What one process saved, or two, goes on in one or two, whole or in shares, as the run that went through."""
     folder, _ = runs
-    expected = Run(folder_of(folder, "single_ddp", "papo"))
-    found = Run(folder_of(folder, f"{before}_{strategy}", "papo"))
-    assert [row["response"] for row in found.rollouts] == [row["response"] for row in expected.rollouts] != []
+    expected = Run(folder_of(folder, "through", name))
+    found = Run(folder_of(folder, f"{before}_{strategy}", name))
+    last = [row["response"] for row in expected.rollouts if row["step"] == 3]
+    assert [row["response"] for row in found.rollouts if row["step"] == 3] == last != []
+    assert {row["step"] for row in found.rollouts} == ({1, 2, 3} if before == strategy else {3})
     for tag in ("loss/total", "policy/grad_norm", "policy/learning_rate"):
-        assert found.scalars[tag] == pytest.approx(expected.scalars[tag], abs=1e-5, rel=1e-4)
-        assert list(found.scalars[tag]) == [3]
+        assert found.scalars[tag][3] == pytest.approx(expected.scalars[tag][3], abs=1e-5, rel=1e-4)
 
 
 # --------------------------------------------------------------------------------------------------------- what fails
@@ -169,7 +186,7 @@ def test_a_checkpoint_knows_nothing_of_ranks(runs, before, strategy, Run):
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
-        ("killed", ProcessLost, r"^process 1 of 2 ended with status -9, and the run with it; nowhere/checkpoints/last"),
+        ("killed", ProcessLost, r"^process 1 of 2 ended with status -9, and the run with it; nothing was saved yet$"),
         ("grader", GraderFailed, "^it hung$"),
         ("interrupted", Interrupted, "^stopped at once"),
         ("bug", ProcessLost, "^process 1: KeyError: 'a bug'$"),
@@ -186,6 +203,11 @@ def test_a_process_that_fails_takes_the_others_along(how, error, message, capfd)
 
 def test_a_signal_comes_to_all_processes_once():
     assert launching.launched(asked_to_stop, TWO) == {"asked": [1, 1]}
+
+
+def test_what_fails_after_a_signal_is_said():
+    with pytest.raises(GraderFailed, match=r"^it hung$"):
+        launching.launched(asked_to_stop, OmegaConf.merge(TWO, {"then": "fails"}))
 
 
 @pytest.mark.parametrize(
@@ -218,13 +240,20 @@ def test_shards_are_computed_in_what_they_can_be():
         ShardedWeights("16-mixed")
 
 
-@pytest.mark.parametrize("devices", [1, 3])
-def test_as_many_processes_as_are_asked_for(monkeypatch, devices):
-    one = OmegaConf.merge(TWO, {"strategy": {"devices": devices}})
-    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+@pytest.mark.parametrize(("there", "devices"), [(2, 1), (2, 3), (1, 2)])
+def test_as_many_processes_as_are_asked_for(monkeypatch, there, devices):
+    asked = OmegaConf.merge(TWO, {"strategy": {"devices": devices}})
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": str(there)}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=rf"^2 processes were started, and strategy\.devices x .* are {devices}: "):
-        launching.needed(one)
+    with pytest.raises(ConfigError, match=rf"^{there} processes were started, and strategy\..* are {devices}: "):
+        launching.needed(asked)
+
+
+def test_a_world_of_one_that_something_else_left_behind(monkeypatch):
+    """A job of one process on a cluster; it has no LOCAL_RANK."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert launching.needed(TWO)
 
 
 def test_a_step_without_a_prompt_for_each_process_is_refused(tiny, tmp_path):

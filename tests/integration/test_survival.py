@@ -49,6 +49,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(two_checkpoi
     assert again.weights == four_steps.weights
     assert again.rollouts == four_steps.rollouts  # steps 3 and 4 once
     assert torch.load(last, weights_only=True)["step"] == 4
+    assert torch.load(last.with_name("previous.ckpt"), weights_only=True)["step"] == 2  # not the damaged one
 
 
 def test_what_is_used_instead_is_said(two_checkpoints, capsys):

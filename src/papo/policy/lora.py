@@ -148,13 +148,14 @@ def save_adapter(model: PreTrainedModel, folder: Path, state: dict[str, Any]) ->
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def merged_state(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's state with the adapter added in, under the names that it had before; the model stays."""
-    state = {name.replace(".base_layer", ""): tensor for name, tensor in state.items() if not is_adapter(name)}
+    state = {name.replace(".base_layer", ""): tensor for name, tensor in given.items() if not is_adapter(name)}
     for name, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):
             weight = state[f"{name}.weight"]
-            state[f"{name}.weight"] = (weight.float() + module.get_delta_weight("default").float()).to(weight.dtype)
+            a, b = (given[f"{name}.lora_{side}.default.weight"].float() for side in "AB")
+            state[f"{name}.weight"] = (weight.float() + module.scaling["default"] * (b @ a)).to(weight.dtype)
     return state
 
 

@@ -38,6 +38,14 @@ class Reference(nn.Module):
             self._policy[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
+    def narrow(self, dtype: torch.dtype) -> None:
+        """Keeps the copy's weights in `dtype`; buffers, such as rotary frequencies, stay as they are.
+
+        To be called once nothing that is trained or sharded shares them any more.
+        """
+        for parameter in self._policy[0].parameters() if self.is_copy else ():
+            parameter.data = parameter.data.to(dtype)
+
     @property
     def head(self) -> nn.Module:
         """States [..., H] to logits [..., V]."""

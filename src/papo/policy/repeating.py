@@ -55,6 +55,7 @@ class RepeatingPolicy(Policy):
                 whole = model.generate(
                     **self.family.model_inputs(context.prompts, n, context.features[n], ids),
                     max_new_tokens=sampling.max_new_tokens,
+                    synced_gpus=False,  # sharded weights are gathered: no rank waits for another one here
                     do_sample=False,  # the processor has drawn already
                     logits_processor=LogitsProcessorList([drawing]),
                 )

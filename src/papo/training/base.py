@@ -242,7 +242,7 @@ class PolicyModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
         # The optimizer's settings are the configuration's; what it remembers of gradients is the checkpoint's.
-        for state in checkpoint.get("optimizer_states", []):
+        for state in checkpoint["optimizer_states"]:
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}

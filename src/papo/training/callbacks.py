@@ -45,7 +45,12 @@ class Checkpointer(Callback):
     def __init__(self, run_dir: str | Path, every: int) -> None:
         self.path = Path(run_dir) / "checkpoints" / "last.ckpt"
         self.saved: int | None = None  # step of the last one
+        self.good = True  # whether there is none at self.path, or a good one, which is worth keeping
         self.every = at_least_one("every", every)
+
+    def on_train_start(self, trainer: Trainer, module) -> None:
+        """What the run went on from is kept as long as nothing later is: not a damaged file in its place."""
+        self.good = trainer.ckpt_path is None or Path(trainer.ckpt_path).name != previous_of(self.path).name
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:
         if trainer.should_stop or module.step == module.total_steps or module.step % self.every == 0:
@@ -63,8 +68,9 @@ class Checkpointer(Callback):
             again: whether the last one is of the same step, and the one before therefore still that.
         """
         if ranks.is_first():
-            with replacing(self.path, kept=None if again else previous_of(self.path)) as part:
+            with replacing(self.path, kept=previous_of(self.path) if self.good and not again else None) as part:
                 trainer.save_checkpoint(part)
+            self.good = True
         else:
             trainer.save_checkpoint(self.path)  # writes nothing, but the first one waits for it
 

@@ -34,6 +34,7 @@ from papo.overrides import refusal
 
 # Fresh, not forked: threads of the process that starts it would be missing in its copy.
 SPAWN = multiprocessing.get_context("spawn")
+LAST_WORDS_S = 600.0  # in which those that have returned may end
 GRACE_S = 5.0  # in which the others may end, or say why they cannot, when one has ended
 
 
@@ -51,8 +52,8 @@ def needed(cfg: DictConfig) -> bool:
     count = processes(cfg)
     if count > 1 and OmegaConf.select(cfg, "strategy.lightning._target_") is None:
         raise ConfigError(f"{count} processes need strategy=ddp; strategy=single is one")
-    there = int(os.environ.get("WORLD_SIZE", count if started_elsewhere() else 1))
-    if there not in (1, count):
+    there = int(os.environ.get("WORLD_SIZE", count))
+    if there != count and (there > 1 or started_elsewhere()):
         raise ConfigError(
             f"{there} processes were started, and strategy.devices x strategy.num_nodes are {count}: set both alike"
         )
@@ -99,8 +100,9 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
                 ours, theirs = SPAWN.Pipe(duplex=False)
                 own = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
                 # No daemon: those may have no processes of their own, and data.num_workers are such.
-                started.append(SPAWN.Process(target=serve, args=(theirs, own, task, cfg, hydra)))
-                started[-1].start()
+                process = SPAWN.Process(target=serve, args=(theirs, own, task, cfg, hydra))
+                process.start()
+                started.append(process)
                 theirs.close()  # ours alone would keep the pipe open when the process is gone
                 connections.append(ours)
             replies = answers(started, connections)
@@ -108,16 +110,17 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
             end(started, replies)
     for rank, reply in replies.items():
         if reply is None:
+            last = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
+            kept = f"{last} has what was saved last" if last.is_file() else "nothing was saved yet"
             replies[rank] = ProcessLost(
-                f"process {rank} of {count} ended with status {started[rank].exitcode}, and the run with it; "
-                f"{Path(cfg.run_dir) / 'checkpoints' / 'last.ckpt'} has what was saved last"
+                f"process {rank} of {count} ended with status {started[rank].exitcode}, and the run with it; {kept}"
             )
     failures = [reply for reply in replies.values() if isinstance(reply, BaseException)]
-    if failures and asked:  # before they knew how to stop
-        failures.insert(0, Interrupted("stopped at once; what was saved last is kept"))
     if failures:
         # What others say of one that is gone, which is that it is gone, comes last.
         first = min(failures, key=lambda error: bool(getattr(error, "trace", "")))
+        if asked and isinstance(first, ProcessLost) and not first.trace:  # it did not know yet how to stop
+            raise Interrupted("stopped at once; what was saved last is kept")
         print(getattr(first, "trace", ""), end="", file=sys.stderr)
         raise first
     return replies[0]
@@ -207,11 +210,11 @@ def passing_on(started: Sequence[BaseProcess]) -> Iterator[list[int]]:
 
 
 def end(started: Sequence[BaseProcess], replies: Mapping[int, Any]) -> None:
-    """Waits for those that are done, however long that takes; kills what waits for one that is gone, after a while."""
+    """Waits for those that are done, for a logger's last words; kills soon what waits for one that is gone."""
     well = len(replies) == len(started) and all(isinstance(reply, dict) for reply in replies.values())
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + (LAST_WORDS_S if well else GRACE_S)
     for process in started:
-        process.join(None if well else max(0.0, deadline - time.monotonic()))
+        process.join(max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()
             process.join()

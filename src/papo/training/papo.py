@@ -138,6 +138,13 @@ class PapoModule(PolicyModule):
         if self.views.early:
             self.collate(items)
 
+    def configure_model(self) -> None:
+        before = self.weights
+        super().configure_model()
+        computed_in = getattr(self.trainer.strategy, "computed_in", None)
+        if self.weights is not before and self.reference is not None and computed_in is not None:
+            self.reference.narrow(computed_in)  # what the policy computes in: the KL of the same policies is 0
+
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
         self.policy.eval()

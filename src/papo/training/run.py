@@ -33,8 +33,10 @@ from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
 from papo.training.history import History
+from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
 from papo.training.resume import check_same, steps_behind, usable
+from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger
 
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
@@ -84,6 +86,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
                 f"{launching.processes(cfg)}: start as many"
             )
         run = None
+        stack.enter_context(naming_a_full_disk(Path(cfg.run_dir)))
         if first:
             run = RunDir(cfg.run_dir)
             stack.enter_context(run.held())
@@ -94,7 +97,6 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
-        stack.enter_context(naming_a_full_disk(folder))
         ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
         state = module.weights.state()
         if run is not None:
@@ -195,9 +197,17 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
+    check_strategy(cfg, module)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     module.check_data(data.firsts())
     return loaded, module, data
+
+
+def check_strategy(cfg: DictConfig, module: PolicyModule) -> None:
+    """Raises ConfigError where the optimizer cannot work on shares of weights."""
+    sharded = OmegaConf.select(cfg, "strategy.lightning._target_") == f"{ShardedWeights.__module__}.ShardedWeights"
+    if sharded and isinstance(module.configure_optimizers(), StochasticAdamW):
+        raise ConfigError("strategy=fsdp needs optimizer=adamw: adamw_bf16 rounds weights that are whole")
 
 
 def build_trainer(cfg: DictConfig, done: int) -> Trainer:

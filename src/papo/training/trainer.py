@@ -51,6 +51,7 @@ def make_trainer(
             enable_checkpointing=False,
             enable_model_summary=False,
             use_distributed_sampler=False,  # the data deals itself out
+            inference_mode=False,  # what is gathered in a validation would not do for training
             callbacks=callbacks,
             logger=logger,
             **trainer_precision(precision),

@@ -29,7 +29,7 @@ class Whole:
         ranks.add_gradients(parameters)
 
     def state(self) -> dict[str, Any]:
-        """The state dict of the model, on rank 0 at least."""
+        """The state dict of the model, on rank 0 at least; the last thing that is asked of it."""
         return self.policy.model.state_dict()
 
 
@@ -43,7 +43,8 @@ class Sharded(Whole):
     Args:
         policy: whole, the same on all ranks.
         mesh: of all ranks, one-dimensional.
-        dtype: of the gathered weights; None = that of the shares. Gradients are added up in float32.
+        dtype: of the gathered weights; None = that of the shares. From one backward pass to the next, and over the
+            ranks, gradients are added up in float32.
     """
 
     def __init__(self, policy: Policy, mesh: DeviceMesh, dtype: torch.dtype | None) -> None:
@@ -51,15 +52,23 @@ class Sharded(Whole):
         precision = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for module in (*policy.family.vision_blocks(), *policy.family.language_layers(), policy):
             fully_shard(module, mesh=mesh, reshard_after_forward=False, mp_policy=precision)
-        self.narrow = dtype is not None
         self.parts = [module for module in policy.modules() if isinstance(module, FSDPModule)]
         # What is gathered stays until it is let go; what is accumulated is added up when it is asked for.
         policy.set_requires_gradient_sync(False)
         policy.set_reshard_after_backward(False)
         register_fsdp_forward_method(policy, "nothing")
         with torch.no_grad():
-            policy.nothing([])  # the first call makes the policy, not one of its blocks, the root
+            policy.nothing(torch.zeros(()))  # the first call makes the policy, not one of its blocks, the root
+        self.gather()
+        self.used: set[int] = set()  # the trained parameters that got a gradient since the last update, by number
+        for number, parameter in enumerate(self.trained()):
+            # The gathered parameters are the same objects each time. Of bfloat16 ones a gradient does not stay in
+            # .grad: it is kept in float32 where it cannot be seen.
+            parameter.register_post_accumulate_grad_hook(lambda _, number=number: self.used.add(number))
         self.release()
+
+    def trained(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
 
     def gather(self) -> None:
         for part in self.parts:
@@ -71,26 +80,25 @@ class Sharded(Whole):
             part.reshard()
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        whole = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
-        # Of bfloat16 weights, gradients are kept in float32 where they cannot be seen from here: all count as used.
-        used = whole if self.narrow else ranks.used_anywhere(whole)
-        ranks.fill_gradients(used)
+        whole, anywhere = self.trained(), sorted(set().union(*ranks.gathered(self.used)))
+        missing = [whole[number] for number in anywhere if number not in self.used]
+        ranks.fill_gradients(missing)
+        trigger = torch.zeros((), requires_grad=True, device=self.policy.device)
+        if missing:
+            self.policy.nothing(trigger).backward()  # puts what was filled in beside what was accumulated
         self.policy.set_requires_gradient_sync(True)
         self.policy.set_reshard_after_backward(True)
-        self.policy.nothing(used).backward()  # in whose wake the shares are averaged
+        self.policy.nothing(trigger).backward()  # in whose wake the shares are averaged
         self.policy.set_requires_gradient_sync(False)
         self.policy.set_reshard_after_backward(False)
+        self.used.clear()
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.mul_(ranks.count())
 
     def state(self) -> dict[str, Any]:
         self.release()
-        found = get_model_state_dict(
-            self.policy.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
-        )
-        self.gather()
-        return found
+        return get_model_state_dict(self.policy.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
 
 def as_tensor(norm: Tensor) -> Tensor:
