@@ -153,6 +153,7 @@ class PapoModule(PolicyModule):
 
     def training_step(self, prompts: PromptBatch, batch_idx: int) -> None:
         start = time.perf_counter()
+        self.rollouts = None  # those of the last step make room
         self.weights.gather()
         self.engine.sync(self.policy, self.step)
         rollouts, metrics = self.collector(
