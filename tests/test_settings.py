@@ -13,3 +13,17 @@ def test_what_came_later_is_none_where_it_does_nothing():
     data = {"train": {"path": "x", "allow_outside": False}, "val": {"path": "x", "allow_outside": True}}
     found = settings({"run_dir": "r", "data": data})
     assert found == {"data.train.path": "x", "data.val.path": "x", "data.val.allow_outside": True}
+
+
+def test_one_process_is_what_every_run_was():
+    strategy = {"devices": 1, "num_nodes": 1, "lightning": "auto"}
+    lightning = {"strategy": "auto", "devices": 1, "num_nodes": 1}
+    config = {
+        "run_dir": "r",
+        "strategy": strategy,
+        "trainer": {"lightning": lightning},
+        "engine": {"prompts_at_once": None},
+    }
+    assert settings(config) == {}
+    strategy["devices"] = lightning["devices"] = 2
+    assert settings(config) == {"strategy.devices": 2, "trainer.lightning.devices": 2}
