@@ -37,9 +37,14 @@ def join() -> None:
     distributed.init_process_group("gloo")
 
 
-def exchanges(cfg: DictConfig) -> dict[str, Any]:
-    """What papo.ranks makes of values that differ between the ranks."""
+def exchanges_and_shards(path: str, cfg: DictConfig) -> dict[str, Any]:
     join()
+    precisions = None, torch.bfloat16
+    return {"exchanges": exchanges(), "shards": [sharded(path, dtype) for dtype in precisions]}
+
+
+def exchanges() -> dict[str, Any]:
+    """What papo.ranks makes of values that differ between the ranks."""
     own = ranks.rank()
     used, unused, everywhere = (nn.Parameter(torch.zeros(2)) for _ in range(3))
     everywhere.grad = torch.full((2,), 1.0 + own)
@@ -80,7 +85,7 @@ def one_fails(cfg: DictConfig) -> dict[str, Any]:
 
 
 def asked_to_stop(cfg: DictConfig) -> dict[str, Any]:
-    """Both wait until they are asked."""
+    """Both wait until they are asked, and then fail, saying how often that was."""
     join()
     asked = []
     signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
@@ -91,18 +96,11 @@ def asked_to_stop(cfg: DictConfig) -> dict[str, Any]:
     while not asked and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)  # a second one would be here by now
-    if "then" in cfg:
-        raise GraderFailed("it hung")
-    return {"asked": ranks.gathered(len(asked))}
-
-
-def shards(path: str, cfg: DictConfig) -> dict[str, Any]:
-    """What papo.training.weights.Sharded leaves each rank, and what it makes of gradients, in both precisions."""
-    join()
-    return {str(dtype): sharded(path, dtype) for dtype in (None, torch.bfloat16)}
+    raise GraderFailed(f"asked {ranks.gathered(len(asked))} times")
 
 
 def sharded(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
+    """What papo.training.weights.Sharded leaves each rank, and what it makes of gradients."""
     from torch.distributed.device_mesh import init_device_mesh
 
     from papo.policy.loading import load_policy
