@@ -30,7 +30,7 @@ from papo.objective.branch import CURRENT, OLD, REFERENCE
 from papo.policy.sampling import Sampling
 from papo.rewards.reward import Reward
 from papo.seeding import derive_seed, item_seeds
-from papo.training.papo import split_evenly
+from papo.training.shares import split_evenly
 from papo.types import RewardResult, Rollouts
 
 CORRUPTED = Branch("current", "corrupted")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from statistics import fmean
 
 import torch
@@ -24,6 +23,7 @@ from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
 from papo.training.scoring import Scoring, denominators, divided
 from papo.training.shaping import Shaping, alive
+from papo.training.shares import shares
 from papo.training.views import Views
 from papo.training.weighing import Weighing
 from papo.types import Item, PromptBatch, RewardResult, Rollouts
@@ -189,19 +189,13 @@ class PapoModule(PolicyModule):
         Args:
             rollouts: of this rank; None where it has none.
         """
-        learning = [] if rollouts is None else rollouts.learning()
-        places = {n: n if rollouts.places is None else rollouts.places[n] for n in learning}
-        order = sorted(ranks.collected([*places.values()]))
-        if not order:
+        parts = shares(rollouts, self.updates_per_rollout)
+        if not parts:
             return {"policy/skipped_steps": 1.0}
-        shares = []
-        for piece in split_evenly(len(order), self.updates_per_rollout):
-            own = [n for n, place in places.items() if order[piece.start] <= place <= order[piece.stop - 1]]
-            shares.append(rollouts.select(own) if own else None)
         # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
-        shares = [share and self.guesses.once(self.scoring.once(share, self.once)) for share in shares]
+        parts = [part and self.guesses.once(self.scoring.once(part, self.once)) for part in parts]
         metrics: dict[str, list[float]] = defaultdict(list)
-        for share in shares:
+        for share in parts:
             for name, value in self.update(share).items():
                 metrics[name].append(value)
         return {name: fmean(values) for name, values in metrics.items()}
@@ -248,10 +242,3 @@ class PapoModule(PolicyModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         super().on_load_checkpoint(checkpoint)
         self.damping = checkpoint["damping"]
-
-
-def split_evenly(n: int, parts: int) -> list[range]:
-    """range(n) in at most `parts` contiguous pieces whose sizes differ by at most one."""
-    parts = min(parts, n)
-    bounds = [n * i // parts for i in range(parts + 1)]
-    return [range(low, high) for low, high in pairwise(bounds)]
