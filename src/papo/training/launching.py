@@ -1,8 +1,8 @@
 """A run of several processes on one machine, started from the one that was asked for it.
 
 torchrun and srun start a run's processes themselves; then nothing here does. Started here, each process has a session
-of its own: a Ctrl-C comes to the one in front alone, which passes on what it is sent, once. When one of them dies the
-others, which wait for it, are ended; when the one in front dies, so are all.
+of its own: a Ctrl-C comes to the one in front alone, which passes it on, once, and a SIGTERM as one. When one of them
+dies the others, which wait for it, are ended; when the one in front dies, so are all.
 """
 
 from __future__ import annotations
