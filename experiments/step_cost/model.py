@@ -1,12 +1,13 @@
 """The random policy that both implementations are timed on, and the prompts that they are fed.
 
-    python experiments/step_cost/model.py DIR [--size small|large]
+    python experiments/step_cost/model.py DIR [--size small|large|3b]
 
 writes a Qwen2.5-VL of 2.86 M parameters (transformers' own class, seeded, never trained) in the ordinary
 Hugging Face layout. The cost of a step does not depend on what the weights have learnt, and a model this small
 makes a step short enough to be repeated. `large`, 0.6 billion, is for accelerators: the text model is shaped as
-Qwen2.5's of 0.5 billion, with the whole vocabulary of 151,936. What both keep of the real one: window and full
-attention in the vision tower, the 2x2 merger, M-RoPE, grouped-query attention, tied embeddings (as in the 3B model).
+Qwen2.5's of 0.5 billion, with the whole vocabulary of 151,936; `3b` has the shapes of Qwen2.5-VL-3B, in bfloat16.
+What all keep of the real one: window and full attention in the vision tower, the 2x2 merger, M-RoPE, grouped-query
+attention, tied embeddings (as in the 3B model).
 
 `QUESTION`, `messages` and `random_images` are here as well, so that both sides score the same tokens.
 """
@@ -140,6 +141,23 @@ SIZES = {
         },
         {"depth": 12, "hidden_size": 768, "num_heads": 12, "intermediate_size": 2048, "fullatt_block_indexes": [5, 11]},
     ),
+    "3b": (
+        {
+            "vocab_size": 151_936,
+            "hidden_size": 2048,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "intermediate_size": 11_008,
+        },
+        {
+            "depth": 32,
+            "hidden_size": 1280,
+            "num_heads": 16,
+            "intermediate_size": 3420,
+            "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+    ),
 }
 
 
@@ -182,7 +200,9 @@ def build(folder: str | Path, seed: int = 0, size: str = "small") -> int:
     """Write a model of one of SIZES, tokenizer and image processor into `folder`; return the number of parameters."""
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer, size)).float().eval()
+    with torch.device("cuda" if size == "3b" and torch.cuda.is_available() else "cpu"):  # where drawing takes seconds
+        model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer, size))
+    model = model.to(torch.bfloat16 if size == "3b" else torch.float32).eval()
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=1.0
     )

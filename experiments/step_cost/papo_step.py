@@ -36,6 +36,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--flops", action="store_true", help="count floating-point operations, which takes time")
+    parser.add_argument("--eager", action="store_true", help="roll-outs kernel by kernel, not as a captured graph")
+    parser.add_argument("--micro-prompts", type=int, help="prompts of one pass; all if left out")
     parser.add_argument("--bf16", action="store_true", help="products in bfloat16, weights in float32")
     parser.add_argument("--fast-layers", default="auto", help="as model.fast_layers")
     parser.add_argument("--seed", type=int, default=0)
@@ -86,6 +88,7 @@ GRPO = PAPO | {"perception": PerceptionKL(coef=0.0)}
 OBJECTIVES = {
     "papo": PAPO,
     "grpo": GRPO,
+    "papo-no-reference": PAPO | {"reference": ReferenceKL(coef=0.0)},
     "papo-no-corrupted-gradient": PAPO | {"perception": PerceptionKL(coef=0.02, corrupted_gradient=False)},
     "papo-once-per-rollout": PAPO | {"perception": PerceptionKL(coef=0.02, recompute="rollout")},
     "papo-full-kl": PAPO | {"perception": PerceptionKL(coef=0.02, estimator="full")},
@@ -179,6 +182,8 @@ def describe(module: PapoModule) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if ARGUMENTS.device == "cuda" else "cpu",
         "bf16": ARGUMENTS.bf16,
+        "eager": ARGUMENTS.eager,
+        "micro_prompts": ARGUMENTS.micro_prompts,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
@@ -213,7 +218,7 @@ def build_module() -> PapoModule:
         weigh_by_guessability=False,
         noisy_rollout_share=0.5 if ARGUMENTS.objective == "noisy-rollout" else 0.0,
         updates_per_rollout=1,
-        micro_batch_prompts=ARGUMENTS.prompts,
+        micro_batch_prompts=ARGUMENTS.micro_prompts or ARGUMENTS.prompts,
         max_skipped_updates=0,
         optimizer=partial(torch.optim.AdamW, lr=1e-6, weight_decay=0.01, fused=True),
         schedule="constant",
@@ -221,7 +226,7 @@ def build_module() -> PapoModule:
         total_steps=MAX_STEPS,
         grad_clip=1.0,
         held_out=HeldOut(1, 1, greedy=False, blind=False, masked=None, sampling=sampling),
-        engine=NativeEngine(),
+        engine=NativeEngine(captured=not ARGUMENTS.eager),
         seed=ARGUMENTS.seed,
     )
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from papo.policy.attention import NAME, attend, decoding, shared_prefix_attention
-from papo.policy.caches import DecodeCache
+from papo.policy.caches import DecodeCache, FixedDecodeCache
 
 N, G, P, T, HEADS, KV_HEADS, D = 3, 4, 5, 6, 6, 2, 8
 
@@ -26,6 +26,7 @@ class Layer(nn.Module):
 
 def step(cache, query, own):
     """One token for every layer; the attention of layer 1."""
+    cache.advance()
     for layer in (0, 1):
         keys, values = cache.update(*own[layer], layer)
     output, weights = shared_prefix_attention(
@@ -43,9 +44,11 @@ def expected(prefix, history, prompt_of_row, query):
     return output.transpose(1, 2)
 
 
-def test_equals_attention_over_repeated_prompts_while_rows_finish(prefix):
-    """Rows leave unevenly; a prompt without rows leaves too."""
-    cache = DecodeCache(prefix, PROMPT_MASK, G, T)
+@pytest.mark.parametrize("kind", [DecodeCache, FixedDecodeCache])
+def test_equals_attention_over_repeated_prompts_while_rows_finish(prefix, kind, monkeypatch):
+    """Rows leave unevenly; a prompt without rows leaves too; a window of two tokens is doubled twice."""
+    monkeypatch.setattr(FixedDecodeCache, "FIRST_WINDOW", 2)
+    cache = kind(prefix, PROMPT_MASK, G, T)
     prompt_of_row, history = torch.arange(N).repeat_interleave(G), []
     for t, kept in enumerate([None, None, [0, 2, 3, 4, 9, 10, 11], None, [3, 5], [1]]):
         if kept is not None:
@@ -72,6 +75,25 @@ def test_one_copy_of_each_prompt(prefix):
         for mine, given in zip(layer, of, strict=True)
     )
     assert [keys.shape for keys, _ in cache.own] == [(N * G, KV_HEADS, T, D)] * 2
+
+
+def test_a_fixed_cache_says_when_its_layout_changes(prefix, monkeypatch):
+    monkeypatch.setattr(FixedDecodeCache, "FIRST_WINDOW", 2)
+    cache = FixedDecodeCache(prefix, PROMPT_MASK, G, T)
+    layouts, own = [], torch.ones(N * G, KV_HEADS, 1, D)
+    places = []
+    for _ in range(T):
+        cache.advance()
+        keys, _ = cache.update(own, own, 0)
+        layouts.append(cache.layout)
+        places.append((keys.data_ptr(), keys.shape[2], keys.stride()))
+        assert cache.own_mask.isinf().logical_not().sum() == cache.length
+        assert torch.equal(keys[0, 0, :, 0], (cache.own_mask == 0).float())
+    assert [len({*layouts[:t]}) for t in range(1, T + 1)] == [1, 1, 2, 2, 3, 3]  # windows of 2, 4 and 6 tokens
+    assert [shape for _, shape, _ in places] == [2, 2, 4, 4, 6, 6]
+    assert len({pointer for pointer, *_ in places}) == 1
+    cache.keep(torch.tensor([1, 4]))
+    assert cache.layout != layouts[-1]
 
 
 def test_rows_to_prompts_and_back(prefix):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from papo.errors import SettingError, TrainingDiverged
 from papo.policy.sampling import Sampling
@@ -100,3 +101,43 @@ def test_weights_that_are_no_numbers_are_named(make_policy, prompts, value):
         policy.model.model.language_model.norm.weight[0] = value
     with pytest.raises(TrainingDiverged, match=r"not finite.*lower optimizer\.lr"):
         sampled(synced(policy), policy, prompts, features)
+
+
+class Casts(TorchDispatchMode):
+    """Counts what becomes bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        self.count += func is torch.ops.aten._to_copy.default and kwargs.get("dtype") == torch.bfloat16
+        return func(*args, **kwargs)
+
+
+def test_under_autocast_weights_are_cast_once(policy, prompts):
+    weights = sum(parameter.ndim > 1 for parameter in policy.family.language_model.parameters())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, cache_enabled=False), Casts() as casts:
+        features, counts = policy.encode(prompts.images), [casts.count]
+        responses = sampled(synced(policy), policy, prompts, features)
+        counts.append(casts.count)
+        expected = policy.sample(policy.prefill(prompts, features), 2, SAMPLING, range(len(prompts)))
+        counts.append(casts.count)
+    assert torch.equal(responses.response_ids, expected.response_ids)
+    once, each_time = counts[1] - counts[0], counts[2] - counts[1]
+    assert each_time - once >= (responses.response_mask.shape[1] - 1) * weights
+
+
+def test_what_was_cast_is_not_what_the_next_roll_out_uses(make_policy, prompts):
+    """A step updates and rolls out again in one and the same autocast."""
+    policy = make_policy()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        features = [feature.clone() for feature in policy.encode(prompts.images)]
+        before = sampled(synced(policy), policy, prompts, features)
+        for parameter in policy.family.language_model.parameters():
+            parameter.mul_(1.1)
+        after = sampled(synced(policy), policy, prompts, features)
+    assert not torch.equal(before.logprobs, after.logprobs)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(sampled(synced(policy), policy, prompts, features).logprobs, after.logprobs)

@@ -40,7 +40,7 @@ def shared_prefix_attention(
     b, heads, _, D = query.shape
     kv_heads = key.shape[1]
     q = query.view(b, kv_heads, heads // kv_heads, D) * scaling  # the query heads of one key head, side by side
-    own, own_mass = attend(q, key, value)
+    own, own_mass = attend(q, key, value, decode_cache.own_mask)
     prefix_key, prefix_value = decode_cache.prefix[module.layer_idx]
     shared, shared_mass = attend(decode_cache.by_prompt(q), prefix_key, prefix_value, decode_cache.prefix_mask)
     shared, shared_mass = decode_cache.by_row(shared), decode_cache.by_row(shared_mass)

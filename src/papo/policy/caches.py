@@ -1,4 +1,4 @@
-"""Key/value caches for the three ways in which a language model is run here.
+"""Key/value caches for the ways in which a language model is run here.
 
 transformers calls `update(keys, values, layer_idx)` once per layer with tensors [batch, heads, tokens, head_dim] and
 attends to what it returns. That one method is the whole contract: masks and positions are passed explicitly.
@@ -69,17 +69,20 @@ class DecodeCache(Cache):
             ~prompt_mask, float("-inf")
         )[:, None, None]  # [n, 1, 1, P]
         self.prompt_of_row = torch.arange(N, device=prompt_mask.device).repeat_interleave(group_size)  # [b]
-        self.length = 0  # tokens that each row holds itself
+        self.own_mask: Tensor | None = None  # of what `update` returns; None = all visible
+        self.length = 0  # tokens that each row holds itself, the one that is being run included
         self.own: Layers = [
             tuple(kv.new_empty(N * group_size, kv.shape[1], max_new_tokens, kv.shape[3]) for kv in layer)
             for layer in prefix
         ]
         self._lay_out()
 
+    def advance(self) -> None:
+        """Makes room for one more token of each row; comes before the model is run on it."""
+        self.length += 1
+
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Takes one token per row; the rows' own keys and values, this token's included."""
-        if layer_idx == 0:
-            self.length += 1
         for buffer, new in zip(self.own[layer_idx], (keys, values), strict=True):
             buffer[:, :, self.length - 1 : self.length] = new
         own_keys, own_values = self.own[layer_idx]
@@ -111,3 +114,48 @@ class DecodeCache(Cache):
         """[n, heads, g * r, D] to [b, heads, r, D]: the way back."""
         grid = x.unflatten(2, (self.rows_per_prompt, -1)).transpose(1, 2).flatten(0, 1)
         return grid if len(grid) == len(self.place) else grid.index_select(0, self.place)
+
+
+class FixedDecodeCache(DecodeCache):
+    """A DecodeCache in which nothing changes its shape or place from token to token, as a captured step needs it.
+
+    Rows' own keys and values are read from a window that is wider than what is written, and `own_mask` hides the rest.
+    The window doubles when it is full, so that no token reads much more than there is.
+
+    Attributes:
+        layout: a number that changes when shapes or places do: what was captured before is of no use then.
+    """
+
+    FIRST_WINDOW = 128  # tokens
+
+    def __init__(self, prefix: Layers, prompt_mask: Tensor, group_size: int, max_new_tokens: int) -> None:
+        self.layout = 0
+        super().__init__(prefix, prompt_mask, group_size, max_new_tokens)
+        self.most = max_new_tokens
+        for kv in (kv for layer in self.own for kv in layer):
+            kv.zero_()  # a place that holds NaN spoils the sum however little it weighs
+        self.slot = torch.zeros(1, dtype=torch.long, device=prompt_mask.device)  # where the token is written
+        self.own_mask = torch.zeros(0, device=prompt_mask.device)
+
+    def advance(self) -> None:
+        super().advance()
+        window = len(self.own_mask)
+        if self.length > window:
+            wider = min(max(self.FIRST_WINDOW, 2 * window), self.most)
+            self.own_mask = self.own_mask.new_full((wider,), float("-inf"))
+            self.own_mask[:window] = 0
+            self.layout += 1
+        self.slot.fill_(self.length - 1)
+        self.own_mask.index_fill_(0, self.slot, 0.0)
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        """Takes one token per row; the window of the rows' own keys and values."""
+        for buffer, new in zip(self.own[layer_idx], (keys, values), strict=True):
+            buffer.index_copy_(2, self.slot, new)
+        own_keys, own_values = self.own[layer_idx]
+        window = len(self.own_mask)
+        return own_keys[:, :, :window], own_values[:, :, :window]
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        self.layout += 1

@@ -41,8 +41,10 @@ class RepeatingPolicy(Policy):
         return Repeated(prompts, features)
 
     @torch.no_grad()
-    def sample(self, context: Repeated, group_size: int, sampling: Sampling, seeds: Sequence[int]) -> Responses:
-        """See Policy; prompt by prompt, unpadded, with transformers' own cache."""
+    def sample(
+        self, context: Repeated, group_size: int, sampling: Sampling, seeds: Sequence[int], *, captured: bool = False
+    ) -> Responses:
+        """See Policy; prompt by prompt, unpadded, with transformers' own cache, and nothing is captured."""
         model, parts = self.model, []
         saved = model.generation_config
         # A clean one: generate() takes what is not said from the model's, which may bend the distribution.

@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 
 from papo import seeding
 from papo.policy.attention import decoding
-from papo.policy.caches import DecodeCache, Layers, PrefillCache, SharedPrefixCache
+from papo.policy.caches import DecodeCache, FixedDecodeCache, Layers, PrefillCache, SharedPrefixCache
+from papo.policy.capturing import CapturedStep
 from papo.policy.families import Family, family_of
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.lora import Lora
@@ -30,6 +31,7 @@ from papo.types import Features, Images, PromptBatch, Responses, Scores
 
 # Finished rows are dropped from the batch once they are this share of it: dropping copies the cache, so not each time.
 COMPACT_SHARE = 0.2
+COMPACT_SHARE_CAPTURED = 0.5  # what was captured must be captured anew
 
 # Images that the vision tower looks at at one time where nothing is trained through it.
 CHUNK_IMAGES = 64
@@ -123,23 +125,28 @@ class Policy(nn.Module):
     # ------------------------------------------------------------------------------------------------------- sample
 
     @torch.no_grad()
-    def sample(self, context: Context, group_size: int, sampling: Sampling, seeds: Sequence[int]) -> Responses:
+    def sample(
+        self, context: Context, group_size: int, sampling: Sampling, seeds: Sequence[int], *, captured: bool = False
+    ) -> Responses:
         """Draws G responses per prompt; row n * G + g is response g of prompt n.
 
         Vision tokens are never drawn. A row stops at end-of-sequence and then leaves the batch.
 
         Args:
             seeds: one per prompt. A group depends on its own seed, not on the prompts or ranks beside it.
+            captured: whether a token's step is captured as a CUDA graph; the same numbers up to rounding.
         """
         device, T = context.hidden.device, sampling.max_new_tokens
-        B = context.hidden.shape[0] * group_size
+        B, pad = context.hidden.shape[0] * group_size, self.pad_token_id
         uniform = torch.cat([seeding.uniform(seed, group_size, T) for seed in seeds]).to(device)
-        response_ids = torch.full((B, T), self.pad_token_id, dtype=torch.long, device=device)
+        response_ids = torch.full((B, T), pad, dtype=torch.long, device=device)
         response_mask = torch.zeros(B, T, dtype=torch.bool, device=device)
         logprobs = torch.zeros(B, T, device=device)
         finished = torch.zeros(B, dtype=torch.bool, device=device)
 
-        cache = DecodeCache(context.layers, context.mask, group_size, T)
+        cache = (FixedDecodeCache if captured else DecodeCache)(context.layers, context.mask, group_size, T)
+        next_state = CapturedStep(self._next_state) if captured else self._next_state
+        compact_share = COMPACT_SHARE_CAPTURED if captured else COMPACT_SHARE
         position = context.next_position.repeat_interleave(group_size)  # [B]
         hidden = context.hidden.repeat_interleave(group_size, 0)  # [B, H]
         rows = torch.arange(B, device=device)  # which rows of the result the running rows are
@@ -147,7 +154,7 @@ class Policy(nn.Module):
             logits = self.head(hidden).float() / sampling.score_temperature  # [b, V]
             tokens = draw(next_token_probs(logits, sampling, self.banned), uniform[rows, t])
             running = ~finished[rows]
-            response_ids[rows[running], t] = tokens[running]
+            response_ids[rows, t] = tokens.where(running, pad)
             response_mask[rows, t] = running
             chosen = logits.gather(-1, tokens[:, None]).squeeze(-1) - logits.logsumexp(-1)
             logprobs[rows, t] = chosen * running
@@ -156,11 +163,12 @@ class Policy(nn.Module):
             remaining = int(running.sum())
             if remaining == 0 or t + 1 == T:
                 break
-            if remaining <= (1 - COMPACT_SHARE) * len(rows):
+            if remaining <= (1 - compact_share) * len(rows):
                 keep = running.nonzero().squeeze(-1)
                 cache.keep(keep)
                 rows, tokens, position = rows[keep], tokens[keep], position[keep]
-            hidden = self._next_state(tokens, position + t, cache)
+            cache.advance()
+            hidden = next_state(tokens, position + t, cache)
         width = int(response_mask.any(0).sum())
         return Responses(response_ids[:, :width], response_mask[:, :width], logprobs[:, :width], finished)
 

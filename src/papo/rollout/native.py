@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from papo.errors import SettingError, TrainingDiverged
+from papo.policy.capturing import can_capture
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.types import Features, PromptBatch, Responses
@@ -17,15 +19,18 @@ class NativeEngine:
 
     Args:
         prompts_at_once: prompts whose keys and values exist at one time; None = all. Changes memory, not the responses.
+        captured: whether a token's step is captured as a CUDA graph where that can be done: on a CUDA device, weights
+            not sharded. The same numbers up to rounding, sooner.
 
     Raises:
         SettingError: no prompt at one time.
     """
 
-    def __init__(self, prompts_at_once: int | None = None) -> None:
+    def __init__(self, prompts_at_once: int | None = None, captured: bool = True) -> None:
         if prompts_at_once is not None and prompts_at_once < 1:
             raise SettingError("prompts_at_once", f"must be null (all) or at least 1, got {prompts_at_once}")
         self.prompts_at_once = prompts_at_once
+        self.captured = captured
         self.policy: Policy | None = None
 
     def sync(self, policy: Policy, step: int) -> None:
@@ -37,12 +42,15 @@ class NativeEngine:
     ) -> Responses:
         assert self.policy is not None, "sync comes first"
         size = self.prompts_at_once or len(prompts)
+        captured = self.captured and can_capture(self.policy)
         parts = []
-        for start in range(0, len(prompts), size):
-            rows = range(start, min(start + size, len(prompts)))
-            part = prompts if len(rows) == len(prompts) else prompts.select(rows)
-            context = self.policy.prefill(part, [features[row] for row in rows])
-            parts.append(self.policy.sample(context, group_size, sampling, [seeds[row] for row in rows]))
+        with casting_once(self.policy.device.type):
+            for start in range(0, len(prompts), size):
+                rows = range(start, min(start + size, len(prompts)))
+                part = prompts if len(rows) == len(prompts) else prompts.select(rows)
+                context = self.policy.prefill(part, [features[row] for row in rows])
+                of_rows = [seeds[row] for row in rows]
+                parts.append(self.policy.sample(context, group_size, sampling, of_rows, captured=captured))
         responses = Responses.concat(parts, self.policy.pad_token_id)
         if not torch.isfinite(responses.logprobs).all():
             raise TrainingDiverged(
@@ -50,3 +58,19 @@ class NativeEngine:
                 "lower optimizer.lr, or use a model.dtype and trainer.precision with more range"
             )
         return responses
+
+
+@contextmanager
+def casting_once(device: str) -> Iterator[None]:
+    """Where products are cast to a lower precision, casts each trained weight once and not again for each token.
+
+    They are forgotten at the end: after an update they would be the weights of yesterday.
+    """
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        yield
+        return
+    try:
+        with torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=True):
+            yield
+    finally:
+        torch.clear_autocast_cache()
