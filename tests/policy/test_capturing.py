@@ -35,7 +35,8 @@ def graphs(monkeypatch):
     Graph.captured = 0
 
     @contextmanager
-    def capture(graph):
+    def capture(graph, capture_error_mode):
+        assert capture_error_mode == "thread_local"
         Graph.captured += 1
         yield
 

@@ -37,7 +37,8 @@ class CapturedStep:
         if self.graph is None:
             self.tokens, self.positions = tokens.clone(), positions.clone()
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            # Other threads (one that pins memory, NCCL's watchdog) call CUDA meanwhile, and may.
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 self.hidden = self.step(self.tokens, self.positions, cache)
         self.tokens.copy_(tokens)
         self.positions.copy_(positions)
