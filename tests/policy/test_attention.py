@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from papo.policy.attention import NAME, attend, decoding, shared_prefix_attention
+from papo.policy.attention import NAME, attend, attending, shared_prefix_attention
 from papo.policy.caches import DecodeCache, FixedDecodeCache
 
 N, G, P, T, HEADS, KV_HEADS, D = 3, 4, 5, 6, 6, 2, 8
@@ -136,6 +136,6 @@ def test_the_model_attends_as_usual_outside_of_decoding(policy):
     language_model = policy.model.model.language_model
     usual = language_model.config._attn_implementation
     assert usual != NAME
-    with decoding(language_model):
+    with attending(language_model, NAME):
         assert language_model.layers[0].self_attn.config._attn_implementation == NAME
     assert language_model.layers[0].self_attn.config._attn_implementation == usual

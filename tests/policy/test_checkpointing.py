@@ -35,10 +35,18 @@ def update(policy, prompts, responses) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"train": ["language"]}, {"train": ["vision:1", "language:1"]}, {"lora": {"r": 2, "alpha": 4}}]
+    ("settings", "shared_from"),
+    [
+        ({}, 10**9),
+        ({}, 1),  # the prompt stays in one place: the way to attend, too, is made again
+        ({"train": ["language"]}, 10**9),
+        ({"train": ["vision:1", "language:1"]}, 1),
+        ({"lora": {"r": 2, "alpha": 4}}, 10**9),
+    ],
 )
-def test_the_same_gradient(make_pair, prompts, make_responses, monkeypatch, settings):
+def test_the_same_gradient(make_pair, prompts, make_responses, monkeypatch, settings, shared_from):
     monkeypatch.setattr("papo.policy.vlm.BUCKET_ROWS", 4)  # several buckets continue one prompt
+    monkeypatch.setattr("papo.policy.group_attention.SHARED_FROM", shared_from)
     plain, recomputing = make_pair(**settings)
     responses = make_responses(LENGTHS, width=9)
     for policy in (plain, recomputing):

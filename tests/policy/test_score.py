@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 
+from papo.policy import group_attention
 from papo.policy.sampling import Sampling
 from papo.policy.trained import PARTS, choose_trained
 
@@ -46,6 +47,12 @@ def shared_forward(policy, prompts, responses, temperature=1.0):
     context = policy.prefill(prompts, policy.encode(prompts.images))
     scores = policy.score(context, responses, temperature=temperature)
     return scores.logprobs, scores.entropy
+
+
+@pytest.fixture(params=["copied", "shared"], autouse=True)
+def prompt_is(request, monkeypatch):
+    """A prompt's keys and values are put before each row, or stay where they are."""
+    monkeypatch.setattr(group_attention, "SHARED_FROM", {"copied": 10**9, "shared": 1}[request.param])
 
 
 @pytest.fixture(scope="module")

@@ -70,11 +70,11 @@ def attend(q: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) ->
 
 
 @contextmanager
-def decoding(language_model: PreTrainedModel) -> Iterator[None]:
-    """Within it the model attends as above; each call needs a DecodeCache as `past_key_values` and `decode_cache`."""
+def attending(language_model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Within it the model attends by the function registered under that name."""
     config = language_model.config
     usual = config._attn_implementation
-    config._attn_implementation = NAME
+    config._attn_implementation = name
     try:
         yield
     finally:

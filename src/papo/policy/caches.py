@@ -48,6 +48,30 @@ class SharedPrefixCache(Cache):
         return torch.cat([prefix.index_select(0, self.prompt_of_row), own], dim=2)  # [b, heads, P + T, head_dim]
 
 
+class GroupCache(Cache):
+    """Leaves a prompt's keys and values, already computed, in one place for all rows that continue it.
+
+    Args:
+        prefix: of the N prompts.
+        prompt_of_row: [b] int64, which prompt each row continues.
+        prompt_mask: [N, P] bool; padding lies left.
+
+    Attributes:
+        groups: of each prompt that is continued, its number, its first token, and its rows.
+    """
+
+    def __init__(self, prefix: Layers, prompt_of_row: Tensor, prompt_mask: Tensor) -> None:
+        super().__init__(layers=[])
+        self.prefix = prefix
+        starts = prompt_mask.int().argmax(-1).tolist()
+        self.groups = [
+            (n, starts[n], (prompt_of_row == n).nonzero().squeeze(-1)) for n in prompt_of_row.unique().tolist()
+        ]
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        return keys, values
+
+
 class DecodeCache(Cache):
     """Keys and values while b rows are decoded: each prompt's once, each row's own written in place.
 

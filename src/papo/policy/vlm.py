@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from papo import seeding
-from papo.policy.attention import decoding
-from papo.policy.caches import DecodeCache, FixedDecodeCache, Layers, PrefillCache, SharedPrefixCache
+from papo.policy import attention, group_attention
+from papo.policy.attention import attending
+from papo.policy.caches import DecodeCache, FixedDecodeCache, GroupCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.capturing import CapturedStep
 from papo.policy.families import Family, family_of
 from papo.policy.logprobs import token_kl, token_scores
@@ -175,7 +176,7 @@ class Policy(nn.Module):
     def _next_state(self, tokens: Tensor, positions: Tensor, cache: DecodeCache) -> Tensor:
         """[b, H], the state behind one more token [b] of each row."""
         language_model = self.family.language_model
-        with decoding(language_model):
+        with attending(language_model, attention.NAME):
             return language_model(
                 inputs_embeds=self.family.embed(tokens[:, None]),
                 attention_mask=cache.prefix_mask,  # any 4-D mask: keeps transformers from making up one of its own
@@ -265,16 +266,23 @@ class Policy(nn.Module):
         embeddings = self.family.embed(ids[:, :-1])  # [b, t-1, H]
         steps = torch.arange(t - 1, device=ids.device)
         positions = context.next_position[prompt_of_row, None] + steps  # [b, t-1]
-        prompt = context.mask[prompt_of_row, None].expand(b, t - 1, -1)  # [b, t-1, P]
-        causal = (steps[:, None] >= steps).expand(b, -1, -1)  # [b, t-1, t-1]; padding lies right, so no token sees it
-        visible = torch.cat([prompt, causal], dim=-1).unsqueeze(1)
-        output = self.family.language_model(
-            inputs_embeds=embeddings,
-            attention_mask=_additive(visible, embeddings.dtype),
-            position_ids=self.family.response_positions(positions),
-            past_key_values=SharedPrefixCache(context.layers, prompt_of_row),
-            use_cache=True,
-        )
+        inputs = {
+            "inputs_embeds": embeddings,
+            "position_ids": self.family.response_positions(positions),
+            "use_cache": True,
+        }
+        language_model = self.family.language_model
+        if group_attention.worth_sharing(b, context.mask.shape[1], ids.device):
+            cache = GroupCache(context.layers, prompt_of_row, context.mask)
+            visible = embeddings.new_zeros(1, 1, 1, 1)  # any 4-D mask: keeps transformers from making up one of its own
+            with attending(language_model, group_attention.NAME):
+                output = language_model(attention_mask=visible, past_key_values=cache, group_cache=cache, **inputs)
+        else:
+            prompt = context.mask[prompt_of_row, None].expand(b, t - 1, -1)  # [b, t-1, P]
+            causal = (steps[:, None] >= steps).expand(b, -1, -1)  # [b, t-1, t-1]; padding lies right, no token sees it
+            visible = _additive(torch.cat([prompt, causal], dim=-1).unsqueeze(1), embeddings.dtype)
+            cache = SharedPrefixCache(context.layers, prompt_of_row)
+            output = language_model(attention_mask=visible, past_key_values=cache, **inputs)
         return torch.cat([first, output.last_hidden_state], dim=1)
 
     # -------------------------------------------------------------------------------------------------------- facts
