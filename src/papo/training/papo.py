@@ -110,7 +110,9 @@ class PapoModule(PolicyModule):
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
         self.mismatch = Mismatch(rollout_correction, self.policy, self.engine, noisy_rollout_share)
-        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, self.mismatch)
+        self.scoring = Scoring(
+            self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, self.mismatch
+        )
         self.collector = Collector(
             self.policy,
             self.engine,
