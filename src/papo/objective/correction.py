@@ -24,8 +24,8 @@ class RolloutCorrection:
     program computes them, which the tokens were really drawn from (truncated importance sampling).
 
         token       w_t = min(cap, pi_old(o_t) / pi_engine(o_t)): what came before o_t stays the engine's
-        sequence    w = min(cap, prod_t pi_old(o_t) / pi_engine(o_t)), the same at each token: without a cap the expected
-                    gradient is that of responses of pi_old, at the price of a variance that grows with the length
+        sequence    w = min(cap, prod_t pi_old(o_t) / pi_engine(o_t)), the same at each token: without a cap the
+                    expected gradient is that of responses of pi_old; its variance grows with their length
 
     Attributes:
         cap: largest weight; what lies above is cut off and biases the gradient. None = no bound.
@@ -46,7 +46,7 @@ class RolloutCorrection:
 
     @staticmethod
     def of(settings: Mapping[str, Any], field: str) -> RolloutCorrection:
-        """Raises SettingError, of what lies in `field`, as above and for a setting that is unknown or of another type."""
+        """Raises SettingError, of what is in `field`, as above and for a setting that is unknown or of another type."""
         try:
             check_arguments(RolloutCorrection, settings)
             return RolloutCorrection(**settings)

@@ -7,10 +7,10 @@ before an engine is started: it is an optional package. What it is told lies in 
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ class VllmEngine:
             raise SettingError("cache_gib", f"must be positive, got {cache_gib}")
         if dtype not in (None, "float32", "bfloat16", "float16"):
             raise SettingError("dtype", f"must be null, float32, bfloat16 or float16, got {dtype!r}")
-        if importlib.util.find_spec("vllm") is None:
+        if find_spec("vllm") is None:
             raise ConfigError(
                 "engine=vllm needs the package vllm, which is not installed: see requirements-vllm.txt, or set "
                 "engine=native"
@@ -122,14 +122,13 @@ class VllmEngine:
         """
         from papo.rollout import inside_vllm
 
-        accelerated = policy.device.type != "cpu"
         settings = {
             "dtype": self.dtype or str(policy.head.weight.dtype).removeprefix("torch."),
             "max_model_len": self.max_model_len,
             "max_num_seqs": self.max_num_seqs,
             "kv_cache_memory_bytes": int(self.cache_gib * GIB),
             "enforce_eager": self.eager,
-            "enable_sleep_mode": self.sleep and accelerated,
+            "enable_sleep_mode": self.sleep and accelerated(policy),
         }
         self.asleep = False
         with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +190,7 @@ class VllmEngine:
             responses = self.drawing.responses(lengths, finished, self.policy.pad_token_id)
         finally:
             self.drawing = None
-        if self.sleep and self.policy.device.type != "cpu":
+        if self.sleep and accelerated(self.policy):
             self.llm.sleep(level=2)  # weights are dropped: those of the policy are here to be had again
             self.asleep = True
         if not torch.isfinite(responses.logprobs).all():
@@ -223,7 +222,7 @@ class VllmEngine:
         outputs = self.llm.generate(inputs, [SamplingParams(**of_prompt) for of_prompt in params], use_tqdm=False)
         rows = [row for output in outputs for row in sorted(output.outputs, key=lambda row: row.index)]
         drawn = self.drawing.ids.tolist()
-        # Which row a request is rides on its seed: one that was taken for another would be a response to another prompt.
+        # Which row a request is rides on its seed: one taken for another would be a response to another prompt.
         assert all(list(row.token_ids) == ids[: len(row.token_ids)] for row, ids in zip(rows, drawn, strict=True))
         return [len(row.token_ids) for row in rows], [row.finish_reason == "stop" for row in rows]
 
@@ -318,6 +317,10 @@ def weight_version(policy: Policy) -> tuple:
     state = policy.model.state_dict().values()
     middles = torch.stack([tensor.flatten()[tensor.numel() // 2].float() for tensor in state])
     return id(policy), tuple((tensor.data_ptr(), tensor._version) for tensor in state), tuple(middles.tolist())
+
+
+def accelerated(policy: Policy) -> bool:
+    return policy.device.type != "cpu"
 
 
 @contextmanager

@@ -24,8 +24,8 @@ TOKENS, GAP, KL, UNITS, CAPPED, WEIGHTS, SQUARES = SUMS = tuple(
 class Mismatch:
     """Compares the engine's log-probabilities of its own tokens with those that `score` gives them.
 
-    Both are under the temperature and before top-p, top-k and banned tokens. Where the policy draws its responses itself
-    and computes in float32 the two differ by rounding alone: nothing is measured or weighed there.
+    Both are under the temperature and before top-p, top-k and banned tokens. Where the policy draws its responses
+    itself and computes in float32 the two differ by rounding alone: nothing is measured or weighed there.
 
     Args:
         correction: settings of RolloutCorrection; None = the mismatch is measured and left as it is.

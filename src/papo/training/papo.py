@@ -109,10 +109,8 @@ class PapoModule(PolicyModule):
         self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else []), *guessed_at})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
-        self.mismatch = Mismatch(rollout_correction, self.policy, self.engine, noisy_rollout_share)
-        self.scoring = Scoring(
-            self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, self.mismatch
-        )
+        self.mismatch = gap = Mismatch(rollout_correction, self.policy, self.engine, noisy_rollout_share)
+        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, gap)
         self.collector = Collector(
             self.policy,
             self.engine,

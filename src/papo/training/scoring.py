@@ -63,7 +63,7 @@ class Scoring:
 
         A view that the policy which wrote the responses was not scored on before has the current policy's scores for
         it, held constant: in the only update of a step they are the same, and their ratio is 1 by construction. So
-        pi_old is what `score` says whatever engine drew the responses; what the engine said is looked at by Mismatch alone.
+        pi_old is what `score` says, whatever engine drew the responses; what that said is looked at by Mismatch alone.
         """
         scores = dict(micro.scores)
         for branch, need in clean_first(passes):
@@ -76,7 +76,6 @@ class Scoring:
         """What the terms of an objective look at, for a micro-batch."""
         scores = self.now(micro, passes)
         rewards, correct, pictured = outcome(micro)
-        weigh = None if self.mismatch is None else self.mismatch.importance
         return Evidence(
             scores=scores,
             advantages=micro.advantages,
@@ -85,7 +84,7 @@ class Scoring:
             correct=correct,
             pictured=pictured,
             full_kl=self.full_kl(scores, micro.responses.response_mask),
-            importance=None if weigh is None else weigh(scores[OLD].logprobs, micro.responses),
+            importance=self.mismatch and self.mismatch.importance(scores[OLD].logprobs, micro.responses),
         )
 
     def full_kl(self, scores: Mapping[Branch, Scores], response_mask: Tensor) -> FullKL:
