@@ -1,5 +1,7 @@
 """vLLM as an engine: what can be known without it, and, where it is installed, that it draws what the policy does."""
 
+import os
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -318,12 +320,21 @@ def engine(lab):
     pytest.importorskip("vllm")
     engine = VllmEngine(max_model_len=256, max_num_seqs=6, cache_gib=0.001)
     torch.manual_seed(3)
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    before = ours()
     with torch.inference_mode():  # as in a validation, which comes first
         engine.sync(lab(), 0)
-    engine.undisturbed = torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
+    engine.before, engine.after = before, ours()
     yield engine
     inside_vllm.stop()
+
+
+def ours() -> dict:
+    """What is the trainer's in this process."""
+    generators = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
+    names = ("LD_PRELOAD", "LOCAL_WORLD_SIZE")
+    return {"threads": torch.get_num_threads(), "generators": generators} | {
+        name: os.environ.get(name) for name in names
+    }
 
 
 LONGER = Sampling(max_new_tokens=24, temperature=0.8)
@@ -372,7 +383,10 @@ def test_it_draws_what_the_policy_draws(engine, lab, lab_prompts, sampling):
 
 
 def test_it_leaves_the_generators_and_threads_alone(engine):
-    assert engine.undisturbed
+    assert engine.after == engine.before
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    assert torch.get_num_threads() == engine.before["threads"] + 1
+    torch.set_num_threads(engine.before["threads"])
 
 
 def test_after_a_sync_it_has_the_new_weights(engine, lab, lab_prompts):

@@ -79,13 +79,18 @@ def runs(llm: Any) -> bool:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """vLLM seeds the global generators, which are the trainer's, and on a CPU takes torch.set_num_threads away."""
+    """vLLM seeds the global generators, which are the trainer's, and on a CPU takes torch.set_num_threads away; and it
+    sets what processes that the trainer starts would inherit."""
+    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
     set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
         yield
     finally:
+        for name, value in inherited.items():
+            os.environ.pop(name, None)
+            os.environ |= {} if value is None else {name: value}
         torch.set_num_threads = set_num_threads
         torch.set_num_threads(threads)
         torch.set_rng_state(states[0])
