@@ -204,10 +204,12 @@ def test_an_adapter_is_added_in(fake, make_policy):
         for name, parameter in policy.model.named_parameters():
             if ".lora_B." in name:
                 parameter += 0.1
-    fake.sync(policy, 1)
+    with torch.autocast("cpu", torch.bfloat16):  # as a step of bf16-mixed: nothing of it is to be in the sum
+        fake.sync(policy, 1)
     layer = policy.model.model.language_model.layers[0].self_attn.q_proj
     expected = layer.base_layer.weight + layer.get_delta_weight("default")
-    torch.testing.assert_close(fake.llm.weights["model.language_model.layers.0.self_attn.q_proj.weight"], expected)
+    found = fake.llm.weights["model.language_model.layers.0.self_attn.q_proj.weight"]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     assert not any("lora" in name or "base_layer" in name for name in fake.llm.weights)
 
 
@@ -460,12 +462,3 @@ def test_an_adapters_weights_are_drawn_with(engine, lab, lab_prompts):
                 parameter += 0.05 * torch.randn_like(parameter)
     engine.sync(policy, 0)
     assert gap(policy, lab_prompts, drawn(engine, policy, lab_prompts)) < 1e-4
-
-
-def test_within_autocast_it_computes_as_it_is_told(engine, lab, lab_prompts):
-    policy = lab()
-    features = [tokens.detach() for tokens in policy.encode(lab_prompts.images)]
-    with torch.autocast("cpu", torch.bfloat16):
-        engine.sync(policy, 0)
-        found = engine.sample(lab_prompts, features, 4, LONGER, [5, 6, 7, 8])
-    assert gap(policy, lab_prompts, found) < 1e-4
