@@ -23,6 +23,7 @@ def test_one_process_is_what_every_run_was():
         "strategy": strategy,
         "trainer": {"lightning": lightning},
         "engine": {"prompts_at_once": None},
+        "algorithm": {"rollout_correction": None},
     }
     assert settings(config) == {}
     strategy["devices"] = lightning["devices"] = 2

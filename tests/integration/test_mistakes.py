@@ -73,6 +73,7 @@ def runs(folder: Path) -> list[Path]:
         (["data.train.size=1"], ["data.batch_size", "got 2"]),
         (["trainer.max_steps=0"], ["trainer.max_steps", "got 0"]),
         (["reward.accuracy_weight=-1"], ["reward.accuracy_weight"]),
+        (["algorithm.rollout_correction={cap: 0}"], ["algorithm.rollout_correction.cap", "positive", "got 0"]),
         (["algorithm.updates_per_rollout=0"], ["algorithm.updates_per_rollout", "got 0"]),
         (["model.dtype=float8"], ["model.dtype", "float8"]),
         (["model.dtype=float16"], ["model.dtype=float16", "16-mixed"]),

@@ -70,7 +70,8 @@ class Examination:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
 
     def attach(self, policy: Policy, processor: PromptProcessor) -> None:
-        """Shows what makes views the policy that will answer; see Maker."""
+        """Shows the engine and what makes views the policy that will answer; see Engine and Maker."""
+        self.engine.attach(policy)
         for maker in self.views.values():
             if maker is not None:
                 maker.attach(policy)

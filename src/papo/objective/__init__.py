@@ -4,6 +4,7 @@ from papo.objective.advantage import group_advantages, zero_std_groups
 from papo.objective.aggregation import Denominators
 from papo.objective.averages import Means, Over
 from papo.objective.branch import Branch, Need
+from papo.objective.correction import RolloutCorrection
 from papo.objective.divergence import DivergenceTerm
 from papo.objective.entropy import DoubleEntropy, EntropyHinge
 from papo.objective.objective import Objective
@@ -28,6 +29,7 @@ __all__ = [
     "ReferenceKL",
     "RewardPart",
     "RobustnessKL",
+    "RolloutCorrection",
     "Surrogate",
     "Term",
     "Value",

@@ -79,6 +79,7 @@ class Surrogate(Term):
             evidence.response_mask,
             means.weights(self.over, dependency),
             lambda values: means.metric(values, self.over, dependency),
+            evidence.importance,
         )
         return Value({"policy": loss}, {f"policy/{name}": value for name, value in metrics.items()})
 
@@ -99,6 +100,7 @@ class Surrogate(Term):
         mask: Tensor,
         weights: Tensor,
         mean: Callable[[Tensor], Tensor],
+        importance: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, a scalar, and metrics.
 
@@ -109,6 +111,7 @@ class Surrogate(Term):
             mask: [B, T] bool, the tokens of each response.
             weights: [B, T] of the loss, from `token_weights`.
             mean: of [B, T] over the update's tokens, for the metrics.
+            importance: [B, T], factor on each token's loss where another program drew it; constant. None = 1.
 
         Returns:
             The loss, and ratio_mean and the weighted shares of tokens at which the lower bound, the upper bound and the
@@ -124,6 +127,8 @@ class Surrogate(Term):
         if self.dual_clip is not None:
             floor = self.dual_clip * advantages
             objective = torch.where(advantages < 0, torch.maximum(objective, floor), objective)
+        if importance is not None:
+            objective = importance.detach() * objective
         loss = -weighted_sum(objective, weights)
         with torch.no_grad():
             stopped = {"clip_frac_low": (ratio < low) & (advantages < 0)}

@@ -34,6 +34,7 @@ class Evidence:
     correct: Tensor  # [B] bool, what responses="correct" keeps
     pictured: Tensor  # [B] bool, whether the prompt has a picture: without one, every view of it is the same
     full_kl: FullKL | None = None
+    importance: Tensor | None = None  # [B, T] constant weights of the policy gradient, see RolloutCorrection; None = 1
 
 
 @dataclass(frozen=True)

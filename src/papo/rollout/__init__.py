@@ -2,5 +2,6 @@
 
 from papo.rollout.engine import Engine
 from papo.rollout.native import NativeEngine
+from papo.rollout.vllm import VllmEngine
 
-__all__ = ["Engine", "NativeEngine"]
+__all__ = ["Engine", "NativeEngine", "VllmEngine"]

@@ -15,7 +15,21 @@ class Engine(Protocol):
 
     The caller encodes and the engine is handed visual tokens: any view of the images can be rolled out in any engine,
     and an engine cannot look with a vision tower of yesterday.
+
+    Attributes:
+        is_policy: whether it is the policy that draws: its log-probabilities are then those of `Policy.score` up to
+            rounding, and it works wherever the weights are, whole or in shares.
     """
+
+    is_policy: bool
+
+    def attach(self, policy: Policy) -> None:
+        """Called before a run writes anything.
+
+        Raises:
+            ConfigError: it cannot draw with this policy.
+        """
+        ...
 
     def sync(self, policy: Policy, step: int) -> None:
         """From now on responses are the policy's as it is after `step` steps; called before every step's roll-outs."""

@@ -26,12 +26,17 @@ class NativeEngine:
         SettingError: no prompt at one time.
     """
 
+    is_policy = True
+
     def __init__(self, prompts_at_once: int | None = None, captured: bool = True) -> None:
         if prompts_at_once is not None and prompts_at_once < 1:
             raise SettingError("prompts_at_once", f"must be null (all) or at least 1, got {prompts_at_once}")
         self.prompts_at_once = prompts_at_once
         self.captured = captured
         self.policy: Policy | None = None
+
+    def attach(self, policy: Policy) -> None:
+        """It draws with any."""
 
     def sync(self, policy: Policy, step: int) -> None:
         self.policy = policy

@@ -73,6 +73,7 @@ class PolicyModule(LightningModule):
         self.engine = engine
         self.seed = seed
         held_out.attach(policy, processor)
+        engine.attach(policy)
         for name, value, least in (
             ("total_steps", total_steps, 1),
             ("warmup_steps", warmup_steps, 0),

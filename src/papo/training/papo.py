@@ -14,13 +14,14 @@ from papo import ranks
 from papo.corruption import Maker
 from papo.errors import SettingError
 from papo.objective import Denominators, Objective, Over
-from papo.objective.branch import merged
+from papo.objective.branch import OLD, merged
 from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
 from papo.rollout.collect import Collector
 from papo.training.base import PolicyModule
 from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
+from papo.training.mismatch import Mismatch
 from papo.training.scoring import Scoring, denominators, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.shares import shares
@@ -46,6 +47,7 @@ class PapoModule(PolicyModule):
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time on a rank; changes memory, not the gradient.
         views: what makes further views of the images, by name, for terms that look at them.
+        rollout_correction: see Mismatch.
         blind_guess: whether, and on which view, guesses are drawn and unlearnt, see Guesses; None = they are not.
         **base: see PolicyModule.
 
@@ -71,6 +73,7 @@ class PapoModule(PolicyModule):
         updates_per_rollout: int,
         micro_batch_prompts: int,
         views: Mapping[str, Maker] | None = None,
+        rollout_correction: Mapping | None = None,
         blind_guess: BlindGuess | None = None,
         **base,
     ) -> None:
@@ -106,7 +109,8 @@ class PapoModule(PolicyModule):
         self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else []), *guessed_at})
         needs_reference = any(branch.policy == "reference" for branch in asked)
         self.reference = Reference(self.policy) if needs_reference else None
-        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts)
+        self.mismatch = gap = Mismatch(rollout_correction, self.policy, self.engine, noisy_rollout_share)
+        self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, gap)
         self.collector = Collector(
             self.policy,
             self.engine,
@@ -220,7 +224,7 @@ class PapoModule(PolicyModule):
         found = self.sums.compute() | {"policy/grad_norm": self.clip_gradient()}
         metrics = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         norm = metrics.pop("policy/grad_norm")
-        metrics = ranks.summed(metrics) | {"policy/grad_norm": norm}
+        metrics = self.mismatch.means(ranks.summed(metrics)) | {"policy/grad_norm": norm}
         updated = self.apply_gradient(metrics["loss/total"], norm)
         return metrics | {
             "policy/skipped_updates": float(not updated),
@@ -231,7 +235,9 @@ class PapoModule(PolicyModule):
         """The objective on one micro-batch, with gradient."""
         scales = self.objective.scales(min(1.0, self.step / self.total_steps))
         damped = {name: scale * self.damping.get(name, 1.0) for name, scale in scales.items()}
-        return self.objective(self.scoring.evidence(micro, self.every), counts, scales=damped)
+        evidence = self.scoring.evidence(micro, self.every)
+        loss, parts = self.objective(evidence, counts, scales=damped)
+        return loss, parts | self.mismatch.sums(evidence.scores[OLD].logprobs, micro.responses, micro.trained)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 

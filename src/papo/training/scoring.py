@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from papo import ranks
 from papo.objective import Denominators, Objective, Over
-from papo.objective.branch import CLEAN, Branch, Need, Passes
+from papo.objective.branch import CLEAN, OLD, Branch, Need, Passes
 from papo.objective.term import Evidence, FullKL
 from papo.policy.reference import Reference
 from papo.policy.vlm import Policy
+from papo.training.mismatch import Mismatch
 from papo.types import Rollouts, Scores
 
 
@@ -26,15 +27,22 @@ class Scoring:
         reference: that training started from; None where no term looks at it.
         temperature: the one that responses are drawn with; a policy is scored as it is sampled.
         micro_batch_prompts: prompts whose activations exist at one time.
+        mismatch: weighs responses where the engine that drew them is another program; None = it is not.
     """
 
     def __init__(
-        self, policy: Policy, reference: Reference | None, temperature: float, micro_batch_prompts: int
+        self,
+        policy: Policy,
+        reference: Reference | None,
+        temperature: float,
+        micro_batch_prompts: int,
+        mismatch: Mismatch | None = None,
     ) -> None:
         self.policies = {"current": policy, "rollout": policy, "reference": reference}
         self.old_head: nn.Module | None = None  # of the policy that wrote the responses, where states of it are kept
         self.temperature = temperature
         self.micro_batch_prompts = micro_batch_prompts
+        self.mismatch = mismatch
 
     @torch.no_grad()
     def once(self, rollouts: Rollouts, passes: Passes) -> Rollouts:
@@ -54,7 +62,8 @@ class Scoring:
         """The scores of every branch of a micro-batch: those of constant policies are known, the given ones are made.
 
         A view that the policy which wrote the responses was not scored on before has the current policy's scores for
-        it, held constant: in the only update of a step they are the same, and their ratio is 1 by construction.
+        it, held constant: in the only update of a step they are the same, and their ratio is 1 by construction. So
+        pi_old is what `score` says, whatever engine drew the responses; what that said is looked at by Mismatch alone.
         """
         scores = dict(micro.scores)
         for branch, need in clean_first(passes):
@@ -75,6 +84,7 @@ class Scoring:
             correct=correct,
             pictured=pictured,
             full_kl=self.full_kl(scores, micro.responses.response_mask),
+            importance=self.mismatch and self.mismatch.importance(scores[OLD].logprobs, micro.responses),
         )
 
     def full_kl(self, scores: Mapping[Branch, Scores], response_mask: Tensor) -> FullKL:
