@@ -38,6 +38,7 @@ def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable 
     stop()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Begun in a validation, weights would be tensors that no training step may write to.
     with image_processing_without_torchvision(), undisturbed(), torch.inference_mode(False):
         from vllm import LLM
 

@@ -325,6 +325,6 @@ def accelerated(policy: Policy) -> bool:
 
 @contextmanager
 def own_precision(policy: Policy) -> Iterator[None]:
-    """Within a trainer's step, what vLLM computes is neither cast by autocast nor made what only inference may use."""
-    with torch.autocast(policy.device.type, enabled=False), torch.inference_mode(False), torch.no_grad():
+    """Within a trainer's step, what vLLM computes is cast by no autocast."""
+    with torch.autocast(policy.device.type, enabled=False), torch.no_grad():
         yield
