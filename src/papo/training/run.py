@@ -22,6 +22,7 @@ from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull
 from papo.files import lacks_room, write_text
 from papo.interrupts import stopping_at_once
+from papo.planning import planned
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
@@ -43,7 +44,8 @@ TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json.
+    """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json; with
+    `plan.only` plans it, and returns what it wrote to plan.json.
 
     Args:
         cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
@@ -56,6 +58,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
         ProcessLost: one of several processes died; the last checkpoint is in place.
     """
+    only = OmegaConf.select(cfg, "plan.only", default=False)
+    if not isinstance(only, bool):
+        raise ConfigError(f"plan must be true or false, got {only!r}")
+    if only:
+        return planned(cfg)
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
 
 
