@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -73,8 +74,8 @@ def config_of(cfg: DictConfig) -> PreTrainedConfig:
         ConfigError: of none of these, or of a model that is planned otherwise.
     """
     if "path" not in cfg.model:
-        sizes = {name: value for name, value in cfg.model.items() if name.endswith(("_size", "layers", "heads"))}
-        return lab_config(lambda token: 0, **sizes)
+        names = set(inspect.signature(lab_config).parameters) - {"token_id"}
+        return lab_config(lambda token: 0, **{name: cfg.model[name] for name in names})
     path = cfg.model.path
     known = {name.removesuffix(".json").replace("--", "/"): name for name in map(str, file_names())}
     with settings_of(cfg, "model"):
@@ -89,7 +90,7 @@ def config_of(cfg: DictConfig) -> PreTrainedConfig:
         family = family_for(config)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"model.path={path} has no shapes here; a plan needs model.path=FOLDER with the model's config.json, or one "
+            f"model.path={path} has no shapes here; a plan needs model.path=FOLDER with its config.json, or one "
             f"of {', '.join(sorted(known))}"
         ) from error
     if family is None or family is Generic:

@@ -113,6 +113,11 @@ class Planner:
         self.passes: dict[tuple, Passes] = {}
 
     def __call__(self, strategy: str, devices: int) -> Plan:
+        device, overrides = self.device(strategy, devices)
+        return Plan(strategy, devices, device.parts(), device.moments(), overrides)
+
+    def device(self, strategy: str, devices: int) -> tuple[Device, tuple[str, ...]]:
+        """One of the devices, and the overrides without which the strategy is refused."""
         cfg, overrides = self.cfg, ()
         if strategy == "fsdp" and cfg.trainer.precision not in COMPUTED_IN:
             cfg, overrides = shardable(cfg), SHARDABLE
@@ -138,7 +143,7 @@ class Planner:
             captured=accelerator and cfg.engine.get("captured", False) and not sharded,
             cast=autocast.itemsize if autocast is not None and not sharded else 0,
         )
-        return Plan(strategy, devices, device.parts(), device.moments(), overrides)
+        return device, overrides
 
 
 def shardable(cfg: DictConfig) -> DictConfig:

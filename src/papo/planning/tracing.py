@@ -22,6 +22,8 @@ from torch.utils._pytree import tree_leaves
 
 Module = TypeVar("Module", bound=nn.Module)
 
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -77,6 +79,8 @@ class Tracer:
     def __init__(self, weights: torch.dtype | None = None, autocast: torch.dtype | None = None) -> None:
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.weights, self.autocast = weights, autocast
+        with self.mode:
+            self.leaves = {dtype: torch.empty((), dtype=dtype, requires_grad=True) for dtype in DTYPES}
 
     @contextmanager
     def running(self, *, gradient: bool) -> Iterator[None]:
@@ -109,7 +113,7 @@ class Tracer:
         """A fake tensor, to be called while a piece runs; with `gradient` no leaf, which a graph would keep alive."""
         if not gradient:
             return torch.empty(shape, dtype=dtype)
-        return torch.empty((), dtype=dtype, requires_grad=True).expand(shape).clone()
+        return self.leaves[dtype].expand(shape).clone()
 
     def cost(self, run: Callable[[], Any], *, gradient: bool) -> Cost:
         """Of what `run` does, which makes what it is given itself; what it returns belongs to the piece behind it."""

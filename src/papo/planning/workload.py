@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -139,6 +140,8 @@ def seen(cfg: DictConfig) -> dict[str, int]:
         return {}
     path = cfg.model.get("path", "lab_qwen")  # an untrained lab model has learnt no tokenizer yet: nearly this one
     source = locate(path)
+    if not Path(source).is_dir():
+        return {}
     config, family = family_at(source, path)
     hugging_face = load_processor(source, config, family.reader)
     reader_of(hugging_face).limit_pixels(cfg.model.get("min_pixels"), cfg.model.get("max_pixels"))
