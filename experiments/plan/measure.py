@@ -5,8 +5,8 @@
 Each configuration is planned, then trained for two steps on CPUs, in processes of its own. In the second step, when the
 optimizer remembers something, the bytes of tensors are counted: those that are there at its start, and from then on
 each allocation and each end of one, as torch's profiler reports them. The plan is made twice: told how long the prompts
-of the largest micro-batch are, and by itself, which takes the longest of 64 items for all. Responses are cut off at 16
-tokens, which most of them reach. Writes results.json and table.md beside this file.
+of the largest micro-batch are padded to and how long responses are on average, and by itself, which takes the longest of
+64 items and the longest possible response for all. Writes results.json and table.md beside this file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ CONFIGURATIONS = {
     "three updates": ["data.batch_size=48", "algorithm.updates_per_rollout=3", "algorithm.micro_batch_prompts=4"],
     "bf16-mixed": ["data.batch_size=32", "trainer.precision=bf16-mixed"],
     "fsdp, bf16-mixed": ["data.batch_size=32", "strategy=fsdp", "strategy.devices=2", "trainer.precision=bf16-mixed"],
-    "responses as they come": ["data.batch_size=32", "rollout.max_new_tokens=40"],
+    "longer responses": ["data.batch_size=32", "rollout.max_new_tokens=40"],
 }
 
 
@@ -117,7 +118,6 @@ def measured(cfg: DictConfig) -> dict[str, Any]:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler, record_function("rollout"):
             plain(self, prompts, batch_idx)
         found.update(peaks(profiler, base), base=base)
-        found["response_tokens"] = int(self.rollouts.responses.response_mask.sum(-1).max())
         found["mean_response"] = float(self.rollouts.responses.response_mask.sum(-1).float().mean())
         return None
 
@@ -143,7 +143,7 @@ def one(name: str) -> dict[str, Any]:
         cfg.run_dir = f"{folder}/run"
         found = launching.launched(measured, cfg) if launching.needed(cfg) else measured(cfg)
         cfg.run_dir = f"{folder}/told"
-        cfg.plan.prompt_tokens, cfg.plan.response_tokens = found["prompt_tokens"], found["response_tokens"]
+        cfg.plan.prompt_tokens, cfg.plan.response_tokens = found["prompt_tokens"], math.ceil(found["mean_response"])
         told = planned(cfg)
     return {"name": name, "told": told, "itself": itself, "measured": found}
 

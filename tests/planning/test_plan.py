@@ -1,17 +1,20 @@
 """Each part of a plan grows with what it is made of, and the plan says whether that fits."""
 
 import json
+import sys
 from dataclasses import replace
 from functools import cache, partial
 
 import pytest
 import torch
 
+from papo import cli
 from papo.errors import ConfigError
 from papo.planning.outline import numbers, outline
 from papo.planning.parts import Device, Probe
 from papo.planning.passes import Lengths
 from papo.planning.plan import Plan, Planner
+from papo.planning.workload import picture, processor_of, seen
 from papo.training.optimizers import StochasticAdamW
 from papo.training.run import train
 
@@ -184,13 +187,12 @@ def test_what_fits_is_the_largest_moment_and_not_all_parts(gib, fits):
         (["plan.only=maybe"], "^plan must be true or false, got 'maybe'"),
         (["plan.prompt_tokens=8"], r"^plan\.prompt_tokens=8 are fewer than those of 1 pictures"),
         (["data=virl39k", "data.max_prompt_tokens=null"], r"needs plan\.prompt_tokens=N"),
-        (["data=virl39k"], r"^model\.max_pixels=null bounds no picture: a plan needs plan\.picture_pixels=N"),
         (
             ["strategy=fsdp", "model=qwen2_5_vl_3b", "trainer.precision=bf16-true", "optimizer=adamw_bf16"],
             "strategy=fsdp",
         ),
     ],
-    ids=["device", "switch", "too short", "no prompt", "no picture", "fsdp"],
+    ids=["device", "switch", "too short", "no prompt", "fsdp"],
 )
 def test_what_cannot_be_planned_names_its_override(composed, overrides, message, tmp_path):
     cfg = composed(*QUICK, "plan.only=true", *overrides)
@@ -207,3 +209,22 @@ def test_a_configuration_that_fsdp_refuses_is_planned_with_what_it_needs(compose
     total = numbers(policy).total
     assert fsdp.parameters() == 4 * total / 8 + 2 * total  # float32 shares, gathered in bfloat16
     assert fsdp.gradients() == 4 * total
+
+
+def test_pictures_are_as_large_as_the_processor_makes_them_or_someone_must_say(composed):
+    cfg = composed(*QUICK, "data=virl39k")
+    assert seen(cfg, processor_of(cfg)) == (None, 448 * 448)
+    assert seen(composed("model=qwen2_5_vl_3b"), None) == (None, 1003520)
+    with pytest.raises(ConfigError, match=r"^model\.max_pixels=null bounds no picture; a plan needs plan\.pict"):
+        picture(cfg, outline(cfg), None)
+
+
+def test_the_switch_has_the_name_of_its_group(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py", "plan=true", "plan.device_gib=24"])
+    with pytest.raises(KeyboardInterrupt):
+        cli.run(interrupted)
+    assert sys.argv == ["train.py", "plan.only=true", "plan.device_gib=24"]
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt

@@ -67,8 +67,8 @@ class Passes:
         for start in range(0, rows, BUCKET_ROWS):
             pieces += self.responses(prompts, min(BUCKET_ROWS, rows - start), gradient=gradient)
         pieces.append(self.vocabulary(rows * self.lengths.response, gradient=gradient))
-        if states:
-            pieces.append(Cost(kept=rows * self.lengths.response * self.width * self.dtype.itemsize))
+        if states:  # laid out for the terms, which let go of them before the backward pass
+            pieces.append(Cost(forward=rows * self.lengths.response * self.width * self.dtype.itemsize))
         if gradient and self.recomputed:  # what is run again reads the prompt's keys and values again
             pieces.append(Cost(kept=self.prompt_cache(prompts)))
         return pieces if gradient else [passing(pieces, self.prompt_cache(prompts))]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from papo.building import built
+from papo.building import built, settings_of
 from papo.errors import ConfigError
 from papo.objective import Objective
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need, merged
@@ -89,13 +89,12 @@ def lengths(cfg: DictConfig, policy: Policy) -> tuple[Lengths, str]:
     Raises:
         ConfigError: nothing bounds them.
     """
-    plan, longest = cfg.plan, seen(cfg)
-    tokens = plan.prompt_tokens or longest.get("prompt") or cfg.data.max_prompt_tokens
+    plan, (longest, largest) = cfg.plan, seen(cfg, processor_of(cfg))
+    tokens = plan.prompt_tokens or longest or cfg.data.max_prompt_tokens
     if tokens is None:
-        raise ConfigError("data.max_prompt_tokens=null bounds no prompt: a plan needs plan.prompt_tokens=N")
+        raise ConfigError("data.max_prompt_tokens=null bounds no prompt; a plan needs plan.prompt_tokens=N")
     source = "plan.prompt_tokens" if plan.prompt_tokens else f"{ITEMS} items" if longest else "data.max_prompt_tokens"
-    area = plan.picture_pixels or longest.get("area") or cfg.model.get("max_pixels")
-    patches, visual, pixels = picture(cfg, policy, area)
+    patches, visual, pixels = picture(cfg, policy, plan.picture_pixels or largest)
     found = Lengths(
         prompt=tokens,
         response=plan.response_tokens or cfg.rollout.max_new_tokens,
@@ -120,7 +119,7 @@ def picture(cfg: DictConfig, policy: Policy, area: int | None) -> tuple[int, int
     vision = policy.model.config.vision_config
     if isinstance(policy.family, Qwen2VL):
         if area is None:
-            raise ConfigError("model.max_pixels=null bounds no picture: a plan needs plan.picture_pixels=N")
+            raise ConfigError("model.max_pixels=null bounds no picture; a plan needs plan.picture_pixels=N")
         patches, merged_ = area // vision.patch_size**2, vision.spatial_merge_size**2
         return patches, patches // merged_, patches * 3 * vision.temporal_patch_size * vision.patch_size**2
     if isinstance(policy.family, Llava) and not isinstance(policy.family, LlavaOnevision):
@@ -132,21 +131,27 @@ def picture(cfg: DictConfig, policy: Policy, area: int | None) -> tuple[int, int
     )
 
 
-def seen(cfg: DictConfig) -> dict[str, int]:
-    """Tokens of the longest prompt and area of the largest picture among the first items; nothing where they are read
-    from files, or the model's processor is not here."""
-    train = cfg.data.train
-    if OmegaConf.is_missing(train, "_target_") or train.get("_target_") != "papo.lab.LabDataset":
-        return {}
-    path = cfg.model.get("path", "lab_qwen")  # an untrained lab model has learnt no tokenizer yet: nearly this one
+def processor_of(cfg: DictConfig) -> PromptProcessor | None:
+    """The model's own, where it lies in a folder; of an untrained lab model, which has none, the shipped one's."""
+    path = cfg.model.get("path", "lab_qwen")
     source = locate(path)
-    if not Path(source).is_dir():
-        return {}
+    if not any(Path(source).glob("*processor_config.json")):
+        return None
     config, family = family_at(source, path)
-    hugging_face = load_processor(source, config, family.reader)
-    reader_of(hugging_face).limit_pixels(cfg.model.get("min_pixels"), cfg.model.get("max_pixels"))
-    processor = PromptProcessor(hugging_face, cfg.prompt.instruction)
-    items = built(train)
+    processor = load_processor(source, config, family.reader)
+    with settings_of(cfg, "model"):
+        reader_of(processor).limit_pixels(cfg.model.get("min_pixels"), cfg.model.get("max_pixels"))
+    return PromptProcessor(processor, cfg.prompt.instruction)
+
+
+def seen(cfg: DictConfig, processor: PromptProcessor | None) -> tuple[int | None, int | None]:
+    """Tokens of the longest prompt and area of the largest picture, in pixels, of the first items where the data draws
+    its own; else the largest area that the processor makes. None where that is not known."""
+    if processor is None:
+        return None, cfg.model.get("max_pixels")
+    image_processor = processor.processor.image_processor
+    if cfg.data.train.get("_target_") != "papo.lab.LabDataset":
+        return None, dict(image_processor.size).get("longest_edge")
+    items = built(cfg.data.train)
     prompts = processor.prompts([items[n] for n in range(min(ITEMS, len(items)))])
-    patches = max(prompts.images.patches())
-    return {"prompt": prompts.prompt_ids.shape[1], "area": patches * config.vision_config.patch_size**2}
+    return prompts.prompt_ids.shape[1], max(prompts.images.patches()) * image_processor.patch_size**2
