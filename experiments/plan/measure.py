@@ -5,8 +5,8 @@
 Each configuration is planned, then trained for two steps on CPUs, in processes of its own. In the second step, when the
 optimizer remembers something, the bytes of tensors are counted: those that are there at its start, and from then on
 each allocation and each end of one, as torch's profiler reports them. The plan is made twice: told how long the prompts
-of the largest micro-batch are padded to and how long responses are on average, and by itself, which takes the longest of
-64 items and the longest possible response for all. Writes results.json and table.md beside this file.
+of the largest micro-batch are padded to and how long responses are on average, and by itself, which takes the longest
+of 64 items and the longest possible response for all. Writes results.json and table.md beside this file.
 """
 
 from __future__ import annotations

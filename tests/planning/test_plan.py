@@ -12,7 +12,7 @@ from papo import cli
 from papo.errors import ConfigError
 from papo.planning.outline import numbers, outline
 from papo.planning.parts import Device, Probe
-from papo.planning.passes import Lengths
+from papo.planning.pieces import Lengths
 from papo.planning.plan import Plan, Planner
 from papo.planning.workload import picture, processor_of, seen
 from papo.training.optimizers import StochasticAdamW

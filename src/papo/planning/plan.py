@@ -12,7 +12,8 @@ from papo.building import built, check
 from papo.errors import ConfigError
 from papo.planning.outline import Numbers, numbers, outline
 from papo.planning.parts import Device, Probe
-from papo.planning.passes import Lengths, Passes
+from papo.planning.passes import Passes
+from papo.planning.pieces import Lengths
 from papo.planning.tracing import Tracer
 from papo.planning.workload import lengths, workload
 from papo.policy.lora import trains_adapter_alone

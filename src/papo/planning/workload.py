@@ -13,7 +13,7 @@ from papo.building import built, settings_of
 from papo.errors import ConfigError
 from papo.objective import Objective
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need, merged
-from papo.planning.passes import Lengths
+from papo.planning.pieces import Lengths
 from papo.policy.families import reader_of
 from papo.policy.families.llava import Llava
 from papo.policy.families.llava_onevision import LlavaOnevision
