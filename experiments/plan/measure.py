@@ -35,6 +35,7 @@ from papo.training.run import trained
 
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
+RESULTS = HERE / "results.json"
 MIB = 2**20
 STEPS = 2
 MOMENTS = ("rollout", "update", "step")
@@ -145,22 +146,23 @@ def one(name: str) -> dict[str, Any]:
         cfg.run_dir = f"{folder}/told"
         cfg.plan.prompt_tokens, cfg.plan.response_tokens = found["prompt_tokens"], math.ceil(found["mean_response"])
         told = planned(cfg)
-    return {"name": name, "told": told, "itself": itself, "measured": found}
+    return {"told": told, "itself": itself, "measured": found}
 
 
-def rows(results: list[dict[str, Any]]) -> Iterator[str]:
+def rows(results: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield "| configuration | measured, MiB | planned, MiB | ratio | roll-out | update | step | by itself |"
     yield "|---|---|---|---|---|---|---|---|"
-    for result in results:
+    for name in filter(results.__contains__, CONFIGURATIONS):
+        result = results[name]
         told, itself, found = result["told"], result["itself"], result["measured"]
-        peak = max(found[name] for name in MOMENTS)
+        peak = max(found[moment] for moment in MOMENTS)
         ratios = (
             told["total"] / peak,
-            *(told["moments"][name] / found[name] for name in MOMENTS),
+            *(told["moments"][moment] / found[moment] for moment in MOMENTS),
             itself["total"] / peak,
         )
         columns = [
-            result["name"],
+            name,
             f"{peak / MIB:.1f}",
             f"{told['total'] / MIB:.1f}",
             *(f"{ratio:.2f}" for ratio in ratios),
@@ -176,17 +178,15 @@ def main() -> None:
     if arguments.one:
         print("\n" + json.dumps(one(arguments.one)))
         return
-    results = []
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in arguments.names or CONFIGURATIONS:
-        command = [sys.executable, __file__, "--one", name]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{name}: {done.stderr[-3000:]}")
-        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
-        print("\n".join(list(rows(results))[-1:]), flush=True)
-    if not arguments.names:
-        (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        results[name] = json.loads(done.stdout.strip().splitlines()[-1])
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
         (HERE / "table.md").write_text("\n".join(rows(results)) + "\n")
+    print("\n".join(rows(results)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull
 from papo.files import lacks_room, write_text
 from papo.interrupts import stopping_at_once
-from papo.planning import planned
 from papo.policy.loading import Loaded, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
@@ -62,6 +61,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if not isinstance(only, bool):
         raise ConfigError(f"plan must be true or false, got {only!r}")
     if only:
+        from papo.planning import planned  # with torch's tensors without memory, which a run need not import
+
         return planned(cfg)
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
 
