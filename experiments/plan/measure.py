@@ -65,7 +65,7 @@ CONFIGURATIONS = {
     "three updates": ["data.batch_size=48", "algorithm.updates_per_rollout=3", "algorithm.micro_batch_prompts=4"],
     "bf16-mixed": ["data.batch_size=32", "trainer.precision=bf16-mixed"],
     "fsdp, bf16-mixed": ["data.batch_size=32", "strategy=fsdp", "strategy.devices=2", "trainer.precision=bf16-mixed"],
-    "longer responses": ["data.batch_size=32", "rollout.max_new_tokens=40"],
+    "cut off at 40": ["data.batch_size=32", "rollout.max_new_tokens=40"],
 }
 
 

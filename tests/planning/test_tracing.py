@@ -58,3 +58,10 @@ def test_the_largest_moment_there_and_back():
     assert peak([first, second]) == 40  # 10 + 30
     assert peak([first, Cost(kept=5, forward=6, backward=50)]) == 65  # 10 + 5 + 50
     assert peak([Cost(kept=10, backward=90), second]) == 100  # the second's are gone by then
+
+
+def test_gradients_that_are_there_are_added_to_and_no_workspace():
+    trace, weight = Tracer(), 4 * 64 * 64
+    twin = trace.faked(nn.Sequential(*(nn.Linear(64, 64, bias=False) for _ in range(3))))
+    cost = trace.cost(lambda: twin(trace.made(1, 64, dtype=torch.float32, gradient=True)), gradient=True)
+    assert weight < cost.backward < 1.5 * weight  # one is made and added at a time
