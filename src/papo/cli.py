@@ -19,6 +19,9 @@ from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, Traini
 from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
 
+# Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it.
+SWITCHES = {"plan": "plan.only"}
+
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -29,6 +32,7 @@ def run(main: Callable[[], None]) -> None:
     bound_caches()
     quieten()
     OmegaConf.register_new_resolver("groups", groups, replace=True)  # used by conf/hydra/help
+    sys.argv[1:] = map(spelt_out, sys.argv[1:])
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
@@ -39,6 +43,16 @@ def run(main: Callable[[], None]) -> None:
         # The one thing that Hydra does with files here: make the run directory before our code is called.
         message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
         fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
+
+
+def spelt_out(argument: str) -> str:
+    """An argument of the command line, a group's own name in it replaced by its switch.
+
+    >>> spelt_out("plan=true"), spelt_out("plan.device_gib=24"), spelt_out("seed=1")
+    ('plan.only=true', 'plan.device_gib=24', 'seed=1')
+    """
+    key, set_, value = argument.partition("=")
+    return f"{SWITCHES.get(key, key)}{set_}{value}"
 
 
 def bound_caches() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-# Where a run goes and how it got there, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume")
+# Where a run goes, how it got there and what was planned, which makes it no other run.
+PLACE = ("run_dir", "overwrite", "resume", "plan")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None}

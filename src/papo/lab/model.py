@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -83,9 +83,10 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> ImageTextProcessor:
     return ImageTextProcessor(image_processor, tokenizer, chat_template=CHAT_TEMPLATE)
 
 
-def build_model(
-    tokenizer: PreTrainedTokenizerFast,
+def lab_config(
+    token_id: Callable[[str], int],
     *,
+    vocab_size: int,
     hidden_size: int,
     layers: int,
     heads: int,
@@ -95,14 +96,13 @@ def build_model(
     vision_layers: int,
     vision_heads: int,
     vision_intermediate_size: int,
-) -> Qwen2_5_VLForConditionalGeneration:
-    """An untrained model; random weights from torch's global generator."""
-    token_id = tokenizer.convert_tokens_to_ids
+) -> Qwen2_5_VLConfig:
+    """The shapes of a lab model; `token_id` is the tokenizer's."""
     half = hidden_size // heads // 2  # M-RoPE splits half of a head's width into time, row and column
     rope_section = [half - 2 * (half * 3 // 8), half * 3 // 8, half * 3 // 8]  # Qwen's 16, 24, 24 of 64
-    config = Qwen2_5_VLConfig(
+    return Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(tokenizer),
+            "vocab_size": vocab_size,
             "hidden_size": hidden_size,
             "num_hidden_layers": layers,
             "num_attention_heads": heads,
@@ -136,7 +136,12 @@ def build_model(
         tie_word_embeddings=True,
         initializer_range=INITIALIZER_RANGE,
     )
-    model = Qwen2_5_VLForConditionalGeneration(config)
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, **sizes: int) -> Qwen2_5_VLForConditionalGeneration:
+    """An untrained model of the sizes of `lab_config`; random weights from torch's global generator."""
+    token_id = tokenizer.convert_tokens_to_ids
+    model = Qwen2_5_VLForConditionalGeneration(lab_config(token_id, vocab_size=len(tokenizer), **sizes))
     model.generation_config = GenerationConfig(
         eos_token_id=token_id("<|im_end|>"), pad_token_id=token_id("<|endoftext|>"), do_sample=True
     )

@@ -43,7 +43,8 @@ TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json.
+    """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json; with
+    `plan.only` plans it, and returns what it wrote to plan.json.
 
     Args:
         cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
@@ -56,6 +57,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
         ProcessLost: one of several processes died; the last checkpoint is in place.
     """
+    only = OmegaConf.select(cfg, "plan.only", default=False)
+    if not isinstance(only, bool):
+        raise ConfigError(f"plan must be true or false, got {only!r}")
+    if only:
+        from papo.planning import planned  # with torch's tensors without memory, which a run need not import
+
+        return planned(cfg)
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
 
 
