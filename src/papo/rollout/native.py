@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 
 from papo.errors import SettingError, TrainingDiverged
 from papo.policy.capturing import can_capture
+from papo.policy.casting import casting_once
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.types import Features, PromptBatch, Responses
@@ -63,19 +63,3 @@ class NativeEngine:
                 "lower optimizer.lr, or use a model.dtype and trainer.precision with more range"
             )
         return responses
-
-
-@contextmanager
-def casting_once(device: str) -> Iterator[None]:
-    """Where products are cast to a lower precision, casts each trained weight once and not again for each token.
-
-    They are forgotten at the end: after an update they would be the weights of yesterday.
-    """
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        yield
-        return
-    try:
-        with torch.autocast(device, torch.get_autocast_dtype(device), cache_enabled=True):
-            yield
-    finally:
-        torch.clear_autocast_cache()

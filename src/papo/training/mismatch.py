@@ -11,6 +11,7 @@ from torch import Tensor
 from papo.errors import SettingError
 from papo.objective import RolloutCorrection
 from papo.objective.kl import sampled_kl
+from papo.policy.casting import autocasts
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
 from papo.types import Responses
@@ -53,7 +54,7 @@ class Mismatch:
     @property
     def present(self) -> bool:
         """Whether the two may differ by more than float32 rounding."""
-        rounded = torch.is_autocast_enabled(self.policy.device.type) or any(
+        rounded = autocasts(self.policy.device.type) or any(
             parameter.dtype != torch.float32 for parameter in self.policy.parameters()
         )
         return not self.noisy and (rounded or not self.engine.is_policy)
