@@ -256,6 +256,21 @@ def test_rollouts_select(rollouts):
     assert selected.views["trained"].features is None
 
 
+def test_pictures_that_prompts_and_views_share_are_shared_by_a_part_of_them(rollouts, prompts):
+    """A step's pictures may be many gigabytes."""
+    images = prompts.images
+    early = replace(images, pixel_values=images.pixel_values + 1)
+    views = {"clean": View(images), "early": View(early), "made": View(replace(images))}
+    whole = replace(rollouts, prompts=replace(prompts, views={"early": early}), views=views)
+    part = whole.select([1, 3])
+    assert part.views["clean"].images is part.prompts.images
+    assert part.views["early"].images is part.prompts.views["early"]
+    expected = images.select([1, 3]).pixel_values
+    for name, more in {"clean": 0, "early": 1, "made": 0}.items():
+        assert torch.equal(part.views[name].images.pixel_values, expected + more)
+    assert part.views["made"].images is not part.prompts.images
+
+
 def test_a_view_per_response_is_selected_with_its_responses(rollouts):
     """What a view is of is said, not guessed from its length: a group of one looks the same."""
     view = rollouts.select([4, 1]).views["own"]

@@ -12,7 +12,7 @@ Shape legend, used in every docstring and suffix comment of the package:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -235,7 +235,14 @@ class Rollouts(Batch):
         """The given prompts with their groups, in the given order, without columns that are padding in all of them."""
         prompts = list(prompts)
         rows = self.rows(prompts)
-        return super().select(prompts, int(self.responses.response_mask[rows].sum(-1).max()))
+        chosen = super().select(prompts, int(self.responses.response_mask[rows].sum(-1).max()))
+        # What the prompts have too is one copy here as well: a step's pictures may be many gigabytes.
+        held, kept = ({"clean": batch.images, **batch.views} for batch in (self.prompts, chosen.prompts))
+        shared = {
+            name: replace(view, images=kept[name]) if self.views[name].images is held.get(name) else view
+            for name, view in chosen.views.items()
+        }
+        return replace(chosen, views=shared)
 
     def indices(self, of: str, prompts: list[int]) -> list[int]:
         return self.rows(prompts) if of == "response" else prompts

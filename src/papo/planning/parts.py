@@ -184,13 +184,13 @@ class Device:
         return max(first, gradients + second)
 
     def pixels(self, *, updating: bool) -> int:
-        """float32 x N pictures x views: the step's; while updating also those of the updates' shares, which have the
-        clean ones twice (the prompts' and the view), and those of the micro-batch."""
+        """float32 x N pictures x views: the step's; while updating also those of the updates' shares, and those of the
+        micro-batch."""
         lengths, work = self.passes.lengths, self.work
         made = sum(work.per_prompt.values()) - 1  # views besides the clean one
         pictures = work.prompts * (1 + (made if updating else work.early))
         if updating:
-            pictures += (work.prompts + work.micro) * (2 + made + work.early)
+            pictures += (work.prompts + work.micro) * (1 + made)
         return FLOAT32 * lengths.pixels * lengths.pictures * pictures
 
     def visual_tokens(self, *, updating: bool) -> int:
