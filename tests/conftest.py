@@ -6,6 +6,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test m
 
 import copy
 import functools
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 test.add_marker(KINDS[part])
         if "browser" in getattr(test, "fixturenames", ()):
             test.add_marker("browser")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: looking through it for garbage again and again would be a tenth of the suite's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 INSTRUCTION = "Think, then put the answer in \\boxed{}."

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from papo.policy.loading import save_policy
@@ -61,6 +62,8 @@ def command(script: str, *overrides: str) -> Finished:
         patch.setattr("papo.rewards.reward.grade", grade_by_chance)
         patch.setattr("papo.evaluation.answering.grade", grade_by_chance)
         patch.setattr("torch.cuda.is_available", lambda: False)
+        # Hydra composes everything once more, before, to know what -m says already.
+        patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: RunMode.RUN)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:

@@ -67,20 +67,37 @@ def test_shares_are_shares_and_gradients_are_sums(exchanged):
 
 # ------------------------------------------------------------------------------------------------ the same as in one
 
-RESUMED = ("lora",)  # whose optimizer has a part of the model's parameters, in an order of its own
+RESUMED = "lora"  # whose optimizer has a part of the model's parameters, in an order of its own
+# From what a run goes on under what (under the same in its own folder): one process and two, whole and in shares.
+GOING_ON = [("single", "single"), ("single", "fsdp"), ("ddp", "single"), ("ddp", "ddp")]
+GOING_ON += [("fsdp", "single"), ("fsdp", "ddp"), ("fsdp", "fsdp")]
+BRIEFLY = ["val.blind=false", "val.greedy=false", "val.masked=null"]
 SIX = ["data.train.size=6", "trainer.max_steps=4"]
 # Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
 RUNS = {
     "papo": ["experiment=papo_qwen", "algorithm.updates_per_rollout=1", "val.every=1", "val.items=1"],
-    "dapo": ["algorithm=papo_d", "algorithm.updates_per_rollout=3", "algorithm.max_refills=2", "mask_ratio=1.0"],
+    "dapo": [
+        "algorithm=papo_d",
+        "algorithm.updates_per_rollout=3",
+        "algorithm.max_refills=2",
+        "mask_ratio=1.0",
+        *BRIEFLY,
+    ],
     # Six items: a batch of five that begins with the last one of a pass has an item twice.
-    "guesses": ["blind_guess_coef=0.5", "algorithm.weigh_by_guessability=rollout", *SIX, "model.train=[language]"],
+    "guesses": [
+        "blind_guess_coef=0.5",
+        "algorithm.weigh_by_guessability=rollout",
+        *SIX,
+        "model.train=[language]",
+        *BRIEFLY,
+    ],
     "lora": [
         "model.train=[language]",
         "model.lora={r: 2, alpha: 4, export: merged}",
         "model.gradient_checkpointing=true",
+        *BRIEFLY,
     ],
-    "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2"],
+    "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2", *BRIEFLY],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
 SETTINGS += ["callbacks.progress=null"]
@@ -100,7 +117,7 @@ def composed(folder, tiny, strategy, further=()):
 
 @pytest.fixture(scope="module")
 def runs(tiny, tmp_path_factory):
-    """Each run in one process, and in two by either strategy; then a step more of each of the first runs."""
+    """Each run in one process, and in two by either strategy; then a step more of one of them, in every way."""
     folder = tmp_path_factory.mktemp("ranks")
     found = {"single": {name: trained(cfg) for name, cfg in composed(folder / "single", tiny, "single").items()}}
     two = {
@@ -108,34 +125,26 @@ def runs(tiny, tmp_path_factory):
         for strategy in STRATEGIES
         for name, cfg in composed(folder / strategy, tiny, strategy).items()
     }
-    for before in ("single", *STRATEGIES):
-        for strategy in STRATEGIES:
-            for name, cfg in going_on(folder, tiny, before, strategy).items():
-                two[f"{name}: {before} to {strategy}"] = cfg
+    again = {(before, strategy): going_on(folder, tiny, before, strategy) for before, strategy in GOING_ON}
+    two |= {" to ".join(way): cfg for way, cfg in again.items() if way[1] != "single"}
     found["two"] = launching.launched(partial(train_each, two), TWO)
-    for before in ("single", *STRATEGIES):
-        for cfg in going_on(folder, tiny, before, "single").values():
+    for (_, strategy), cfg in again.items():
+        if strategy == "single":
             copy_for(cfg)
             trained(cfg)
-    through = composed(folder / "through", tiny, "single", ["trainer.max_steps=3"])
-    for name in RESUMED:
-        trained(through[name])
+    trained(composed(folder / "through", tiny, "single", ["trainer.max_steps=3"])[RESUMED])
     return folder, found
 
 
 def going_on(folder, tiny, before, strategy):
-    """Runs with one more step, from the checkpoint that they left under another strategy; under the same, in place."""
-    further = ["trainer.max_steps=3", "val.blind=false", "val.greedy=false", "val.masked=null"]
-    configs = composed(
-        folder / f"{before}_{strategy}", tiny, strategy, [*further, "resume.allow=[val,algorithm.held_out]"]
-    )
-    for name in RESUMED:
-        saved = folder / before / f"{name}_seed=1"
-        if before == strategy:
-            configs[name].copy_of = str(saved)
-            saved = Path(configs[name].run_dir)
-        configs[name].ckpt_path = str(saved / "checkpoints" / "last.ckpt")
-    return {name: configs[name] for name in RESUMED}
+    """A run with one more step, from the checkpoint that it left under another strategy; under the same, in place."""
+    cfg = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"])[RESUMED]
+    saved = folder_of(folder, before, RESUMED)
+    if before == strategy:
+        cfg.copy_of = str(saved)
+        saved = Path(cfg.run_dir)
+    cfg.ckpt_path = str(saved / "checkpoints" / "last.ckpt")
+    return cfg
 
 
 def folder_of(folder, strategy, name):
@@ -173,14 +182,12 @@ def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, 
         assert len(set(groups)) == len(groups)
 
 
-@pytest.mark.parametrize("strategy", ["single", *STRATEGIES])
-@pytest.mark.parametrize("before", ["single", *STRATEGIES])
-@pytest.mark.parametrize("name", RESUMED)
-def test_a_checkpoint_knows_nothing_of_ranks(runs, name, before, strategy, Run):
+@pytest.mark.parametrize(("before", "strategy"), GOING_ON)
+def test_a_checkpoint_knows_nothing_of_ranks(runs, before, strategy, Run):
     """What one process saved, or two, goes on in one or two, whole or in shares, as the run that went through."""
     folder, _ = runs
-    expected = Run(folder_of(folder, "through", name))
-    found = Run(folder_of(folder, f"{before}_{strategy}", name))
+    expected = Run(folder_of(folder, "through", RESUMED))
+    found = Run(folder_of(folder, f"{before}_{strategy}", RESUMED))
     last = [row["response"] for row in expected.rollouts if row["step"] == 3]
     assert [row["response"] for row in found.rollouts if row["step"] == 3] == last != []
     assert {row["step"] for row in found.rollouts} == ({1, 2, 3} if before == strategy else {3})
