@@ -1,5 +1,7 @@
 """Every file under conf/ composes, and what it names can be built."""
 
+import copy
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +41,12 @@ FILES = [f"{group}={name}" for group in GROUPS for name in names(group)]
 
 
 def composed(*overrides: str, entry: str = "train", **settings: Any) -> DictConfig:
+    return copy.deepcopy(composed_once(overrides, entry, **settings))
+
+
+@functools.cache
+def composed_once(overrides: tuple[str, ...], entry: str, **settings: Any) -> DictConfig:
+    """Tests ask for one configuration several times, and some change theirs."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(entry, overrides=list(overrides), **settings)

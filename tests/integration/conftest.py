@@ -111,6 +111,12 @@ def tiny(tiny_model) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="session")
+def brief(tiny) -> list[str]:
+    """The same for runs of which it is asked whether they come through: what is held out is answered once."""
+    return [*tiny, "val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0"]
+
+
 @dataclass(frozen=True)
 class Run:
     """A run directory, read."""

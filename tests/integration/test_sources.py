@@ -20,12 +20,12 @@ def dataset_cache(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", range(len(REPLICAS)), ids=list(REPLICAS))
-def test_every_data_set_trains_and_is_evaluated(train, command, tiny_model, tmp_path, number):
+def test_every_data_set_trains_and_is_evaluated(train, brief, command, tiny_model, tmp_path, number):
     """Two steps with held-out accuracy before and after, then evaluate.py; formats take turns."""
     name, write = list(REPLICAS)[number], FORMATS[number % len(FORMATS)]
     path = write(REPLICAS[name], tmp_path)
     paths = [f"data.train.path={path}", f"data.val.path={path}", "data.train.split=train", "data.val.split=train"]
-    run = train(f"data={name}", *paths, *ROOMY)
+    run = train(*brief, f"data={name}", *paths, *ROOMY)
     metrics = run.json()
     assert (metrics["steps"], metrics["after"]["n"], metrics["skipped_rows"]) == (2, 4, 0)
     assert len(run.rollouts) == 2 * 2 * 3

@@ -35,9 +35,9 @@ EXPERIMENTS = [name for name in names_of("experiment") if not re.search(r"_\d+b\
 
 
 @pytest.mark.parametrize("name", [*EXPERIMENTS, *PAPER_SCALE])
-def test_every_experiment_runs(command, tiny, tiny_scratch, name, tmp_path):
+def test_every_experiment_runs(command, brief, tiny_scratch, name, tmp_path):
     """In sizes for a test; sft_lab_read makes its model, the others load one."""
-    settings = tiny_scratch if name == "sft_lab_read" else tiny
+    settings = tiny_scratch if name == "sft_lab_read" else brief
     if name in PAPER_SCALE:
         settings = [*settings, "data=lab", "data.num_workers=0", "model.min_pixels=null"]
     finished = command(
@@ -65,9 +65,9 @@ def test_another_logger_gets_the_same_metrics(train, four_steps):
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_runs_two_steps(train, choice):
+def test_every_choice_runs_two_steps(train, brief, choice):
     """Whatever algorithm, corruption and reward conf/ offers, on a model that knows nothing."""
-    run = train(choice)
+    run = train(choice, *brief)
     assert run.json()["steps"] == 2
     scalars = run.scalars
     skipped = sum(scalars.get("policy/skipped_steps", {}).values())
