@@ -1,11 +1,13 @@
 """One run in two processes: what they exchange, and that it is the run of one process."""
 
+import json
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from replicas import picture
 from safetensors.torch import load_file
 from two_ranks import asked_to_stop, copy_for, exchanges_and_shards, one_fails, train_each
 
@@ -97,7 +99,9 @@ RUNS = {
         "model.gradient_checkpointing=true",
         *BRIEFLY,
     ],
-    "one_each": ["data.batch_size=2", "algorithm.max_refills=1", "algorithm.updates_per_rollout=2", *BRIEFLY],
+    # A prompt for each, most without a picture: a rank has often nothing to look at.
+    "texts": ["experiment=papo_qwen", "trainer.max_steps=4", "data.batch_size=2", *BRIEFLY],
+    "one_token": ["data.batch_size=2", "algorithm.max_refills=1", "rollout.max_new_tokens=1", *BRIEFLY],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
 SETTINGS += ["callbacks.progress=null"]
@@ -105,7 +109,7 @@ SETTINGS += ["callbacks.progress=null"]
 
 def composed(folder, tiny, strategy, further=()):
     planned = [
-        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, f"strategy={strategy}", *further))
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, *rows_for(name, folder), f"strategy={strategy}", *further))
         for name, overrides in RUNS.items()
     ]
     configs = compose_runs(planned, folder)
@@ -113,6 +117,19 @@ def composed(folder, tiny, strategy, further=()):
         OmegaConf.set_struct(cfg, False)
         cfg.reward = {"_target_": "papo_steps.marks", "_partial_": True}  # which a random policy earns
     return {of.arm: configs[of.folder] for of in planned}
+
+
+def rows_for(name, folder):
+    """What the run of texts is about: eight questions, of which two have a picture."""
+    path = folder / "rows.jsonl"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        picture(1).save(folder / "picture.png")
+        rows = [{"id": str(n), "question": f"{n} and {n}?", "answer": str(2 * n)} for n in range(8)]
+        rows = [row | ({"image": "picture.png"} if n % 4 == 0 else {}) for n, row in enumerate(rows)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+    whole = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
+    return ["data=folder", f"data.train.path={path}", *whole] if name == "texts" else []
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +183,15 @@ def test_two_processes_train_as_one_does(runs, name, strategy, Run):
     expected, got = (load_file(run.path / "model" / "model.safetensors") for run in (one, two))
     for tensor, value in expected.items():
         torch.testing.assert_close(got[tensor], value, atol=1e-5, rtol=0)
+
+
+def test_a_rank_had_nothing_to_look_at_and_one_token_to_say(runs, Run):
+    folder, _ = runs
+    steps = {}
+    for row in Run(folder_of(folder, "ddp", "texts")).rollouts:
+        steps.setdefault(row["step"], set()).add(int(row["id"]) % 4 == 0)
+    assert {False, True} in steps.values()
+    assert set(Run(folder_of(folder, "ddp", "one_token")).scalars["response/length_mean"].values()) == {1}
 
 
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):
