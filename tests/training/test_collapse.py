@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from papo.errors import SettingError
-from papo.training.collapse import CollapseMonitor
+from papo.training.collapse import CollapseMonitor, gibberish
 from papo.training.history import History
 
 HEALTHY = {
@@ -223,11 +223,11 @@ BEFORE = (0.9, 0.03, 0.01)  # readable, unlikely, repeated
     [
         (BEFORE, 0.0),
         ((1.0, 0.0, 0.0), 0.0),  # better is no sign
-        ((0.8, 0.03, 0.01), 1.0),
+        ((0.85, 0.03, 0.01), 1.0),
         ((0.9, 0.05, 0.01), 0.5),
         ((0.9, 0.07, 0.01), 1.0),
         ((0.9, 0.03, 0.11), 0.5),
-        ((0.85, 0.06, 0.06), 0.75),  # the strongest of the three
+        ((0.875, 0.06, 0.06), 0.75),  # the strongest of the three
         ((0.0, 0.5, 1.0), 2.0),
     ],
 )
@@ -235,6 +235,17 @@ def test_gibberish_is_told_by_what_was_before_training(now, value):
     run = Run(monitor())
     assert run.validate(0, *BEFORE) is None
     assert run.validate(20, *now) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("items", "value"), [(100, 0.1 / (2.5 * math.sqrt(0.25 / 400 + 0.24 / 100))), (4000, 2.0)])
+def test_a_fall_is_measured_by_what_so_few_items_can_tell(items, value):
+    """From 50 % of 400 items to 40 %: of a hundred items no sign, of thousands twice the unit of 5 points."""
+    run = Run(monitor())
+    run.validate(0, *BEFORE)
+    still = {"unlikely_masked": [0.0] * 20, "repeated_masked": [0.0] * 20}
+    run.module.history.before = {"readable_masked": [0.0, 1.0] * (200 if items == 100 else 4000)} | still
+    run.module.history.last = {"readable_masked": [0.0] * (3 * items // 5) + [1.0] * (2 * items // 5)} | still
+    assert gibberish(run.module.history) == pytest.approx(value)
 
 
 def test_a_run_without_the_term_is_watched_for_gibberish_too(capsys):
@@ -261,7 +272,7 @@ def test_only_what_was_measured_within_training_is_looked_at(capsys):
 def test_gibberish_is_named_once_in_its_own_words(capsys):
     run = Run(monitor("warn"))
     run.validate(0, *BEFORE)
-    run.validate(10, 0.81, *BEFORE[1:])
+    run.validate(10, 0.86, *BEFORE[1:])
     assert capsys.readouterr().out == ""
     for step in (20, 30):
         run.validate(step, 0.69, 0.05, 0.01)
@@ -280,7 +291,7 @@ def test_gibberish_is_named_once_in_its_own_words(capsys):
 def test_gibberish_lowers_the_weight_and_again_only_when_it_gets_worse():
     run = Run(monitor("lower"))
     run.validate(0, *BEFORE)
-    for step, readable, damping in ((10, 0.7, 0.5), (20, 0.61, 0.5), (30, 0.59, 0.25), (40, 0.59, 0.25)):
+    for step, readable, damping in ((10, 0.8, 0.5), (20, 0.76, 0.5), (30, 0.74, 0.25), (40, 0.74, 0.25)):
         run.validate(step, readable, *BEFORE[1:])
         assert run.module.damping == {"perception": damping}, step
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import fmean
+from collections.abc import Sequence
+from statistics import fmean, pvariance
 from typing import Any
 
 from lightning import Callback, Trainer
@@ -22,9 +23,11 @@ CLIP_FRACTION = 0.007
 ENTROPY_FACTOR = 3.0
 REWARD_DROP = 0.1
 
-# One unit of gibberish: how far each share may move from what it was before training. The second is several standard
+# One unit of gibberish: how far each share may move from what it was before training. The first is twice the largest
+# fall of any GRPO run here, and early enough where accuracy on masked pictures halves; the second is several standard
 # errors of a hundred short answers and is reached long before they stop being readable (experiments/collapse).
-MASKED = {"readable_masked": -0.1, "unlikely_masked": 0.04, "repeated_masked": 0.2}
+MASKED = {"readable_masked": -0.05, "unlikely_masked": 0.04, "repeated_masked": 0.2}
+SURE = 2.5  # standard errors that a unit has at least: a run is looked at many times, and by few items
 
 
 class CollapseMonitor(Callback):
@@ -42,9 +45,10 @@ class CollapseMonitor(Callback):
 
     Apart from that, at each validation in the midst of training and in every run,
 
-        gibberish = max(fall of readable_masked / 0.1, rise of unlikely_masked / 0.04, rise of repeated_masked / 0.2)
+        gibberish = max(fall of readable_masked / 0.05, rise of unlikely_masked / 0.04, rise of repeated_masked / 0.2)
 
-    of the answers to masked pictures (see papo.evaluation.held_out), against those before training. It acts at 1.
+    of the answers to masked pictures (see papo.evaluation.held_out), against those before training; each is divided by
+    2.5 standard errors of the difference where those are more. It acts at 1.
 
     Args:
         on_collapse: "warn" names it once; "stop" ends the run after the step, with everything in place; "lower"
@@ -188,9 +192,14 @@ class CollapseMonitor(Callback):
 def gibberish(history: History) -> float | None:
     """How far the last validation's masked answers have gone from those before training; None where there are none."""
     before, now = (
-        {name: fmean(measured[name]) for name in MASKED if name in measured}
-        for measured in (history.before, history.last)
+        {name: measured[name] for name in MASKED if name in measured} for measured in (history.before, history.last)
     )
     if not before or not now:
         return None
-    return max(0.0, *((now[name] - before[name]) / unit for name, unit in MASKED.items()))
+    return max(0.0, *(moved(before[name], now[name], unit) for name, unit in MASKED.items()))
+
+
+def moved(before: Sequence[float], now: Sequence[float], unit: float) -> float:
+    """By how many units the mean over items has moved; a unit is no less than what these items can tell."""
+    error = math.sqrt(pvariance(before) / len(before) + pvariance(now) / len(now))
+    return (fmean(now) - fmean(before)) / math.copysign(max(abs(unit), SURE * error), unit)
