@@ -65,3 +65,12 @@ def test_markdown():
         "",
         "a note.",
     ]
+
+
+def test_what_data_and_models_call_themselves_cannot_act_on_a_terminal_nor_break_a_table():
+    hostile = "\x1b[2J\x07\nred\u202e"
+    table = ReportTable(hostile, ("group", hostile), ((hostile, "50.0"),), "a note")
+    text = to_markdown(table)
+    assert text.replace("\n", "").isprintable()
+    assert len(text.splitlines()) == 7
+    assert "␛[2J␇␊red⟨U+202E⟩" in text

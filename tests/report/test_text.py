@@ -12,7 +12,8 @@ from jinja2 import UndefinedError
 from report.cases import HOSTILE
 
 from papo.report.page import templates
-from papo.report.text import json_block, number, shown, visible
+from papo.report.text import json_block, number
+from papo.visible import shown, visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(HOSTILE)
 

@@ -18,6 +18,7 @@ from papo.data.order import Endless, Mixture, endless
 from papo.errors import BadRow, ConfigError, SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
+from papo.visible import line
 
 LISTED = 20  # bad rows that an error message shows
 ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given up
@@ -184,7 +185,7 @@ class Screen:
         """Why a source cannot be used, with the first bad rows by id and reason."""
         allowed = f"max_bad_share={self.max_bad_share:g}"
         lines = [f"{key}: {len(bad)} of {rows} rows cannot be used, more than {allowed} allows:"]
-        lines += [f"  {shown(found.id)}: {shown(found.reason)}" for found in bad[:LISTED]]
+        lines += [f"  {line(found.id, 200)}: {line(found.reason, 200)}" for found in bad[:LISTED]]
         lines += [f"  and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
         return "\n".join(lines)
 
@@ -232,9 +233,3 @@ class _ScreenedOrder:
     def __getitem__(self, index: int) -> Item:
         of = self.screened
         return of.screen.first_good(self.items, of.key, of.guessability, count(index))
-
-
-def shown(text: str) -> str:
-    """Text of a data set, fit for a terminal."""
-    text = text if len(text) <= 200 else f"{text[:200]}..."
-    return text if text.isprintable() else ascii(text)

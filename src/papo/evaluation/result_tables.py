@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from papo.lab.mistakes import KINDS
 from papo.report import ReportTable
 from papo.statistics import Estimate
+from papo.visible import line
 
 Estimates = Mapping[str, Estimate]
 
@@ -68,14 +69,15 @@ def _items(estimates: Estimates) -> str:
 
 
 def to_markdown(table: ReportTable) -> str:
-    """The table as GitHub renders it; a bar in a cell would end the cell."""
+    """The table as GitHub renders it, and a terminal; a bar in a cell would end the cell."""
     header, *rows = (
-        ["" if cell is None else str(cell).replace("|", "\\|") for cell in row] for row in (table.columns, *table.rows)
+        ["" if cell is None else line(str(cell)).replace("|", "\\|") for cell in row]
+        for row in (table.columns, *table.rows)
     )
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
-    def line(cells: Sequence[str]) -> str:
+    def joined(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
 
-    body = [line(header), line(["-" * width for width in widths]), *(line(row) for row in rows)]
-    return "\n".join([f"### {table.title}", "", *body, *(["", f"{table.note}."] if table.note else [])])
+    body = [joined(header), joined(["-" * width for width in widths]), *map(joined, rows)]
+    return "\n".join([f"### {line(table.title)}", "", *body, *(["", f"{table.note}."] if table.note else [])])

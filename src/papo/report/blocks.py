@@ -15,7 +15,8 @@ import numpy as np
 from markupsafe import Markup
 
 from papo.report.content import GradedResponse, ReportItem
-from papo.report.text import LONG, MAX_TOKENS, json_block, number, shown, visible
+from papo.report.text import LONG, MAX_TOKENS, json_block, number
+from papo.visible import shown, visible
 
 # The colour scale ends at this quantile of all tokens: one token that masking makes impossible must not pale the rest.
 SATURATION = 0.99

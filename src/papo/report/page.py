@@ -17,7 +17,7 @@ from papo.report.blocks import data_uri, item_blocks
 from papo.report.cells import cells
 from papo.report.content import Report
 from papo.report.plots import figure
-from papo.report.text import shown
+from papo.visible import shown
 
 SCRIPTS = ("tables.js",)
 ITEM_SCRIPTS = ("list.js", "item.js", "browser.js")

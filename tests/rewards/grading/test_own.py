@@ -283,6 +283,16 @@ def test_a_failure_is_said_at_once_and_once(capsys, name, said):
     assert said in line
 
 
+def test_what_it_says_of_an_answer_cannot_act_on_a_terminal(capsys):
+    tally = own.Tally()
+    broken = Grade(Verdict.WRONG, None, "KeyError: \x1b[2J\nred", failed=True)
+    for _ in range(own.ENOUGH - 1):
+        tally.add(broken, 0.1)
+    with pytest.raises(GraderFailed, match="KeyError: ␛\\[2J␊red; it failed"):
+        tally.add(broken, 0.1)
+    assert "KeyError: ␛[2J␊red; such" in capsys.readouterr().err
+
+
 def test_one_that_keeps_failing_ends_the_run():
     for _ in range(own.ENOUGH - 1):
         asked("fail")

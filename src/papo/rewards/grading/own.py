@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from papo.errors import ConfigError, GraderFailed
 from papo.rewards.grading.verdict import Grade, Verdict, failure
+from papo.visible import line
 
 if TYPE_CHECKING:
     from papo.types import Item
@@ -102,12 +103,12 @@ class Tally:
             return
         self.failed += 1
         if self.failed == 1:
-            print(f"warning: {grade.reason}; such an answer counts as wrong", file=sys.stderr, flush=True)
+            print(f"warning: {line(grade.reason)}; such an answer counts as wrong", file=sys.stderr, flush=True)
         failed = sum(self.recent)
         if failed >= ENOUGH and failed > may_fail * len(self.recent):
             raise GraderFailed(
-                f"{grade.reason}; it failed on {failed} of the last {len(self.recent)} answers. Mend it, or let it "
-                "fail more often with FUNCTION.may_fail = SHARE"
+                f"{line(grade.reason)}; it failed on {failed} of the last {len(self.recent)} answers. Mend it, or let "
+                "it fail more often with FUNCTION.may_fail = SHARE"
             )
 
 
