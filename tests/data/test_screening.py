@@ -72,6 +72,13 @@ def test_a_long_list_is_cut_and_a_hostile_one_escaped():
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
+    class Named(Rows):
+        def draft(self, index: int) -> Item:
+            raise BadRow("\x1b[2J", "bad")
+
+    with pytest.raises(ConfigError, match="\n  ␛\\[2J: bad\n"):
+        make_screen()(Named(), "data.train")
+
     class Many(Rows):
         def __len__(self) -> int:
             return 30
