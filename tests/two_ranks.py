@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import distributed, nn
 
 from papo import ranks
@@ -75,10 +75,6 @@ def one_fails(cfg: DictConfig) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         if cfg.how == "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
-        if cfg.how == "grader":
-            raise GraderFailed("it hung")
-        if cfg.how == "reference":
-            OmegaConf.create({"a": "${nope}"}).a  # noqa: B018
         raise KeyError("a bug")
     ranks.total(1)
     return {}

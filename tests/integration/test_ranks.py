@@ -1,12 +1,15 @@
 """One run in two processes: what they exchange, and that it is the run of one process."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
 from replicas import picture
 from safetensors.torch import load_file
 from two_ranks import asked_to_stop, copy_for, exchanges_and_shards, one_fails, train_each
@@ -228,10 +231,8 @@ def test_a_checkpoint_knows_nothing_of_ranks(runs, before, strategy, Run):
     ("how", "error", "message"),
     [
         ("killed", ProcessLost, r"^process 1 of 2 ended with status -9, and the run with it; nothing was saved yet$"),
-        ("grader", GraderFailed, "^it hung$"),
         ("interrupted", Interrupted, "^stopped at once"),
         ("bug", ProcessLost, "^process 1: KeyError: 'a bug'$"),
-        ("reference", ConfigError, "nope"),
     ],
 )
 def test_a_process_that_fails_takes_the_others_along(how, error, message, capfd):
@@ -240,6 +241,33 @@ def test_a_process_that_fails_takes_the_others_along(how, error, message, capfd)
     said = capfd.readouterr().err
     assert said.count("Traceback") == (how == "bug")  # what the other one makes of it is not said
     assert "closed by peer" not in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "message"),
+    [
+        (GraderFailed("it hung"), GraderFailed, "it hung"),
+        (InterpolationKeyError("Interpolation key 'nope' not found"), ConfigError, "nope"),
+        (SystemExit(1), Interrupted, "stopped at once"),
+        (OSError("no such thing"), ProcessLost, "process 1: OSError: no such thing"),
+    ],
+)
+def test_what_a_process_says_when_it_fails(raised, error, message, monkeypatch):
+    """In this process, which stays what it is."""
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    for name in ("os.setsid", "papo.training.launching.end_with_parent", "torch.set_num_threads"):
+        monkeypatch.setattr(name, lambda *_: None)
+    said = []
+    connection = SimpleNamespace(send=said.append, close=lambda: None)
+
+    def task(cfg):
+        raise raised
+
+    launching.serve(connection, {"RANK": "1", "WORLD_SIZE": "2"}, task, TWO, None)
+    (reply,) = said
+    assert isinstance(reply, error)
+    assert message in str(reply)
+    assert ("OSError" in getattr(reply, "trace", "")) == (error is ProcessLost)
 
 
 def test_a_signal_comes_to_all_processes_once_and_what_fails_then_is_said():
