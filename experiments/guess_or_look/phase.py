@@ -40,7 +40,10 @@ def main() -> None:
             lows, highs = zip(*(value["ci95"] for _, value in of_arm), strict=True)
             below = [mean - 100 * max(low, 0) for mean, low in zip(means, lows, strict=True)]
             above = [100 * min(high, 1) - mean for mean, high in zip(means, highs, strict=True)]
-            panel.errorbar(places, means, [below, above], marker="o", capsize=3, label=name)
+            marks, *_ = panel.errorbar(places, means, [below, above], fmt="o", capsize=3, label=name)
+            for at in range(1, len(of_arm)):  # no line over levels that were not run
+                if of_arm[at][0] == of_arm[at - 1][0] + 1:
+                    panel.plot(places[at - 1 : at + 1], means[at - 1 : at + 1], color=marks.get_color())
         panel.set(ylim=(0, 100), ylabel=label, xlabel="share of training questions that the words give away")
         panel.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
         panel.grid(axis="y", alpha=0.3)
