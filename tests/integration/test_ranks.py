@@ -110,10 +110,10 @@ SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1
 SETTINGS += ["callbacks.progress=null"]
 
 
-def composed(folder, tiny, strategy, further=()):
+def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
     planned = [
-        Planned(name, {}, 1, (*tiny, *SETTINGS, *overrides, *rows_for(name, folder), f"strategy={strategy}", *further))
-        for name, overrides in RUNS.items()
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *RUNS[name], *rows_for(name, folder), f"strategy={strategy}", *further))
+        for name in names
     ]
     configs = compose_runs(planned, folder)
     for cfg in configs.values():
@@ -152,13 +152,13 @@ def runs(tiny, tmp_path_factory):
         if strategy == "single":
             copy_for(cfg)
             trained(cfg)
-    trained(composed(folder / "through", tiny, "single", ["trainer.max_steps=3"])[RESUMED])
+    trained(composed(folder / "through", tiny, "single", ["trainer.max_steps=3"], [RESUMED])[RESUMED])
     return folder, found
 
 
 def going_on(folder, tiny, before, strategy):
     """A run with one more step, from the checkpoint that it left under another strategy; under the same, in place."""
-    cfg = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"])[RESUMED]
+    cfg = composed(folder / f"{before}_{strategy}", tiny, strategy, ["trainer.max_steps=3"], [RESUMED])[RESUMED]
     saved = folder_of(folder, before, RESUMED)
     if before == strategy:
         cfg.copy_of = str(saved)
@@ -322,7 +322,7 @@ def test_a_world_of_one_that_something_else_left_behind(monkeypatch):
 
 
 def test_a_step_without_a_prompt_for_each_process_is_refused(tiny, tmp_path):
-    cfg = composed(tmp_path, tiny, "single")["papo"]
+    cfg = composed(tmp_path, tiny, "single", names=["papo"])["papo"]
     cfg.strategy = {**STRATEGY, "devices": 8}
     with pytest.raises(ConfigError, match=r"^data\.batch_size must be at least the number of processes.* got 5 for 8$"):
         trained(cfg)

@@ -239,13 +239,11 @@ def test_gibberish_is_told_by_what_was_before_training(now, value):
 
 @pytest.mark.parametrize(("items", "value"), [(100, 0.1 / (2.5 * math.sqrt(0.25 / 400 + 0.24 / 100))), (4000, 2.0)])
 def test_a_fall_is_measured_by_what_so_few_items_can_tell(items, value):
-    """From 50 % of 400 items to 40 %: of a hundred items no sign, of thousands twice the unit of 5 points."""
-    run = Run(monitor())
-    run.validate(0, *BEFORE)
+    """From 50 % to 40 %: of a hundred items no sign, of thousands twice the unit of 5 points."""
     still = {"unlikely_masked": [0.0] * 20, "repeated_masked": [0.0] * 20}
-    run.module.history.before = {"readable_masked": [0.0, 1.0] * (200 if items == 100 else 4000)} | still
-    run.module.history.last = {"readable_masked": [0.0] * (3 * items // 5) + [1.0] * (2 * items // 5)} | still
-    assert gibberish(run.module.history) == pytest.approx(value)
+    before = {"readable_masked": [0.0, 1.0] * (200 if items == 100 else 4000)} | still
+    now = {"readable_masked": [0.0] * (3 * items // 5) + [1.0] * (2 * items // 5)} | still
+    assert gibberish(History(before, now)) == pytest.approx(value)
 
 
 def test_a_run_without_the_term_is_watched_for_gibberish_too(capsys):
