@@ -48,15 +48,12 @@ def check_experiment(cfg: DictConfig) -> None:
         return
     others = {group: choice for group, choice in choices.items() if choice and not group.startswith("hydra/")}
     del others["experiment"]
-    places = GlobalHydra.instance().config_loader().get_search_path().get_path()
-    known = usual(
-        HydraConfig.get().job.config_name,
-        tuple(f"{group}={choice}" for group, choice in others.items()),
-        tuple(place.path for place in places),
-    )
-    named = set(re.findall(r"\$\{([\w.]+)", OmegaConf.to_yaml(cfg)))
+    choice = tuple(f"{group}={choice}" for group, choice in others.items())
+    known = usual(HydraConfig.get().job.config_name, choice, places())
+    keys = OmegaConf.to_container(cfg, resolve=False)
+    named = set(re.findall(r"\$\{([\w.]+)", str(keys)))
     named |= {line.lstrip("+").partition("=")[0] for line in HydraConfig.get().overrides.task if line.startswith("+")}
-    for key, alike in strangers(OmegaConf.to_container(cfg, resolve=False), known):
+    for key, alike in strangers(keys, known):
         if not any(f"{name}.".startswith(f"{key}.") for name in named):
             raise ConfigError(f"{key} is unknown{alike}")
 
@@ -89,8 +86,18 @@ def is_choice(file: str) -> bool:
     return not file.startswith("_")
 
 
+def places() -> tuple[str, ...]:
+    """Where Hydra looks for files."""
+    return tuple(place.path for place in GlobalHydra.instance().config_loader().get_search_path().get_path())
+
+
 def groups() -> str:
-    """A line for each group and what it can be, for the help page."""
+    """A line for each group and what it can be, for the help page; OmegaConf asks for it whenever files are merged."""
+    return groups_in(places())
+
+
+@cache
+def groups_in(places: tuple[str, ...]) -> str:
     loader = GlobalHydra.instance().config_loader()
     files = {group: loader.get_group_options(group) for group in loader.list_groups("") if group != "hydra"}
     return "\n".join(f"{group}: {', '.join(filter(is_choice, names))}" for group, names in files.items())
