@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 # Where a run goes, how it got there and what was planned, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume", "plan")
+PLACE = ("run_dir", "overwrite", "resume", "plan", "export")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
-LATER |= {"rollout_correction": None}
+LATER |= {"rollout_correction": None, "best": None}
 LATER |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "lightning": "auto"}
 
 

@@ -403,6 +403,7 @@ CALLBACKS = {
         "term": "perception",
         "divergence": "perception/kl",
     },
+    "best": None,
     "checkpoints": {"_target_": "papo.training.callbacks.Checkpointer", "run_dir": "here", "every": 20},
 }
 
@@ -419,6 +420,13 @@ def test_how_a_run_is_driven():
         "version": "",
         "default_hp_metric": False,
     }
+
+
+def test_the_best_checkpoint_is_written_before_the_last_which_records_it():
+    callbacks = resolved(composed("callbacks=best", "run_dir=here"))["callbacks"]
+    assert list(callbacks) == list(CALLBACKS)
+    settings = {"run_dir": "here", "every": 20, "measure": "greedy", "patience": None}
+    assert callbacks["best"] == {"_target_": "papo.training.best.Best", **settings}
 
 
 def test_supervised_training_has_no_rollouts_to_log_or_watch():

@@ -36,6 +36,19 @@ def at_least_one(name: str, steps: int) -> int:
     return steps
 
 
+def write_checkpoint(trainer: Trainer, path: Path, kept: Path | None = None) -> None:
+    """A checkpoint of all ranks in one file, which is there whole or not at all.
+
+    Args:
+        kept: where the one that it replaces stays.
+    """
+    if ranks.is_first():
+        with replacing(path, kept=kept) as part:
+            trainer.save_checkpoint(part)
+    else:
+        trainer.save_checkpoint(path)  # writes nothing, but the first one waits for it
+
+
 class Checkpointer(Callback):
     """Writes checkpoints/last.ckpt every so many steps and at the end, always at a step boundary.
 
@@ -67,12 +80,8 @@ class Checkpointer(Callback):
         Args:
             again: whether the last one is of the same step, and the one before therefore still that.
         """
-        if ranks.is_first():
-            with replacing(self.path, kept=previous_of(self.path) if self.good and not again else None) as part:
-                trainer.save_checkpoint(part)
-            self.good = True
-        else:
-            trainer.save_checkpoint(self.path)  # writes nothing, but the first one waits for it
+        write_checkpoint(trainer, self.path, kept=previous_of(self.path) if self.good and not again else None)
+        self.good = True
 
 
 class GracefulStop(Callback):

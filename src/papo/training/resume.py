@@ -99,8 +99,11 @@ def previous_of(path: Path) -> Path:
     return path.with_name("previous.ckpt")
 
 
-def usable(path: str) -> str:
+def usable(path: str, key: str = "ckpt_path") -> str:
     """The checkpoint to go on from: the one at `path`, or the one before where that is damaged or was being replaced.
+
+    Args:
+        key: the setting that named it.
 
     Raises:
         ConfigError: it is damaged, and there is no other.
@@ -110,8 +113,8 @@ def usable(path: str) -> str:
         return path
     previous = previous_of(Path(path))
     if Path(path).name != "last.ckpt" or not previous.is_file() or damage(previous) is not None:
-        raise ConfigError(f"ckpt_path={path} {problem}")
-    print(f"ckpt_path={path} {problem}; going on from {previous}, the one before it")
+        raise ConfigError(f"{key}={path} {problem}")
+    print(f"{key}={path} {problem}; going on from {previous}, the one before it")
     return str(previous)
 
 

@@ -20,9 +20,9 @@ from papo import ranks
 from papo.building import built, check
 from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull
-from papo.files import lacks_room, write_text
+from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
-from papo.policy.loading import Loaded, save_policy
+from papo.policy.loading import Loaded
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
@@ -32,6 +32,7 @@ from papo.training.base import PolicyModule
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
+from papo.training.exporting import exported, save
 from papo.training.history import History
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
@@ -44,7 +45,7 @@ TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 def train(cfg: DictConfig) -> dict[str, Any]:
     """Runs one experiment, in as many processes as `strategy` says, and returns what it wrote to metrics.json; with
-    `plan.only` plans it, and returns what it wrote to plan.json.
+    `plan.only` plans it, and returns what it wrote to plan.json; with `export` makes a model of what another run left.
 
     Args:
         cfg: as composed from conf/train.yaml; `run_dir` is where everything goes.
@@ -57,6 +58,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
         ProcessLost: one of several processes died; the last checkpoint is in place.
     """
+    if OmegaConf.select(cfg, "export") is not None:
+        return exported(cfg)
     only = OmegaConf.select(cfg, "plan.only", default=False)
     if not isinstance(only, bool):
         raise ConfigError(f"plan must be true or false, got {only!r}")
@@ -108,7 +111,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
         state = module.weights.state()
         if run is not None:
-            save(run, loaded, module, cfg, state)
+            save(run, loaded, cfg, state)
         metrics = results(cfg, module, data, trainer, ended) | {
             "seconds": time.perf_counter() - started,
             "peak_memory_gib": max(ranks.gathered(peak_memory_gib())),
@@ -160,14 +163,6 @@ def measured_and_trained(
         ):
             trainer.validate(module, data, verbose=False)
     return ended
-
-
-def save(run: RunDir, loaded: Loaded, module: PolicyModule, cfg: DictConfig, state: dict[str, Any]) -> None:
-    """The policy, with how it was made; where it was made does not go with it."""
-    save_policy(module.policy, loaded.processor, run.model, state)
-    recipe = OmegaConf.to_container(OmegaConf.merge(cfg, {"run_dir": "."}), resolve=True)
-    recipe = {key: value for key, value in recipe.items() if key not in PLACE}
-    write_text(run.model / "papo.yaml", OmegaConf.to_yaml(recipe))
 
 
 def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:

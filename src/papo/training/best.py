@@ -1,0 +1,60 @@
+"""The best checkpoint of a run, and an end for one that no longer gets better."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, Trainer
+
+from papo.errors import ConfigError, SettingError
+from papo.training.base import PolicyModule
+from papo.training.callbacks import write_checkpoint
+
+
+class Best(Callback):
+    """Writes checkpoints/best.ckpt after each validation in the midst of training that was better than those before.
+
+    A model is made of it with export=<run>/checkpoints/best.ckpt. What was best of many is no measure of how good it
+    is: the one after all steps, of all items, is.
+
+    Args:
+        run_dir: of the run.
+        every: steps between two validations.
+        measure: what is to be high; see papo.training.history.
+        patience: validations in a row that were no better after which the run ends; None = it goes on.
+
+    Raises:
+        SettingError: a setting out of range.
+    """
+
+    def __init__(self, run_dir: str | Path, every: int, measure: str, patience: int | None) -> None:
+        if every < 1:
+            raise SettingError("every", f"must be at least 1 with callbacks=best, got {every}")
+        if patience is not None and patience < 1:
+            raise SettingError("patience", f"must be at least 1, or null, got {patience}")
+        self.path = Path(run_dir) / "checkpoints" / "best.ckpt"
+        self.measure, self.patience = measure, patience
+        self.best, self.step, self.worse = -math.inf, 0, 0
+
+    def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
+        if not module.during or module.idle:
+            return
+        found = module.history.course[module.step]
+        if self.measure not in found:
+            raise ConfigError(f"callbacks.best.measure={self.measure} is not measured; {', '.join(sorted(found))} are")
+        if found[self.measure] > self.best:
+            self.best, self.step, self.worse = found[self.measure], module.step, 0
+            write_checkpoint(trainer, self.path)
+            return
+        self.worse += 1
+        if self.patience is not None and self.worse >= self.patience:
+            trainer.should_stop = True
+            print(f"\n{self.measure} was best at step {self.step}: the run ends, {self.path} stays", flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "step": self.step, "worse": self.worse}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.step, self.worse = state["best"], state["step"], state["worse"]
