@@ -7,10 +7,10 @@ from papo import cli
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> float | None:
     from papo import train  # after Hydra has read the command line, which is quick
 
-    cli.guarded(train)(cfg)
+    return cli.guarded(train)(cfg)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,6 +28,8 @@ SWITCHES = {"plan": "plan.only"}
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
+failed: list[str] = []  # the runs of a sweep that did not come through
+
 
 def run(main: Callable[[], None]) -> None:
     """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
@@ -33,6 +38,7 @@ def run(main: Callable[[], None]) -> None:
     quieten()
     OmegaConf.register_new_resolver("groups", groups, replace=True)  # used by conf/hydra/help
     sys.argv[1:] = map(spelt_out, sys.argv[1:])
+    failed.clear()
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
@@ -43,6 +49,8 @@ def run(main: Callable[[], None]) -> None:
         # The one thing that Hydra does with files here: make the run directory before our code is called.
         message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
         fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
+    if failed:
+        fail(FAILED, f"{len(failed)} of the sweep's runs failed: {', '.join(failed)}")
 
 
 def spelt_out(argument: str) -> str:
@@ -81,10 +89,14 @@ def hush_lightning() -> None:
         logging.getLogger(part).setLevel(logging.WARNING)
 
 
-def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], None]:
-    """`task`, ending the process on errors that a user can fix; Hydra would print a line of its own about them."""
+def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], float | None]:
+    """`task`, ending the process on errors that a user can fix; Hydra would print a line of its own about them.
 
-    def run_task(cfg: DictConfig) -> None:
+    In a sweep (-m) a run that fails is named, and the next one begins. What is returned is what a sweeper such as
+    hydra/sweeper=optuna looks at: greedy accuracy on held-out items, else the sampled one; NaN of a run that failed.
+    """
+
+    def run_task(cfg: DictConfig) -> float | None:
         hush_lightning()
         try:
             check_experiment(cfg)
@@ -92,16 +104,37 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
         except (ConfigError, OmegaConfBaseException) as error:
             with contextlib.suppress(OSError):  # not empty: something was there before, and stays
                 os.rmdir(HydraConfig.get().runtime.output_dir)
-            fail(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
+            return end_run(MISTAKE, error if isinstance(error, ConfigError) else refusal(error))
         except (TrainingDiverged, GraderFailed, ProcessLost, DiskFull) as error:
-            fail(FAILED, error)
+            return end_run(FAILED, error)
         except Interrupted as stop:
             print(f"\n{stop}", file=sys.stderr)
             sys.exit(INTERRUPTED)
+        except Exception:  # a bug, whose traceback is shown
+            if not sweeping():
+                raise
+            traceback.print_exc()
+            return end_run(FAILED, "see above")
         if result.get("interrupted"):
             sys.exit(INTERRUPTED)
+        greedy = result.get("greedy_after")
+        return result.get("accuracy_after") if greedy is None else greedy["mean"]
 
     return run_task
+
+
+def sweeping() -> bool:
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def end_run(status: int, message: object) -> float:
+    """Ends the process; in a sweep says what is wrong, and lets the next run begin."""
+    if not sweeping():
+        fail(status, message)
+    name = os.path.basename(HydraConfig.get().runtime.output_dir)
+    print(f"error: {name}: {message}", file=sys.stderr)
+    failed.append(name)
+    return math.nan
 
 
 def fail(status: int, message: object) -> None:

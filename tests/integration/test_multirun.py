@@ -1,5 +1,7 @@
 """A sweep: one run directory per value, told apart by name and in TensorBoard."""
 
+import re
+
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
@@ -86,3 +88,32 @@ def test_the_runs_of_a_sweep_do_not_share_a_mask(sweep):
     configs = [(sweep / name / "config.yaml").read_text() for name in FOLDERS]
     assert "mask_ratio: 0.4" in configs[0]
     assert "mask_ratio: 0.6" in configs[1]
+
+
+def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeypatch):
+    """A setting that cannot work, and a bug, which keeps its traceback."""
+    from papo.training import run
+
+    build = run.build
+
+    def built(cfg):
+        if cfg.mask_ratio == 0.7:
+            raise KeyError("a bug")
+        return build(cfg)
+
+    monkeypatch.setattr(run, "build", built)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "tiny.yaml").write_text(TINY.format(path=tiny_model))
+    overrides = ["experiment=tiny", "trainer.max_steps=1", "mask_ratio=1.5,0.7,0.5"]
+    finished = command("train.py", "-m", *overrides, f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
+    assert finished.status == 1
+    (root,) = tmp_path.glob("outputs/sweeps/papo/*")
+    bad, bug, good = (next(iter(root.glob(f"*mask_ratio={ratio}")), None) for ratio in (1.5, 0.7, 0.5))
+    assert bad is None  # nothing left behind
+    assert (good / "metrics.json").is_file()
+    lines = [line for line in finished.messages if line.startswith("error: ")]
+    assert lines[0].endswith("mask_ratio=1.5: mask_ratio must lie in [0, 1], got 1.5")
+    assert lines[1] == f"error: {bug.name}: see above"
+    assert "KeyError: 'a bug'" in finished.err
+    assert re.fullmatch(r"error: 2 of the sweep's runs failed: 0_.*mask_ratio=1.5, 1_.*mask_ratio=0.7", lines[2])
