@@ -5,6 +5,9 @@ import shutil
 import pytest
 import torch
 
+from papo.training.best import Best
+from papo.training.history import History
+
 
 @pytest.fixture
 def cut_off(four_steps, tmp_path):
@@ -62,8 +65,6 @@ def test_what_cannot_be_exported(command, cut_off, four_steps, here):
 
 def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, command, here, monkeypatch):
     """Greedy accuracy by step: .1, .3, .2, .3."""
-    from papo.training.history import History
-
     add, found = History.add, iter((0.0, 0.1, 0.3, 0.2, 0.3, 0.3))
 
     def planned(self, step, measured):
@@ -77,6 +78,9 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     assert (best["step"], last["step"]) == (2, 4)
     (state,) = (state for name, state in last["callbacks"].items() if name.startswith("Best"))
     assert state == {"best": 0.3, "step": 2, "worse": 2}
+    again = Best("elsewhere", every=1, measure="greedy", patience=2)
+    again.load_state_dict(state)
+    assert again.state_dict() == state
     finished = command("train.py", f"export={run.path / 'checkpoints' / 'best.ckpt'}", "overwrite=true")
     assert finished.out.endswith("the policy after step 2\n")
 

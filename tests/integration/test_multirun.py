@@ -7,6 +7,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from papo.cli import guarded
+
 ALSO = "algorithm.normalize_std=False", "corruption=patch_shuffle", "data.train.seed=3"
 FOLDERS = [f"{number}_{','.join(ALSO)},mask_ratio={ratio}" for number, ratio in enumerate((0.4, 0.6))]
 
@@ -117,3 +119,10 @@ def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeyp
     assert lines[1] == f"error: {bug.name}: see above"
     assert "KeyError: 'a bug'" in finished.err
     assert re.fullmatch(r"error: 2 of the sweep's runs failed: 0_.*mask_ratio=1.5, 1_.*mask_ratio=0.7", lines[2])
+
+
+def test_what_a_sweeper_looks_at(monkeypatch):
+    monkeypatch.setattr("papo.cli.check_experiment", lambda cfg: None)
+    monkeypatch.setattr("papo.cli.hush_lightning", lambda: None)
+    both, sampled = ({"greedy_after": greedy, "accuracy_after": 0.4} for greedy in ({"mean": 0.5}, None))
+    assert [guarded(lambda cfg, of=of: of)({}) for of in (both, sampled, {"total": 1})] == [0.5, 0.4, None]
