@@ -18,7 +18,8 @@ def run_evaluate(command, tiny_model, tmp_path):
 
     def run(*overrides, path=tiny_model, folder=None):
         folder = folder or tmp_path / f"evaluation-{len(list(tmp_path.iterdir()))}"
-        sizes = [f"k={K}", "rollout.max_new_tokens=8", f"benchmarks.lab.size={N}", "report.first_items=2"]
+        sizes = [f"k={K}", "rollout.max_new_tokens=8", f"benchmarks.lab.size={N}"]
+        sizes += ["report.first_items=2", "report.looking_items=0"]
         return command("evaluate.py", f"model.path={path}", *sizes, *overrides, f"hydra.run.dir={folder}"), folder
 
     return run
@@ -134,7 +135,7 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     run_evaluate, four_steps, tmp_path, monkeypatch, stop_at, number
 ):
     """Stopped in the batch `stop_at` (there are three of each model), then called again."""
-    settings = [f"compare=[{four_steps.path}]", "batch_size=2"]
+    settings = [f"compare=[{four_steps.path}]", "batch_size=2", "report.looking_items=3", "report.looking_cells=2"]
     whole, expected = run_evaluate(*settings, folder=tmp_path / "whole")
     batches, batch = [], Examination.batch
 

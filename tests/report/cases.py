@@ -4,7 +4,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from papo.report import GradedResponse, Plot, PlotRow, Report, ReportItem, ReportTable
+from papo.report import Drops, GradedResponse, Plot, PlotRow, Report, ReportItem, ReportTable
 
 CANARY = "window.canary=1"
 HOSTILE = (
@@ -62,7 +62,8 @@ def hostile_report() -> Report:
     """Every place that takes text takes each hostile text once."""
     items, tables, plots = [], [], []
     for n, text in enumerate(HOSTILE):
-        given = GradedResponse(text, "wrong", text, text, (text, " x"), (1.0, float("nan")), error=text)
+        drops = Drops(((1, 1, 1),), (text,), (1.0, 2.0), "f38=")
+        given = GradedResponse(text, "wrong", text, text, (text, " x"), (1.0, float("nan")), error=text, drops=drops)
         plain = GradedResponse(text, "wrong", None, text)
         items.append(
             item(

@@ -173,7 +173,7 @@ def test_2000_items_stay_usable(browser):
     answers = tuple(response(" ".join(["word"] * 10), kl=(0.5,) * 10) for _ in range(4))
     many = tuple(item(f"{n}", responses=answers, accuracy=n % 9 / 8) for n in range(2_000))
     browser.open(Report("t", items=many))
-    assert browser.texts("#count") == ["2,000 of 2,000"]
+    browser.wait(lambda: browser.texts("#count") == ["2,000 of 2,000"])
     assert len(browser.texts(IDS)) < 400  # rows are drawn as they are scrolled to
     seconds = """
         const start = performance.now();

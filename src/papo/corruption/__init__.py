@@ -2,6 +2,7 @@
 
 from papo.corruption.base import Corruption
 from papo.corruption.blur import GaussianBlur
+from papo.corruption.cells import CellMask
 from papo.corruption.colours import ChannelPermutation
 from papo.corruption.counterfactual import Counterfactual
 from papo.corruption.maker import Maker
@@ -14,6 +15,7 @@ from papo.corruption.shuffle import GridExchange, PatchShuffle
 
 __all__ = [
     "BoxExchange",
+    "CellMask",
     "ChannelPermutation",
     "Corruption",
     "Counterfactual",

@@ -12,6 +12,7 @@ from papo.corruption import Maker
 from papo.data.module import Source
 from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
+from papo.evaluation.looking import Looking
 from papo.evaluation.records import Record, RecordFile
 from papo.lab.guessed import guessed, looked
 from papo.lab.mistakes import error_kind
@@ -50,6 +51,7 @@ class Examination:
         engine: draws them.
         token_items, token_responses: the first items of a benchmark, and the first responses to each with its image,
             whose tokens get their perception KL. Needs the view "masked".
+        looking: which items are looked into, by the same first responses; None = none are.
 
     Raises:
         SettingError: k or batch_size is not positive.
@@ -63,6 +65,7 @@ class Examination:
     engine: Engine
     token_items: int
     token_responses: int
+    looking: Looking | None = None
 
     def __post_init__(self) -> None:
         for name in ("k", "batch_size"):
@@ -87,7 +90,7 @@ class Examination:
             for start in starts:
                 items = [source[i] for i in range(start, min(start + self.batch_size, len(source)))]
                 prompts = processor.prompts(items).to(policy.device)
-                file.append(self.batch(policy, processor, prompts, with_tokens=start < self.token_items))
+                file.append(self.batch(policy, processor, prompts, start=start))
                 bar.update(len(items))
         return file.records
 
@@ -96,12 +99,9 @@ class Examination:
         return [derive_seed("evaluation-corruption", self.seed, item.id) for item in items]
 
     @torch.no_grad()
-    def batch(
-        self, policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, with_tokens: bool
-    ) -> list[Record]:
-        """The records of one batch."""
+    def batch(self, policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, start: int) -> list[Record]:
+        """The records of one batch, of the items from `start` on."""
         seeds = self.view_seeds(prompts.items)
-        with_tokens = with_tokens and "masked" in self.views and self.token_responses > 0
         answers: dict[str, list[Answered]] = {}
         features: dict[str, Features] = {}
         responses: Responses | None = None  # with the images
@@ -121,47 +121,48 @@ class Examination:
             )
             for n, item in enumerate(prompts.items)
         ]
-        return self._with_tokens(policy, processor, prompts, records, features, responses) if with_tokens else records
-
-    def _with_tokens(
-        self,
-        policy: Policy,
-        processor: PromptProcessor,
-        prompts: PromptBatch,
-        records: list[Record],
-        features: Mapping[str, Features],
-        responses: Responses,
-    ) -> list[Record]:
-        """The records with the perception KL of each token of their first responses."""
+        with_kl = start < self.token_items and "masked" in self.views
+        into = 0 if self.looking is None else max(0, min(self.looking.first_items - start, len(records)))
         first = min(self.token_responses, self.k)
+        if first == 0 or "image" not in self.views or not (with_kl or into):
+            return records
         chosen = responses.select([n * self.k + g for n in range(len(records)) for g in range(first)])
-        temperature, mask = self.sampling.score_temperature, chosen.response_mask
+        rows = zip(chosen.response_ids, chosen.response_mask, strict=True)
+        tokens = [tuple(processor.tokens(ids[real])) for ids, real in rows]
+        kl = self._kl(policy, prompts, features, chosen) if with_kl else [()] * len(tokens)
+        drops = [
+            of_response
+            for n in range(into)
+            for of_response in self.looking(
+                policy,
+                prompts.select([n]),
+                chosen.select(range(n * first, (n + 1) * first)),
+                tokens[n * first : (n + 1) * first],
+                temperature=self.sampling.score_temperature,
+                at_once=self.batch_size,
+            )
+        ]
+        drops += [None] * (len(tokens) - len(drops))
+        measured = [
+            {"tokens": words, "kl": of_kl, "drops": of_drops} if of_kl or of_drops else {}
+            for words, of_kl, of_drops in zip(tokens, kl, drops, strict=True)
+        ]
+        return [record.with_first(measured[n * first : (n + 1) * first]) for n, record in enumerate(records)]
+
+    def _kl(
+        self, policy: Policy, prompts: PromptBatch, features: Mapping[str, Features], responses: Responses
+    ) -> list[tuple[float, ...]]:
+        """The perception KL of each token of responses to all prompts."""
+        temperature, mask = self.sampling.score_temperature, responses.response_mask
         clean, masked = (
             policy.score(
-                policy.prefill(prompts, features[view]), chosen, temperature=temperature, keep_states=True
+                policy.prefill(prompts, features[view]), responses, temperature=temperature, keep_states=True
             ).states
             for view in ("image", "masked")
         )
         kl = policy.full_kl(clean, masked, mask, temperature=temperature)
-        tokens = [
-            (tuple(processor.tokens(ids[real])), tuple(round(value, 4) for value in of_row[real].tolist()))
-            for ids, real, of_row in zip(chosen.response_ids, mask, kl, strict=True)
-        ]
-        return [
-            replace(
-                record,
-                views={
-                    **record.views,
-                    "image": tuple(
-                        replace(response, tokens=tokens[n * first + g][0], kl=tokens[n * first + g][1])
-                        if g < first
-                        else response
-                        for g, response in enumerate(record.views["image"])
-                    ),
-                },
-            )
-            for n, record in enumerate(records)
-        ]
+        rows = zip(kl, mask, strict=True)
+        return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 
 
 def _responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from papo.files import write_text
-from papo.report import GradedResponse
+from papo.report import Drops, GradedResponse
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,26 @@ class Record:
     def accuracy(self, view: str) -> float:
         return sum(response.correct for response in self.views[view]) / len(self.views[view])
 
+    def with_first(self, measured: Sequence[Mapping[str, Any]]) -> Record:
+        """With what was measured of the first responses to the item with its image, as fields of GradedResponse."""
+        responses = self.views["image"]
+        first = tuple(replace(response, **fields) for response, fields in zip(responses, measured, strict=False))
+        return replace(self, views={**self.views, "image": (*first, *responses[len(first) :])})
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))  # ASCII: a lone surrogate that a model wrote stays readable
 
     @staticmethod
     def from_json(line: str) -> Record:
         fields = json.loads(line)
-        fields["views"] = {
-            view: tuple(GradedResponse(**r | {"tokens": tuple(r["tokens"]), "kl": tuple(r["kl"])}) for r in responses)
-            for view, responses in fields["views"].items()
-        }
+        fields["views"] = {view: tuple(map(_response, responses)) for view, responses in fields["views"].items()}
         return Record(**fields)
+
+
+def _response(fields: dict[str, Any]) -> GradedResponse:
+    # Records of before have no drops.
+    drops = Drops.of(fields.get("drops"))
+    return GradedResponse(**fields | {"tokens": tuple(fields["tokens"]), "kl": tuple(fields["kl"]), "drops": drops})
 
 
 class RecordFile:

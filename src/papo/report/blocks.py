@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from papo.report.content import GradedResponse, ReportItem
+from papo.report.content import Drops, GradedResponse, ReportItem
 from papo.report.text import LONG, MAX_TOKENS, json_block, number
 from papo.visible import shown, visible
 
@@ -135,7 +135,17 @@ def as_read(response: GradedResponse) -> dict[str, Any]:
         "answer": None if response.answer is None else shown(response.answer),
         "reason": shown(response.reason),
         "error": None if response.error is None else shown(response.error),
+        "drops": None if response.drops is None else drops_as_read(response.drops),
         "left_out": f"{more:,} more tokens" if more > 0 else f"{cut:,} more characters" if cut or left < 0 else "",
+    }
+
+
+def drops_as_read(drops: Drops) -> dict[str, Any]:
+    return {
+        "pictures": drops.pictures,
+        "sums": [shown(name) for name in drops.sums],
+        "scale": [number(value) or 0.0 for value in drops.scale],
+        "levels": drops.levels,
     }
 
 

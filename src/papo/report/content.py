@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 VERDICTS = ("correct", "wrong", "unscorable")
 
 
 @dataclass(frozen=True)
+class Drops:
+    """What a response's log-probability loses, nats, when a cell of its item's pictures is painted over: some maps.
+
+    Raises:
+        ValueError: levels that are not one byte per map and cell.
+    """
+
+    pictures: tuple[tuple[int, int, int], ...]  # of each: rows and columns of patches, patches along a cell's side
+    sums: tuple[str, ...]  # what each of the first maps is the sum of; the others are of the first tokens, one by one
+    scale: tuple[float, ...]  # of each map, what the level 127 stands for, nats
+    levels: str  # base64 of int8 [maps, cells], the cells of several pictures behind one another
+
+    def __post_init__(self) -> None:
+        cells = sum(-(-rows // side) * -(-columns // side) for rows, columns, side in self.pictures)
+        found = len(base64.b64decode(self.levels))
+        if found != len(self.scale) * cells:
+            raise ValueError(f"levels must be {cells} cells of each of {len(self.scale)} maps, got {found} bytes")
+
+    @staticmethod
+    def of(fields: Mapping[str, Any] | None) -> Drops | None:
+        """From what dataclasses.asdict makes of it, by way of JSON."""
+        if fields is None:
+            return None
+        pictures = tuple(map(tuple, fields["pictures"]))
+        return Drops(pictures, tuple(fields["sums"]), tuple(fields["scale"]), fields["levels"])
+
+
+@dataclass(frozen=True)
 class GradedResponse:
-    """One sampled response with its grade, token by token where the perception KL was computed.
+    """One sampled response with its grade, token by token where it was looked into.
 
     Raises:
         ValueError: an unknown verdict, or a `kl` that is neither empty nor one value per token.
@@ -26,6 +56,7 @@ class GradedResponse:
     readable: bool | None = None  # see papo.rewards.readable; None = not looked at
     guessed: bool | None = None  # see papo.lab.guessed; None = the words suggest nothing
     looked: bool | None = None  # likewise; None where it cannot be told
+    drops: Drops | None = None  # see papo.evaluation.looking; None = not looked into
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -99,11 +99,14 @@ function measures(item) {
   return element("dl", "measures", ...rows);
 }
 
-function responses({ responses: all }) {
+function responses({ responses: all, images }) {
   const made = element("section", "responses", element("h4", "", `${all.length} responses`));
   made.ariaLabel = "Responses";
-  if (all.some((response) => response.kl.length)) made.append(legend());
-  made.append(element("ol", "", ...all.map(response)));
+  const top = lookingTop(all);
+  const legends = element("div", "legends");
+  if (all.some((response) => response.kl.length)) legends.append(legend());
+  if (all.some((response) => response.drops)) legends.append(lookingLegend(top));
+  made.append(legends, element("ol", "", ...all.map((given) => response(given, images, top))));
   return made;
 }
 
@@ -120,7 +123,7 @@ function legend() {
   return element("div", "legend", "perception KL of a token, nats", element("span", "scale", bar, ticks));
 }
 
-function response(given) {
+function response(given, images, top) {
   const head = element(
     "div",
     "response-head",
@@ -137,6 +140,7 @@ function response(given) {
     ? tokens(given)
     : text("p", "plain", given.text);
   const made = element("li", `response ${given.verdict}`, head, body);
+  if (given.drops) made.prepend(looking(given.drops, images, top, body));
   if (given.left_out) made.append(element("p", "note", `Cut off here: ${given.left_out} in results.json.`));
   return made;
 }

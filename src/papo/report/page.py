@@ -20,7 +20,7 @@ from papo.report.plots import figure
 from papo.visible import shown
 
 SCRIPTS = ("tables.js",)
-ITEM_SCRIPTS = ("list.js", "item.js", "browser.js")
+ITEM_SCRIPTS = ("list.js", "looking.js", "item.js", "browser.js")
 
 
 def write_report(report: Report, path: Path) -> None:

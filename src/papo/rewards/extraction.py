@@ -25,11 +25,18 @@ WRAPPINGS = 5  # around one another
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{...} whose braces balance, stripped; None where there is none.
 
-    One pass over the text, a run of braces at a time, so nothing that a policy writes makes it slow. Escaped braces,
-    \{ and \}, are text.
-
     >>> last_boxed(r"so \boxed{4} or rather \boxed{\frac{1}{2}} and \boxed{unfinished")
     '\\frac{1}{2}'
+    """
+    span = last_box(text)
+    return None if span is None else text[slice(*span)].strip()
+
+
+def last_box(text: str) -> tuple[int, int] | None:
+    r"""Where the content of the last \boxed{...} whose braces balance begins and ends; None where there is none.
+
+    One pass over the text, a run of braces at a time, so nothing that a policy writes makes it slow. Escaped braces,
+    \{ and \}, are text.
     """
     if BOX not in text:
         return None
@@ -52,7 +59,7 @@ def last_boxed(text: str) -> str | None:
                 outside, begin = opened.pop()
                 answer = (begin, start + depth - outside - 1)
             depth = left
-    return None if answer is None else text[slice(*answer)].strip()
+    return answer
 
 
 def unwrapped(answer: str) -> str:
