@@ -44,6 +44,7 @@ def test_the_first_items_are_shown_as_they_were_answered(shown, items):
         assert of.responses[0].tokens == record.views["image"][0].tokens
         assert (of.accuracy, of.masked_accuracy, of.blind_accuracy) == tuple(map(record.accuracy, record.views))
         assert of.vision_dependency == of.accuracy - of.blind_accuracy
+        assert of.unseen == {"masked": record.views["masked"], "blind": record.views["blind"]}
         assert len(of.images) == len(of.corrupted) == len(item.images)
 
 
@@ -87,9 +88,11 @@ def test_the_report_says_what_was_measured(shown):
         "seed": 0,
         "benchmarks": {"lab": {"items": 5, "models": {"m": METRICS}}},
     }
-    report = report_of(results, [], shown[0])
+    report = report_of(results, [], shown[0], [("commit", "abc")])
     facts = dict(report.facts)
     assert facts["models"] == "m"
+    assert facts["commit"] == "abc"
+    assert facts["vision dependency"] == "avg@k less blind avg@k"
     assert facts["benchmarks"] == "lab (5 items)"
     assert len(report.items) == 2
     assert [plot.title for plot in report.plots] == ["lab: accuracy"]

@@ -74,6 +74,8 @@ def test_what_else_is_written(run_evaluate, tiny_model):
     page = (folder / "report.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     assert "lab-val-0-0" in page
+    assert "<dt>corruption</dt><dd>RandomPatchMask, mask ratio 0.6</dd>" in page
+    assert f"<dt>commit</dt><dd>{provenance['git_commit'][:12]}</dd>" in page
     (records,) = (folder / "records").glob("*/lab.jsonl")
     assert [json.loads(line)["id"] for line in records.open()] == [f"lab-val-0-{n}" for n in range(N)]
 

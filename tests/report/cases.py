@@ -75,6 +75,7 @@ def hostile_report() -> Report:
                 choices=(text, "x"),
                 tags={text: text, "n": str(n), "__proto__": "x"},
                 responses=(given, plain),
+                unseen={text: (given, plain)},
             )
         )
         tables.append(ReportTable(text, (text, "n"), ((text, 1.0), (text, None)), text))

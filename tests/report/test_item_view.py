@@ -107,7 +107,9 @@ def test_an_item_shows_its_pictures_question_choices_and_measures(browser):
         vision_dependency=-0.5,
     )
     browser.open(Report("t", items=(shown, item("b", images=(), corrupted=()))))
-    script = "return [...document.images].map((i) => [i.alt, i.complete, i.naturalWidth, i.parentNode.textContent])"
+    script = (
+        "return [...document.images].map((i) => [i.alt, i.complete, i.naturalWidth, i.closest('figure').textContent])"
+    )
     assert browser.run(script) == [
         ["Image 1 of 2 of item a", True, 8, "image 1 of 2"],
         ["The same image 1 of 2 corrupted", True, 8, "corrupted 1 of 2"],
@@ -128,6 +130,26 @@ def test_an_item_shows_its_pictures_question_choices_and_measures(browser):
     browser.run("document.activeElement.blur()")
     browser.press("j")
     assert browser.texts(".pictures") == ["No image."]
+
+
+def test_a_picture_is_enlarged_with_a_click_or_a_key(page):
+    width = "return document.querySelector('.pictures img').getBoundingClientRect().width"
+    before = page.run(width)
+    page.click(".pictures .zoom")
+    assert page.run(width) > 1.5 * before
+    page.press(" ")
+    assert page.run(width) == before
+    assert page.run("return document.querySelector('.zoom').ariaLabel") == "Enlarge: Image of item a"
+
+
+def test_the_responses_to_other_views_are_folded_away_below(browser):
+    unseen = {"masked": (response("so \\boxed{7}", "wrong"), response()), "blind": (WRONG,)}
+    browser.open(Report("t", items=(item(unseen=unseen),)))
+    assert browser.texts("details summary") == ["2 responses, masked 1 correct", "1 responses, blind 0 correct"]
+    assert browser.run("return document.querySelector('details ol').checkVisibility()") is False
+    browser.click("details summary")
+    assert browser.run("return document.querySelector('details ol').checkVisibility()") is True
+    assert browser.texts("details:nth-of-type(1) .tokens") == ["so \\boxed{7}", "so \\boxed{1}"]
 
 
 def test_the_same_item_of_another_model_is_one_click_away(page):

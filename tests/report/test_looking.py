@@ -52,7 +52,7 @@ THIRD = ["0.00 nats", "0.00 nats", "0.00 nats", "\u22123.00 nats"]
 
 def test_the_whole_response_is_shown_first_and_the_box_with_a_button(page):
     assert cells(page) == [
-        (title, pytest.approx(heat, abs=1e-3)) for title, heat in zip(WHOLE, [1, 0, 0.504, 0], strict=True)
+        (title, pytest.approx(heat, abs=1e-3)) for title, heat in zip(WHOLE, [1, 0, 0.71, 0], strict=True)
     ]
     assert page.run("return [...document.querySelectorAll('.cells i')].map((i) => i.className)")[:3] == [
         "for",
@@ -61,7 +61,7 @@ def test_the_whole_response_is_shown_first_and_the_box_with_a_button(page):
     ]
     assert page.texts(".look figcaption") == ["whole response, strongest cell +4.00 nats"]
     page.click(".sums button:nth-child(2)")
-    assert cells(page)[1] == ("+2.00 nats", 0.5)  # on one scale with the other maps of the item
+    assert cells(page)[1] == ("+2.00 nats", 0.707)  # on one scale with the other maps of the item
     assert page.texts(".sums [aria-pressed=true]") == ["box"]
     assert len(page.texts(".look")) == 1  # the other response was not looked into
 
@@ -132,8 +132,8 @@ def test_cells_lie_on_the_patches_that_were_painted(browser):
 def test_what_hardly_loses_anything_is_hardly_coloured(browser):
     faint = response("a", drops=drops([[127] * 4] * 2, (0.01, 0.01), sums=("whole response",)))
     browser.open(Report("t", items=(item(responses=(faint,)),)))
-    assert cells(browser) == [("+0.01 nats", 0.1)] * 4
-    assert browser.texts(".legend .ticks span")[-3:] == ["\u22120.10", "0", "+0.10"]
+    assert cells(browser) == [("+0.01 nats", 0.316)] * 4
+    assert browser.texts(".legend .ticks span")[-5:] == ["\u22120.1", "\u22120.025", "0", "0.025", "0.1"]
 
 
 def test_levels_that_fit_no_picture_are_refused():

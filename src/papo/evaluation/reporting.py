@@ -22,8 +22,27 @@ MAX_SIDE = 640
 PLOT_ITEMS = 20
 
 
-def report_of(results: Mapping[str, Any], tables: Sequence[ReportTable], items: Sequence[ReportItem]) -> Report:
-    """The report of what is in results.json, with the items that it shows."""
+# What the names on a page mean, for one who has only the page.
+DEFINITIONS = (
+    ("avg@k", "share of right ones among k responses, over items"),
+    ("masked, blind", "the same with the image corrupted, and with every patch black"),
+    ("vision dependency", "avg@k less blind avg@k"),
+    ("perception KL", "KL(\u03c0 \u2016 \u03c0_mask) of a token over the vocabulary, nats"),
+    ("lost without a cell", "log-probability on the image less that with the cell in the image's mean colour, nats"),
+)
+
+
+def report_of(
+    results: Mapping[str, Any],
+    tables: Sequence[ReportTable],
+    items: Sequence[ReportItem],
+    made: Sequence[tuple[str, str]] = (),
+) -> Report:
+    """The report of what is in results.json, with the items that it shows.
+
+    Args:
+        made: further facts, name and value.
+    """
     return Report(
         title="Evaluation",
         subtitle=", ".join(results["models"]),
@@ -33,6 +52,8 @@ def report_of(results: Mapping[str, Any], tables: Sequence[ReportTable], items: 
             ("responses per item", str(results["k"])),
             ("temperature", str(results["temperature"])),
             ("seed", str(results["seed"])),
+            *made,
+            *DEFINITIONS,
         ),
         tables=tuple(tables),
         plots=tuple(plot(name, of["models"]) for name, of in results["benchmarks"].items()),
@@ -105,4 +126,5 @@ def report_item(
         masked_accuracy=accuracy.get("masked"),
         blind_accuracy=blind,
         vision_dependency=None if blind is None else accuracy["image"] - blind,
+        unseen={view: responses for view, responses in record.views.items() if view != "image"},
     )

@@ -87,13 +87,16 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
                 records[name][path] = examination(policy, processor, source, file, title)
             if not cfg.guessable:
                 shown += report_items(name, path, source, file.records, processor, examination, policy.device)
+    origin = provenance(cfg.seed)
     if cfg.guessable:
         results = write_guessability(run, {name: of_models[str(cfg.model.path)] for name, of_models in records.items()})
     else:
-        results = write_results(cfg, run, examination, records, shown, skipped=screen.skips.count())
+        results = write_results(
+            cfg, run, examination, records, shown, skipped=screen.skips.count(), commit=origin["git_commit"]
+        )
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
-    run.write("provenance.json", provenance(cfg.seed) | {"fast_layers": loaded.fast_layers} | pace)
+    run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
     print(*own.failures(), sep="\n", end="")
     print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
@@ -130,6 +133,7 @@ def write_results(
     shown: Sequence[ReportItem],
     *,
     skipped: int,
+    commit: str | None,
 ) -> dict[str, Any]:
     """results.json, results.md (printed too) and report.html; nothing in them depends on how often the run stopped.
 
@@ -137,6 +141,7 @@ def write_results(
         records: by benchmark and model.
         shown: the items of the report.
         skipped: bad rows.
+        commit: of the code, where it is known.
 
     Returns:
         What is in results.json.
@@ -155,9 +160,18 @@ def write_results(
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")
-    write_report(report_of(results, found, shown), run.path / "report.html")
+    write_report(report_of(results, found, shown, made(cfg, examination, commit)), run.path / "report.html")
     print(f"\n{text}")
     return results
+
+
+def made(cfg: DictConfig, examination: Examination, commit: str | None) -> list[tuple[str, str]]:
+    """How what the report shows came about. No date: the same evaluation is the same page."""
+    found = [("commit", commit[:12])] if commit else []
+    corruption = examination.views.get("masked")
+    if corruption is not None:
+        found.append(("corruption", f"{type(corruption).__name__}, mask ratio {cfg.mask_ratio}"))
+    return found
 
 
 def start_or_continue(run: RunDir, cfg: DictConfig) -> None:

@@ -114,6 +114,7 @@ def details(item: ReportItem, pictures: PictureNumbers) -> dict[str, Any]:
         "images": [pictures.number(image) for image in item.images],
         "corrupted": [pictures.number(image) for image in item.corrupted],
         "responses": [as_read(response) for response in item.responses],
+        "unseen": [[shown(name), [as_read(response) for response in of_view]] for name, of_view in item.unseen.items()],
     }
 
 

@@ -88,6 +88,7 @@ class ReportItem:
     masked_accuracy: float | None = None
     blind_accuracy: float | None = None
     vision_dependency: float | None = None
+    unseen: Mapping[str, tuple[GradedResponse, ...]] = field(default_factory=dict)  # those to other views, by its name
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ function itemView(item, choose) {
     element("header", "", title, element("ul", "chips", ...chips), ...others(item, choose)),
     element("div", "asked", pictures(item, detail), task(detail), measures(item)),
     responses(detail),
+    ...detail.unseen.map(([view, all]) => unseen(view, all, detail.images)),
   ];
 }
 
@@ -59,7 +60,19 @@ function picture(number, caption, alt) {
   image.alt = alt;
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 256));
   image.src = block(`picture-${number}`);
-  return element("figure", "", image, element("figcaption", "", caption));
+  return element("figure", "", zoomable(alt, image), element("figcaption", "", caption));
+}
+
+/* A picture that a click or a key makes as large as there is room for, and small again. */
+function zoomable(name, content) {
+  const made = element("button", "zoom", content);
+  made.type = "button";
+  made.ariaLabel = `Enlarge: ${name}`;
+  made.ariaPressed = "false";
+  made.addEventListener("click", () => {
+    made.ariaPressed = String(made.ariaPressed === "false");
+  });
+  return made;
 }
 
 function task({ question, choices, answer }) {
@@ -108,6 +121,14 @@ function responses({ responses: all, images }) {
   if (all.some((response) => response.drops)) legends.append(lookingLegend(top));
   made.append(legends, element("ol", "", ...all.map((given) => response(given, images, top))));
   return made;
+}
+
+/* The responses to another view, folded away. */
+function unseen(view, all, images) {
+  const right = all.filter(({ verdict }) => verdict === "correct").length;
+  const title = element("summary", "", element("h4", "", `${all.length} responses, ${view}`), ` ${right} correct`);
+  const list = all.map((given) => response(given, images, lookingTop(all)));
+  return element("details", "responses", title, element("ol", "", ...list));
 }
 
 function legend() {

@@ -32,7 +32,7 @@ function looking(drops, images, top, body) {
     const largest = values.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
     cells.forEach((cell, c) => {
       cell.className = values[c] < 0 ? "against" : "for";
-      cell.style.setProperty("--drop", Math.min(Math.abs(values[c]) / top, 1).toFixed(3));
+      cell.style.setProperty("--drop", Math.sqrt(Math.min(Math.abs(values[c]) / top, 1)).toFixed(3));
       cell.title = signedNats(values[c]);
     });
     caption.replaceChildren(text("b", "", names[m]), `, strongest cell ${signedNats(largest)}`);
@@ -59,11 +59,11 @@ function looking(drops, images, top, body) {
   body.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
-    keep(Math.min(Math.max(Math.max(kept, first - 1) + by, first), names.length - 1));
+    keep(Math.min(Math.max(kept + by, first), names.length - 1));
     event.preventDefault();
   });
   keep(0);
-  return element("figure", "look", element("div", "frames", ...frames), caption, element("div", "sums", ...buttons));
+  return element("figure", "look", zoomable("where it looked", element("div", "frames", ...frames)), caption, element("div", "sums", ...buttons));
 }
 
 /* A picture of so many patches under its cells; those at its right and lower edge may be cut off by it. */
@@ -79,11 +79,12 @@ function frame(number, rows, columns, side) {
 
 function lookingLegend(top) {
   const bar = element("span", "bar drops");
-  const ends = [`−${fixed(top)}`, "0", `+${fixed(top)}`].map((label, i) => {
-    const tick = element("span", "", label);
-    tick.style.setProperty("--place", i / 2);
+  const ticks = [-1, -0.5, 0, 0.5, 1].map((place) => {
+    const value = Number((place ** 2 * top).toPrecision(2)); /* that of the square root, as for tokens */
+    const tick = element("span", "", place < 0 ? `−${value}` : `${value}`);
+    tick.style.setProperty("--place", (place + 1) / 2);
     return tick;
   });
-  const scale = element("span", "scale", bar, element("span", "ticks", ...ends));
-  return element("div", "legend", "log-probability lost without a cell, nats; of a token: point at it", scale);
+  const scale = element("span", "scale", bar, element("span", "ticks", ...ticks));
+  return element("div", "legend", "lost without a cell, nats; of a token: point at it", scale);
 }
