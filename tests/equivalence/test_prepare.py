@@ -32,6 +32,7 @@ from papo.equivalence.prepare import plain, prepared
         ("60\N{DEGREE SIGN}", "60^{\\circ}"),
         ("60\\degree", "60^{\\circ}"),
         ("5\N{MINUS SIGN}2", "5-2"),
+        ("\N{FULLWIDTH DIGIT FIVE}\N{FULLWIDTH PERCENT SIGN}", "5%"),
         ("A", "A"),
         ("\\displaystyle x", "x"),
         ("\\textstyle x", "x"),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from papo.rewards.extraction import last_boxed, unwrapped
+from papo.rewards.extraction import last_boxed, stated, unwrapped
 
 from .grading import slow
 
@@ -146,6 +146,9 @@ def test_against_the_slow_one():
         ("", ""),
         (".", ""),
         ("$", "$"),
+        ("\N{MINUS SIGN}3", "-3"),
+        ("\N{FULLWIDTH DIGIT THREE}\N{FULLWIDTH FULL STOP}\N{FULLWIDTH DIGIT FIVE}\N{FULLWIDTH PERCENT SIGN}", "3.5%"),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER B}", "B"),
     ],
 )
 def test_unwrapped(answer, form):
@@ -161,3 +164,28 @@ def test_unwrapping_is_bounded(piece):
         start = time.process_time()
         unwrapped((piece * (size // len(piece) + 1))[:size])
         assert time.process_time() - start < 0.1
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("<think> 1 + 2 </think><answer> 3 </answer>", "3"),
+        ("<answer>2</answer> no <answer>3</answer>", "3"),
+        ("<answer> it is \\boxed{3} </answer>", "3"),
+        ("3 </answer>", "3"),
+        ("1 + 2 = 3\n#### 3\n", "3"),
+        ("so \\boxed{3}.", "3"),
+        ("$3$", "$3$"),
+        (" A < B ", "A < B"),
+        ("", ""),
+    ],
+)
+def test_the_answer_that_a_solution_ends_in(solution, answer):
+    assert stated(solution) == answer
+
+
+@pytest.mark.parametrize("piece", ["<answer>", "</answer>", "####", "\\boxed{"])
+def test_a_long_solution_takes_one_pass(piece):
+    start = time.process_time()
+    stated(piece * 100_000)
+    assert time.process_time() - start < 1

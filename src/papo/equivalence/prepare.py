@@ -18,7 +18,8 @@ SIGNS = {
     "∅": r"\emptyset ", "⁄": "/", "、": ",", "∶": ":", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "⟨": "(", "⟩": ")",
     "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
 }  # fmt: skip
-SIGN = str.maketrans(SIGNS)
+WIDE = dict(zip("０１２３４５６７８９", "0123456789", strict=True))
+SIGN = str.maketrans(SIGNS | WIDE)
 
 SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n|\{\}(?=\s*+\^)")
 SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_letters
 
 BOX = "\\boxed"
 # A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text between,
@@ -18,6 +19,8 @@ AROUND = re.compile(
 DEGREES = re.compile(r"(?:\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})|\\degree|\N{DEGREE SIGN})\Z")
 ESCAPED = re.compile(r"\\([%&_#])")
 THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,|\\,|,?\\!|\{,\})[0-9]{3})++(?:\.[0-9]+)?%?")
+# What keyboards of other languages write: digits, letters and signs of full width, and the minus sign.
+WIDE = {0xFEE0 + ord(sign): sign for sign in "0123456789+-.%" + ascii_letters} | {0x2212: "-"}
 LONGEST = 10_000  # characters of an answer that is looked into
 WRAPPINGS = 5  # around one another
 
@@ -62,8 +65,24 @@ def last_box(text: str) -> tuple[int, int] | None:
     return answer
 
 
+def stated(solution: str) -> str:
+    r"""The answer that a data set's solution ends in: in its last <answer>, behind its last ####, in its last \boxed{}.
+
+    >>> texts = ("<think> 1 + 2 </think> <answer> 3 </answer>", "1 + 2 = 3 #### 3", r"so \boxed{3}.", " 3")
+    >>> [stated(text) for text in texts]
+    ['3', '3', '3', '3']
+    """
+    before, closed, _ = solution.rpartition("</answer>")
+    if closed:
+        solution = before.rpartition("<answer>")[2]
+    solution = solution.rpartition("####")[2]
+    boxed = last_boxed(solution)
+    return solution.strip() if boxed is None else boxed
+
+
 def unwrapped(answer: str) -> str:
     r"""An answer without what a box holds beside it: dollars, \text{}, bold face, degrees, thousands, the final stop.
+    Digits, letters and signs of full width are plain ones, and so is the minus sign.
 
     What a policy puts into the box that our prompts ask for, in the form in which the data sets' own rules expect it.
 
@@ -72,6 +91,7 @@ def unwrapped(answer: str) -> str:
     """
     if len(answer) > LONGEST:
         return answer
+    answer = answer.translate(WIDE)
     for _ in range(WRAPPINGS):
         before, answer = answer, answer.strip()
         around = AROUND.fullmatch(answer)

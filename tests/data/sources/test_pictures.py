@@ -1,5 +1,6 @@
 """Pictures from bytes that nobody vouches for."""
 
+import base64
 import io
 import os
 import struct
@@ -82,6 +83,28 @@ def test_a_path_may_be_absolute_or_a_link_inside_the_data(folder):
         read_header(str(folder / "inner.png"), [], MANY)  # a hub's row names no file of this machine
 
 
+def test_a_picture_may_be_text(tmp_path):
+    for format in ("PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG"):
+        data = saved(NOISE, format)
+        text = base64.b64encode(data).decode()
+        broken = "\n".join(text[i : i + 76] for i in range(0, len(text), 76))
+        for encoded in (text, broken, f"data:image/png;base64,{text}", {"bytes": None, "path": text}):
+            for roots in ([], [tmp_path]):
+                assert read_header(encoded, roots, MANY) == (30, 20), format
+        assert read_picture(text, [], MANY).tobytes() == read_picture(data, [], MANY).tobytes()
+
+
+def test_a_path_may_be_a_uri_or_have_backslashes(folder):
+    NOISE.save(folder / "pictures" / "a b.png")
+    absolute = f"file://{folder}/pictures/a%20b.png"
+    for path in (absolute, absolute.replace("//", "//localhost", 1), "file://pictures/a.png", "pictures\\a.png"):
+        assert read_header(path, [folder], MANY) == (30, 20), path
+    for path in (f"file://{folder.parent}/private.png", "..\\private.png", "file://../private.png", "file://link.png"):
+        with pytest.raises(ValueError, match="outside"):
+            read_header(path, [folder], MANY)
+        assert read_header(path, [folder], MANY, outside=True) == (30, 20)
+
+
 def pixels(encoded: bytes) -> list[list[int]]:
     """Those of the first row."""
     return np.asarray(read_picture(encoded, [], MANY))[0].tolist()
@@ -156,6 +179,13 @@ def test_a_photograph_is_turned_the_right_way_up():
         ("nowhere.png", "'nowhere.png' does not exist"),
         ("a\0b.png", "does not exist"),
         ("x" * 5000, "does not exist"),
+        ("iVBORw0KGgo=", "cannot be read"),
+        ("data:image/png;base64,a.png", "picture is no base64"),
+        ("data:", "cannot be read"),
+        ("file://", "does not exist"),
+        ("file:///etc/hostname", "outside of the data's folder"),
+        ("https://host/a.png", "nothing is fetched; download it into the data's folder"),
+        ({"bytes": None, "path": "http://host/a.png"}, "nothing is fetched"),
         (claims(100_000, 100_000), "cannot be read.*DecompressionBomb"),
         (claims(10_000, 10_000), "10000 x 10000 pixels, more than max_image_pixels=10000000"),
     ],

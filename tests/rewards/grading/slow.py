@@ -37,6 +37,7 @@ def boxed(text):
 
 def peeled(text):
     """What a box holds without what may stand around it."""
+    text = "".join(narrowed(character) for character in text)
     for _ in range(5):
         before = text
         text = text.strip()
@@ -68,6 +69,14 @@ def peeled(text):
     dots = "." not in text or (text.count(".") == 1 and decimals)
     signs = len(text) - len(text.lstrip("+-"))
     return text.replace(",", "") if grouped and plain and dots and signs <= 1 else text
+
+
+def narrowed(character):
+    name = unicodedata.name(character, "")
+    kinds = ("DIGIT", "LATIN", "PLUS", "HYPHEN-MINUS", "FULL STOP", "PERCENT")
+    if name.startswith("FULLWIDTH") and any(kind in name for kind in kinds):
+        return unicodedata.normalize("NFKC", character)
+    return "-" if name == "MINUS SIGN" else character
 
 
 def number(text):

@@ -41,7 +41,9 @@ def verdict(answer_type: str, gold: str, response: str) -> Verdict:
         ("70", "7e1", False),
         ("7", "seven", False),
         ("7", "\N{ARABIC-INDIC DIGIT SEVEN}", False),  # int() would take it
-        ("7", "\N{FULLWIDTH DIGIT SEVEN}", False),  # int() would take it
+        ("7", "\N{FULLWIDTH DIGIT SEVEN}", True),  # of keyboards, and a digit to whoever reads it
+        ("-7", "\N{MINUS SIGN}7", True),
+        ("7", "\N{MINUS SIGN}7", False),
         ("7", "\N{SUPERSCRIPT SEVEN}", False),
         ("7", "7\x00", False),
         ("7", "\x007", False),
@@ -181,3 +183,29 @@ def test_the_last_box_is_graded_and_reported():
 def test_an_unknown_answer_type_is_an_error():
     with pytest.raises(ValueError, match=r"item-7.*'float'.*integer, choice, text"):
         grade(replace(ITEM, answer_type="float"), "\\boxed{7}")
+
+
+WIDE_SEVEN = "\N{FULLWIDTH DIGIT SEVEN}"
+
+
+@pytest.mark.parametrize("gold", ["$7$", "\\boxed{7}", "7.", "\\text{7}", WIDE_SEVEN, "$\\boxed{7}$"])
+@pytest.mark.parametrize("answer_type", ["integer", "text"])
+def test_what_stands_around_a_gold_changes_nothing(answer_type, gold):
+    for response in ("\\boxed{7}", "\\boxed{$7$}", f"\\boxed{{{WIDE_SEVEN}}}", f"\\boxed{{{gold}}}"):
+        assert verdict(answer_type, gold, response) is Verdict.CORRECT, response
+    assert verdict(answer_type, gold, "\\boxed{8}") is Verdict.WRONG
+
+
+@pytest.mark.parametrize("gold", ["$B$", "\\text{B}", "\\boxed{b}", "\N{FULLWIDTH LATIN CAPITAL LETTER B}"])
+@pytest.mark.parametrize("choices", [(), ("red", "blue")])
+def test_so_with_a_letter(gold, choices):
+    item = replace(ITEM, answer=gold, answer_type="choice", choices=choices)
+    assert grade(item, "\\boxed{B}").correct
+    assert grade(item, "\\boxed{A}").verdict is Verdict.WRONG
+
+
+def test_a_label_is_right_too():
+    item = replace(ITEM, labels=("seven", "$8$", " "))
+    for response, right in (("7", True), ("Seven", True), ("8", True), ("9", False), ("", False)):
+        assert grade(item, f"\\boxed{{{response}}}").correct is right
+    assert grade(replace(item, answer_type="choice", answer="A", labels=("B",)), "\\boxed{(B)}").correct

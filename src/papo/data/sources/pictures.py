@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import io
 import warnings
@@ -9,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 # What data sets hold. Pillow knows many more; some run other programs (EPS), none is worth the risk here.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# How files of these formats begin, by which base64 is told from a name.
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 
 
 class Unread(NamedTuple):
@@ -41,8 +46,8 @@ def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: b
     """Width and height, without decoding a pixel.
 
     Args:
-        encoded: bytes, {"bytes": ..., "path": ...} as `datasets` stores a picture, or a path relative to one of
-            `roots`.
+        encoded: bytes, {"bytes": ..., "path": ...} as `datasets` stores a picture, base64 text, a data: URI, or a path
+            or file:// URI relative to one of `roots`.
         roots: where relative paths start, the first that has the file; none for a hub, whose rows hold the bytes.
         max_pixels: a header that announces more is refused: a few kilobytes can unfold to gigabytes.
         outside: whether a path may lead out of all `roots`: data of others could show any file of this machine in a
@@ -96,6 +101,39 @@ def _source(encoded: Any, roots: Sequence[Path], outside: bool) -> io.BytesIO | 
         return io.BytesIO(path)
     if not isinstance(path, str) or not path:
         raise ValueError("picture is missing")
+    if path.startswith(("http://", "https://")):
+        raise ValueError(
+            f"picture {path!r:.200} lies on the network, and nothing is fetched; download it into the data's folder, "
+            "with wget -i for a list, and name the file in the row"
+        )
+    if path.startswith("data:"):
+        return io.BytesIO(_decoded(path.partition(",")[2]))
+    if path.startswith("file://"):
+        path = unquote(path.removeprefix("file://").removeprefix("localhost"))
+    found = _file(path, roots, outside) or _file(path.replace("\\", "/"), roots, outside)
+    if found is not None:
+        return found
+    with contextlib.suppress(ValueError):
+        data = _decoded(path)
+        if data.startswith(BEGINNINGS):
+            return io.BytesIO(data)
+    raise ValueError(f"picture file {path!r:.200} does not exist")
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes of base64 text, with or without line breaks."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("picture is no base64") from error
+
+
+def _file(path: str, roots: Sequence[Path], outside: bool) -> Path | None:
+    """The file of that name under the first root that has it; None where none does.
+
+    Raises:
+        ValueError: it lies outside of all roots and may not.
+    """
     inside = [root.resolve() for root in roots]
     for root in roots:
         with contextlib.suppress(OSError):  # a name that no file can have
@@ -107,7 +145,7 @@ def _source(encoded: Any, roots: Sequence[Path], outside: bool) -> io.BytesIO | 
             raise ValueError(
                 f"picture file {path!r:.200} lies outside of the data's folder; allow_outside=true lets it in"
             )
-    raise ValueError(f"picture file {path!r:.200} does not exist")
+    return None
 
 
 def _is_file(path: Path) -> bool:

@@ -17,11 +17,11 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def grade(item: Item, response: str) -> Grade:
-    r"""Grades the last \boxed{} of a response against the item's answer by its answer type.
+    r"""Grades the last \boxed{} of a response against the item's answer, and its labels, by its answer type.
 
     As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text:
-    equal without regard to case and surrounding space, the item's answer unwrapped too. choice: the same option, named
-    by its text or by its letter, with or without the text behind it (see `option`, `leading_letter`).
+    equal without regard to case and surrounding space. choice: the same option, named by its text or by its letter,
+    with or without the text behind it (see `option`, `leading_letter`). The item's answer may be wrapped too.
 
     Raises:
         ValueError: the item's answer_type is unknown.
@@ -32,22 +32,28 @@ def grade(item: Item, response: str) -> Grade:
             "give the source another rule, such as math"
         )
     gold = item.answer.strip()
+    forms = {gold, unwrapped(gold)}
     if (
         not gold
-        or (item.answer_type == "integer" and not INTEGER.fullmatch(gold))
-        or (item.answer_type == "choice" and option(gold, item.choices) is None)
+        or (item.answer_type == "integer" and not any(map(INTEGER.fullmatch, forms)))
+        or (item.answer_type == "choice" and not any(option(form, item.choices) for form in forms))
     ):
         return unscorable(gold, item.answer_type)
     answer = last_boxed(response)
     if answer is None:
         return unanswered(NO_BOX)
-    pairs = ((answer, gold), (unwrapped(answer), gold), (unwrapped(answer), unwrapped(gold)))
-    right = any(matches(reading, of, item) for reading, of in pairs)
+    right = any(is_gold(answer, of.strip(), item) for of in (gold, *item.labels) if of.strip())
     return judged(right, answer, gold)
 
 
+def is_gold(answer: str, gold: str, item: Item) -> bool:
+    """As they stand or unwrapped."""
+    pairs = ((answer, gold), (unwrapped(answer), gold), (unwrapped(answer), unwrapped(gold)))
+    return any(matches(reading, of, item) for reading, of in pairs)
+
+
 def matches(answer: str, gold: str, item: Item) -> bool:
-    if item.answer_type == "integer":
+    if item.answer_type == "integer" and INTEGER.fullmatch(gold):  # a label may be a word
         numbers = [INTEGER.fullmatch(text) for text in (answer, gold)]
         return None not in numbers and int(answer) == int(gold)
     if item.answer_type == "choice":
