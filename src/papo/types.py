@@ -54,6 +54,7 @@ class Item:
     guess: Guess | None = None  # where the words suggest an answer (lab only)
     # Other pictures that the same words could be asked about, from a seed; they take as many visual tokens. Picklable.
     counterfactual: Callable[[int], tuple[Image.Image, ...]] | None = None
+    system: str = ""  # what the chat template's system turn says
     guessability: float | None = None  # accuracy of a base model that does not see the picture, in [0, 1]
 
 

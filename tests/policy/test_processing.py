@@ -162,3 +162,22 @@ def test_an_image_too_narrow_for_the_model_is_told_so(processor, item):
 def test_almost_special_is_text(processor, item):
     question = "<|image_pad| > <| im_end |> <|image"
     assert question in text_of(processor, processor.prompts([item("a", question)]), 0)
+
+
+def test_a_system_turn_goes_first(processor, item):
+    told = replace(item("a", "red?"), system="Be brief.")
+    assert (
+        text_of(processor, processor.prompts([told]), 0)
+        == f"<|im_start|>system\nBe brief.<|im_end|>\n{chat(f'red? {processor.instruction}')}"
+    )
+    assert processor.length(told) == len(processor.prompts([told]).prompt_ids[0])
+    with pytest.raises(ValueError, match="special token"):
+        processor.length(replace(told, system="<|im_end|>"))
+
+
+def test_a_template_without_one_is_told_so(processor, item, monkeypatch):
+    template = processor.processor.chat_template.replace("for message in messages", "for message in messages[-1:]")
+    monkeypatch.setattr(processor.processor, "chat_template", template)
+    processor.length(item("a", "red?"))
+    with pytest.raises(ValueError, match="no place for a system turn"):
+        processor.length(replace(item("a", "red?"), system="Be brief."))

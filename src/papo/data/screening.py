@@ -175,7 +175,7 @@ class Screen:
             raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
         if not good or len(bad) > self.max_bad_share * len(source):
             raise ConfigError(self.complaint(key, bad, len(source)))
-        said = [f"{key}: {len(good)} rows"]
+        said = [f"{key}: {len(good)} rows", *said_of(source, key)]
         said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
         print(", ".join(said))
@@ -188,6 +188,14 @@ class Screen:
         lines += [f"  {line(found.id, 200)}: {line(found.reason, 200)}" for found in bad[:LISTED]]
         lines += [f"  and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
         return "\n".join(lines)
+
+
+def said_of(source: Any, key: str) -> list[str]:
+    """The layout that a table's columns were recognised by, and the others that they fit."""
+    layout, *others = getattr(source, "layouts", ()) or [None]
+    if layout is None:
+        return []
+    return [f"layout {layout}" + "".join(f" (or {key}.schema={other})" for other in others)]
 
 
 class Screened:
@@ -221,6 +229,7 @@ class ScreenedStream:
 
     def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
         self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
+        print(", ".join([f"{key}: a stream", *said_of(source, key)]))
 
     def endless(self, seed: int) -> Endless:
         return _ScreenedOrder(self, endless(self.source, seed))

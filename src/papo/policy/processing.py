@@ -77,7 +77,7 @@ class PromptProcessor:
     def _chat(self, item: Item) -> str:
         """The item in chat format: images where its question marks them, else in front."""
         question = item.question.replace(IMAGE_MARKER, "\n")  # which some families take for their placeholder
-        found = self.special.search("\n".join((question, item.answer, item.rationale or "")))
+        found = self.special.search("\n".join((question, item.system, item.answer, item.rationale or "")))
         if found:
             raise ValueError(f"the text holds the model's special token {found[0]!r}")
         places = item.question.count(IMAGE_MARKER)
@@ -91,7 +91,12 @@ class PromptProcessor:
             content += [{"type": "image"}] if place else []
             content += [{"type": "text", "text": text}] if text else []
         messages = [{"role": "user", "content": content}]
-        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        if item.system:
+            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": item.system}]})
+        chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        if item.system not in chat:
+            raise ValueError("the model's chat template has no place for a system turn")
+        return chat
 
     def targets(self, texts: Sequence[str]) -> Responses:
         """Supervised responses: text and end-of-turn, padded right."""

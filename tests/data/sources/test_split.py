@@ -275,7 +275,7 @@ def test_pictures_stream(saved, tmp_path):
 
 
 def test_a_stream_checks_its_columns_at_start(tmp_path):
-    path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "solution": 1}])
+    path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "reply": 1}])
     with pytest.raises(SettingError, match="column 'answer'"):
         source(path, streaming=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -57,6 +58,17 @@ IMAGES = Kind("a list of images", _list_of(_image))
 FIELDS = Kind("a group of named fields", types.is_struct)
 
 
+def _either(*kinds: Kind) -> Kind:
+    return Kind(" or ".join(kind.name for kind in kinds), lambda type_: any(kind.fits(type_) for kind in kinds))
+
+
+PICTURES = _either(IMAGE, IMAGES)
+TURNS = Kind("a list of turns", _list_of(types.is_struct))
+PROMPT = _either(TEXT, TURNS)
+ANSWERS = _either(ANSWER, TEXTS, Kind("a list of groups", _list_of(types.is_struct)))
+CHOICES = _either(TEXTS, FIELDS)
+
+
 # What any data set may have besides: other pictures that the words of a row could be asked about.
 COUNTERFACTUAL = {"counterfactual_image": IMAGE, "counterfactual_images": IMAGES}
 
@@ -106,7 +118,7 @@ def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
 
 def text(row: Row, column: str) -> str:
     """The column's text without surrounding space; "" where the row has none. Numbers are written out."""
-    return _written(row.get(column), column)
+    return written(row.get(column), column)
 
 
 def texts(row: Row, column: str) -> tuple[str, ...]:
@@ -114,17 +126,18 @@ def texts(row: Row, column: str) -> tuple[str, ...]:
     values = row.get(column)
     if values is not None and not isinstance(values, list):
         raise ValueError(f"{column} is {type(values).__name__}, not a list of texts")
-    return tuple(_written(value, f"an item of {column}") for value in values or ())
+    return tuple(written(value, f"an item of {column}") for value in values or ())
 
 
-def _written(value: Any, where: str) -> str:
+def written(value: Any, where: str, *, strip: bool = True) -> str:
+    """A value as text."""
     if value is None or value != value:  # a column of numbers may have NaN for nothing
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{where} is {type(value).__name__}, not text")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
-    return str(value).strip()
+    return str(value).strip() if strip else str(value)
 
 
 def whole_number(row: Row, column: str) -> int | None:
@@ -146,9 +159,15 @@ def fields(row: Row, column: str) -> Mapping[str, Any]:
 
 
 def pictures(row: Row, columns: Iterable[str]) -> tuple[Any, ...]:
-    """The encoded pictures of the columns, each one picture, a list of them, or nothing."""
+    """The encoded pictures of the columns, each one picture, a list of them, such a list as JSON text, or nothing."""
     found: list[Any] = []
     for column in columns:
         value = row.get(column)
+        if isinstance(value, str) and value.startswith("["):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{column} begins a list and is no JSON") from error
+        value = None if value != value else value  # NaN of a table without types stands for nothing
         found += value if isinstance(value, list) else [] if value is None else [value]
     return tuple(found)

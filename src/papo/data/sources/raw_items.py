@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any
@@ -28,6 +28,7 @@ class RawItem:
     precision: int | None = None
     rationale: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class Schema:
     optional: Mapping[str, Kind] = field(default_factory=dict)
     id: str | None = None  # the column that tells rows apart, where there is one
     may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
+    golds: Mapping[str, Kind] = field(default_factory=dict)  # columns of which one has to be there; the first is read
+
+    def needed(self, columns: Sequence[str]) -> Mapping[str, Kind]:
+        """What data with these columns must have of the schema."""
+        gold = [name for name in self.golds if has(columns, name)] or list(self.golds)
+        return {**self.required, **{name: self.golds[name] for name in gold[:1]}}
+
+
+def has(columns: Container[str], name: str) -> bool:
+    """Whether a column is there, or the group that it would be a field of."""
+    return name.partition(".")[0] in columns
 
 
 def lettered(choices: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ class Reading:
     max_question_length: int | None
     max_image_pixels: int
     allow_outside: bool
+    layouts: tuple[str, ...] = ()  # that the columns fit, the one that is read first; none where the schema was given
 
     def item(self, row: Row, number: int | str, *, decode: bool) -> Item:
         """The item of a row, its pictures decoded or only their headers read.
@@ -60,6 +61,7 @@ class Reading:
                 rationale=raw.rationale,
                 tags=raw.tags,
                 counterfactual=self.counterfactual(row, raw),
+                system=raw.system,
             )
         except ValueError as error:
             raise BadRow(self.id(row, number), str(error)) from error

@@ -24,6 +24,7 @@ from papo.data.sources.columns import (
     texts,
     whole_number,
 )
+from papo.data.sources.own_data import LAYOUTS
 from papo.data.sources.raw_items import RawItem, Schema, known, lettered, parse_list, place_images, type_of_answer
 from papo.rewards.extraction import last_boxed
 
@@ -144,26 +145,6 @@ def mmmu_pro_vision(row: Row) -> RawItem:
     )
 
 
-def folder(row: Row) -> RawItem:
-    """The user's own data: question and answer, and of the rest what there is."""
-    choices, answer = texts(row, "choices"), text(row, "answer")
-    answer_type = text(row, "answer_type") or type_of_answer(answer, choices)
-    question = text(row, "question")
-    tags = {name: text(fields(row, "tags"), name) for name in fields(row, "tags")}
-    return RawItem(
-        question=f"{question}\n{lettered(choices)}" if question and choices else question,
-        pictures=pictures(row, ["image", "images"]),
-        answer=answer,
-        answer_type=answer_type,
-        rule=text(row, "rule") or ("math" if answer_type in ("float", "list") else "exact"),
-        choices=choices,
-        labels=texts(row, "labels"),
-        precision=whole_number(row, "precision"),
-        rationale=text(row, "rationale") or None,
-        tags=known(tags),
-    )
-
-
 _PROBLEM = Schema(problem, {"images": IMAGES, "problem": TEXT, "answer": ANSWER})
 _NUMBERED = {f"image_{n}": IMAGE for n in range(1, 8)}
 
@@ -217,21 +198,5 @@ SCHEMAS = {
         {"id": ANSWER, "subject": TEXT},
         id="id",
     ),
-    "folder": Schema(
-        folder,
-        {"question": TEXT, "answer": ANSWER},
-        {
-            "image": IMAGE,
-            "images": IMAGES,
-            "id": ANSWER,
-            "choices": TEXTS,
-            "labels": TEXTS,
-            "answer_type": TEXT,
-            "precision": NUMBER,
-            "rule": TEXT,
-            "rationale": TEXT,
-            "tags": FIELDS,
-        },
-        id="id",
-    ),
+    **LAYOUTS,
 }

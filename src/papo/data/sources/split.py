@@ -6,6 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from papo.data.sources.columns import COUNTERFACTUAL, check_columns
+from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
 from papo.data.sources.stream import TableStream
@@ -19,7 +20,7 @@ class TableSource:
     """Items of a table whose rows can be had in any order; each access decodes its pictures anew."""
 
     def __init__(self, reading: Reading, size: int | None) -> None:
-        self.reading = reading
+        self.reading, self.layouts = reading, reading.layouts
         table = reading.table
         rows = range(len(table))
         if reading.selects:
@@ -53,7 +54,7 @@ class TableSource:
 
 def table_source(
     *,
-    schema: str,
+    schema: str | None,
     path: str | None,
     split: str | None = None,
     subset: str | None = None,
@@ -74,9 +75,10 @@ def table_source(
     """A split of a data set.
 
     Args:
-        schema: whose columns these are, one of SCHEMAS.
-        path: hub id, or a local Parquet, Arrow or JSONL file, a folder of them, a folder that `save_to_disk` wrote, or
-            an image folder with metadata. Pictures given by path are looked for beside the data file.
+        schema: whose columns these are, one of SCHEMAS; null = the first of LAYOUTS that they fit.
+        path: hub id, or a local Parquet, Arrow, JSONL, JSON, CSV or TSV file, a folder of them, a folder that
+            `save_to_disk` wrote, or an image folder with metadata. Pictures given by path are looked for beside the
+            data file.
         split: the data set's own name of it; null where there is one only. A file is a split, whatever this says.
         subset: the hub's configuration, where a data set has several.
         name: of the source in ids; null = the schema's.
@@ -96,8 +98,8 @@ def table_source(
     Raises:
         SettingError: a setting cannot work, nothing is there, or columns are missing.
     """
-    if schema not in SCHEMAS:
-        raise SettingError("schema", f"must be one of {', '.join(SCHEMAS)}, got {schema!r}")
+    if schema is not None and schema not in SCHEMAS:
+        raise SettingError("schema", f"must be one of {', '.join(SCHEMAS)} or null, got {schema!r}")
     if path is None:
         raise SettingError("path", "must say where the data is, got null")
     if rule is not None and rule not in RULES and "." not in rule:
@@ -116,8 +118,11 @@ def table_source(
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise SettingError(f"tags.{tag}", f"must be a list of values, got {values!r}")
     table = open_table(path, split, subset, dict(columns or {}), streaming)
+    layouts = fitting(table.schema) if schema is None else ()
+    schema = schema or (layouts[0] if layouts else nearest(table.schema.names))
+    needed = SCHEMAS[schema].needed(table.schema.names)
     try:
-        check_columns(table.schema, SCHEMAS[schema].required, SCHEMAS[schema].optional | COUNTERFACTUAL)
+        check_columns(table.schema, needed, SCHEMAS[schema].optional | COUNTERFACTUAL)
     except ValueError as error:
         raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
     reading = Reading(
@@ -132,6 +137,7 @@ def table_source(
         max_question_length=max_question_length,
         max_image_pixels=max_image_pixels,
         allow_outside=allow_outside,
+        layouts=layouts,
     )
     return TableStream(reading, buffer_size) if streaming else TableSource(reading, size)
 

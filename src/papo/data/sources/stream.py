@@ -20,6 +20,7 @@ class TableStream:
         if buffer_size < 1:
             raise SettingError("buffer_size", f"must be at least 1, got {buffer_size}")
         self.reading, self.buffer_size = reading, buffer_size
+        self.layouts = reading.layouts
 
     def endless(self, seed: int) -> StreamReader:
         return StreamReader(self, seed)

@@ -18,7 +18,10 @@ from papo.data.sources.columns import Row
 from papo.errors import SettingError
 
 # Which reader of `datasets` a file's ending stands for.
-READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+# Only an empty cell is nothing: an option may be "None" or "NA".
+CSV = {"keep_default_na": False, "na_values": [""]}
+SETTINGS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
     if reader is None or any(READERS.get(file.suffix) != reader for file in files):
         endings = ", ".join(sorted({file.suffix or file.name for file in files}))
         raise SettingError("path", f"must hold files of one of {', '.join(READERS)}, got {place} with {endings}")
-    data = datasets.load_dataset(reader, data_files=[str(file) for file in files], split="train", streaming=streaming)
+    settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
+    data = datasets.load_dataset("csv" if reader == "tsv" else reader, **settings, **SETTINGS.get(reader, {}))
     beside = {file.parent for file in files}
     if files[0].stem == "metadata" and len(beside) > 1:
         raise SettingError(

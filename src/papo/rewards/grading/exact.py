@@ -57,6 +57,7 @@ def matches(answer: str, gold: str, item: Item) -> bool:
         numbers = [INTEGER.fullmatch(text) for text in (answer, gold)]
         return None not in numbers and int(answer) == int(gold)
     if item.answer_type == "choice":
-        named = option(answer, item.choices) or leading_letter(answer, item.choices)
+        plain = [unwrapped(choice) for choice in item.choices]
+        named = option(answer, item.choices) or option(answer, plain) or leading_letter(answer, item.choices)
         return named is not None and named == option(gold, item.choices)
     return answer.casefold() == gold.casefold()

@@ -1,0 +1,231 @@
+"""Your own data, in the layouts in which this field keeps it: what tells each, and what a row of it says."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from posixpath import normpath
+from string import ascii_uppercase
+from typing import Any
+
+import pyarrow as pa
+
+from papo.data.sources.columns import (
+    ANSWER,
+    ANSWERS,
+    CHOICES,
+    FIELDS,
+    NUMBER,
+    PICTURES,
+    PROMPT,
+    TEXT,
+    TEXTS,
+    TURNS,
+    Kind,
+    Row,
+    check_columns,
+    fields,
+    pictures,
+    text,
+    texts,
+    whole_number,
+    written,
+)
+from papo.data.sources.conversations import conversation
+from papo.data.sources.raw_items import RawItem, Schema, has, known, lettered, place_images, type_of_answer
+from papo.rewards.extraction import stated, unwrapped
+from papo.rewards.grading.options import leading_letter, option
+
+# Columns that may hold the answer; the first that a table has.
+GOLDS = {"answer": ANSWER, "solution": ANSWER, "ground_truth": ANSWERS, "answers": ANSWERS}
+VERL_GOLD = "reward_model.ground_truth"
+COMMON = {
+    "image": PICTURES,
+    "images": PICTURES,
+    "id": ANSWER,
+    "choices": CHOICES,
+    "labels": TEXTS,
+    "answer_type": TEXT,
+    "precision": NUMBER,
+    "rule": TEXT,
+    "rationale": TEXT,
+    "tags": FIELDS,
+}
+ENOUGH = 3  # people: VQA's official measure, min(n / 3, 1), counts an answer that three of ten gave in full
+LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(.*\S)\s*", re.DOTALL)
+LETTER = re.compile(r"^\(?([A-J])[).]*$")
+NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
+# What only mathematics compares well. Dates and words have none of it.
+FORMULA = re.compile(r"[\\^√π%=]|^[-+]?[0-9]+\s*/\s*[0-9]+$")
+
+
+@dataclass(frozen=True)
+class Form:
+    """Where a layout has what: the column of the prompt, and what its rows are told apart by."""
+
+    prompt: str
+    golds: tuple[str, ...] = tuple(GOLDS)
+    tag: str | None = None
+    lettered: bool = False  # whether each option has a column of its own
+
+
+def own_item(form: Form, row: Row) -> RawItem:
+    """A row of any of these layouts."""
+    said = conversation(row, form.prompt)
+    choices = choices_of(row, form.lettered)
+    answer, others = gold_of(row, form.golds, said.reply)
+    answer = chosen(answer, choices) if choices else answer
+    hint = text(row, "hint") if form.lettered else ""
+    question = f"Hint: {hint}\n{said.question}" if hint and said.question else said.question
+    if question and choices and not lists(question, choices):
+        question = f"{question}\n{lettered(choices)}"
+    shown = pictures_of(row, said.pictures)
+    if NUMBERED.search(question):
+        question, shown = place_images(question, shown)
+    plain = unwrapped(answer)
+    answer_type = text(row, "answer_type") or type_of_answer(LETTER.sub(r"\1", plain), choices)
+    mathematical = answer_type in ("float", "list") or (answer_type == "text" and FORMULA.search(plain))
+    tags = {name: text(fields(row, "tags"), name) for name in fields(row, "tags")}
+    return RawItem(
+        question=question,
+        pictures=shown,
+        answer=answer,
+        answer_type=answer_type,
+        rule=text(row, "rule") or ("math" if mathematical else "exact"),
+        choices=tuple(NUMBERED.sub(r"image \1", choice) for choice in choices),
+        labels=(*texts(row, "labels"), *others),
+        precision=whole_number(row, "precision"),
+        rationale=text(row, "rationale") or None,
+        tags=known(tags | ({form.tag: text(row, form.tag)} if form.tag else {})),
+        system=said.system,
+    )
+
+
+def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[str, ...]]:
+    """The answer of the first of these columns, else of the reply that the row shows; and others that are right too.
+
+    Of several answers the commonest goes first. Where three people agree, what three gave is right; otherwise all are.
+    """
+    name = next((name for name in names if has(row, name)), None)
+    value: Any = reply
+    if name is not None:
+        group, _, inside = name.partition(".")
+        value = fields(row, group).get(inside) if inside else row[name]
+    values = value if isinstance(value, list) else [value]
+    values = [each.get("answer") if isinstance(each, Mapping) else each for each in values]
+    golds = Counter(filter(None, (stated(written(each, name or "the reply")) for each in values)))
+    if not golds:
+        return "", ()
+    often = [gold for gold, count in golds.most_common() if count >= ENOUGH]
+    first, *others = often or [gold for gold, _ in golds.most_common()]
+    return first, tuple(others)
+
+
+def choices_of(row: Row, columns: bool) -> tuple[str, ...]:
+    """The options: of a list, of {A: ..., B: ...}, or of columns A, B, ...; without a letter in front of each."""
+    value = row.get("choices")
+    if value is None and isinstance(row.get("options"), list | Mapping):  # as text, the question has them
+        value = row["options"]
+    if value is None and columns:
+        value = {letter: row.get(letter) for letter in ascii_uppercase}
+    if isinstance(value, Mapping):
+        named = {name.strip("() .").upper(): each for name, each in value.items() if written(each, name)}
+        if sorted(named) != [*ascii_uppercase[: len(named)]]:
+            raise ValueError(f"choices are named {', '.join(sorted(named))!r:.60}, not A, B, C and so on")
+        value = [named[letter] for letter in sorted(named)]
+    choices = texts({"choices": value}, "choices")
+    labelled = [LABELLED.fullmatch(choice) for choice in choices]
+    if all(labelled) and [match[1] for match in labelled] == [*ascii_uppercase[: len(choices)]]:
+        return tuple(match[2] for match in labelled)
+    return choices
+
+
+def lists(question: str, choices: tuple[str, ...]) -> bool:
+    """Whether the question has the options already."""
+    marks = zip(ascii_uppercase, choices, strict=False)
+    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]\s*{re.escape(choice)}", question) for letter, choice in marks)
+
+
+def chosen(answer: str, choices: tuple[str, ...]) -> str:
+    """The right option's text or letter, where the answer names one in any way; otherwise the answer.
+
+    Raises:
+        ValueError: a number that is an index if indices begin at 1, which other rows would not show.
+    """
+    plain = unwrapped(answer)
+    texts_alone = [unwrapped(choice) for choice in choices[: len(ascii_uppercase)]]
+    if option(answer, choices):
+        return answer
+    if plain in texts_alone:
+        return ascii_uppercase[texts_alone.index(plain)]
+    if re.fullmatch("[0-9]{1,2}", plain):
+        if int(plain) == len(choices):
+            raise ValueError(f"answer {plain} for {plain} choices: an index begins at 0; write letters instead")
+        return ascii_uppercase[int(plain)] if int(plain) < len(choices) else answer
+    return option(plain, choices) or leading_letter(plain, choices) or answer
+
+
+def pictures_of(row: Row, inside: tuple[Any, ...]) -> list[Any]:
+    """Those of `image`, `images` and the prompt itself, each once where two of them name it."""
+    found: list[Any] = []
+    for more in (pictures(row, ["image"]), pictures(row, ["images"]), inside):
+        again = {identity(picture) for picture in more} if found else set()
+        found = [picture for picture in found if identity(picture) not in again] + list(more)
+    return found
+
+
+def identity(picture: Any) -> Any:
+    """What tells a picture from others: its bytes, or its path."""
+    if isinstance(picture, Mapping):
+        picture = picture.get("path") if picture.get("bytes") is None else picture["bytes"]
+    return normpath(picture.replace("\\", "/")) if isinstance(picture, str) else picture
+
+
+def layout(form: Form, kind: Kind, also: Mapping[str, Kind] | None = None, *, replies: bool = False) -> Schema:
+    """Args:
+    also: further columns that tell the layout.
+    replies: whether a turn of the assistant may be the answer, so that no column has to.
+    """
+    required = {form.prompt: kind, **(also or {})}
+    golds = {} if replies or VERL_GOLD in form.golds else GOLDS
+    return Schema(partial(own_item, form), required, COMMON, id="index" if form.lettered else "id", golds=golds)
+
+
+# By name, the more special first.
+LAYOUTS = {
+    "vlmevalkit": layout(
+        Form("question", tag="category", lettered=True), TEXT, {"index": ANSWER, "A": ANSWER, "B": ANSWER}
+    ),
+    "folder": layout(Form("question"), TEXT),
+    "problem": layout(Form("problem"), TEXT),
+    "verl": layout(
+        Form("prompt", (VERL_GOLD,), tag="data_source"), PROMPT, {"reward_model": FIELDS, VERL_GOLD: ANSWERS}
+    ),
+    "trl": layout(Form("prompt"), PROMPT),
+    "swift": layout(Form("messages"), TURNS, replies=True),
+    "llava": layout(Form("conversations"), TURNS, replies=True),
+}
+
+
+def fitting(schema: pa.Schema) -> tuple[str, ...]:
+    """The layouts that the columns fit, the one to take first."""
+    return tuple(name for name, of in LAYOUTS.items() if fits(schema, of))
+
+
+def fits(schema: pa.Schema, layout: Schema) -> bool:
+    try:
+        check_columns(schema, layout.needed(schema.names), layout.optional)
+    except ValueError:
+        return False
+    return True
+
+
+def nearest(columns: Sequence[str]) -> str:
+    """The layout of which the columns have most and, of those, lack least; the plainest where they have nothing."""
+    there = {name: sum(map(partial(has, columns), of.needed(columns))) for name, of in LAYOUTS.items()}
+    if not any(there.values()):
+        return "folder"
+    return min(LAYOUTS, key=lambda name: (-there[name], len(LAYOUTS[name].needed(columns))))

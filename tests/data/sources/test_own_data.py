@@ -1,0 +1,408 @@
+"""Fourteen layouts that users' own data comes in, and what their rows say."""
+
+import base64
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from replicas import encoded, picture, write_lines
+
+from papo.data.screening import Screen
+from papo.data.sources import TableSource, table_source
+from papo.data.sources.own_data import LAYOUTS
+from papo.data.sources.reading import Reading
+from papo.data.sources.tables import Table
+from papo.errors import BadRow, SettingError
+from papo.rewards.grading import Verdict, grade
+from papo.types import Item
+
+WIDE, MINUS = "\N{FULLWIDTH DIGIT THREE}", "\N{MINUS SIGN}3"
+BASE64 = base64.b64encode(encoded(picture(1))).decode()
+USER = {"role": "user", "content": "<image>How many?"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+PARTS = [{"type": "image", "text": None}, {"type": "text", "text": "How many?"}]
+TALK = [{"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "3"}]
+OPTIONS = {"A": "3", "B": "4", "C": None}
+
+# What it is called: the layout that is recognised, and a row with the answer 3 about the picture a.png.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "question": ("folder", {"question": "How many?", "answer": "3", "image": "a.png"}),
+    "problem": ("problem", {"problem": "<image>How many?", "answer": "3", "images": ["a.png"]}),
+    "verl": (
+        "verl",
+        {
+            "data_source": "ours",
+            "prompt": [SYSTEM, USER],
+            "images": ["a.png"],
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": "3"},
+            "extra_info": {"index": 0},
+        },
+    ),
+    "trl conversation": ("trl", {"prompt": [{"role": "user", "content": PARTS}], "image": "a.png", "solution": "3"}),
+    "trl conversation, answer": (
+        "trl",
+        {"prompt": [{"role": "user", "content": PARTS}], "images": ["a.png"], "answer": 3},
+    ),
+    "trl plain": ("trl", {"prompt": "How many?", "image": "a.png", "solution": "<answer>3</answer>"}),
+    "swift": (
+        "swift",
+        {"messages": [SYSTEM, USER, {"role": "assistant", "content": "no"}], "images": ["a.png"], "solution": "3"},
+    ),
+    "swift without a gold": ("swift", {"messages": [USER, {"role": "assistant", "content": "3"}], "images": ["a.png"]}),
+    "llava": ("llava", {"id": "7", "image": "a.png", "conversations": TALK}),
+    "vlm-r1": (
+        "llava",
+        {
+            "id": 7,
+            "image": "a.png",
+            "conversations": [TALK[0], {"from": "gpt", "value": "<answer> four </answer>"}],
+            "solution": "<answer> 3 </answer>",
+        },
+    ),
+    "r1-v": (
+        "problem",
+        {"image": {"bytes": None, "path": "a.png"}, "problem": "How many?", "solution": "<answer> 3 </answer>"},
+    ),
+    "virl39k": (
+        "folder",
+        {"qid": "q", "question": "<image>How many?", "answer": "\\boxed{3}", "image": ["a.png"], "category": "c"},
+    ),
+    "named choices": ("folder", {"question": "How many?", "answer": "A", "choices": OPTIONS, "image": "a.png"}),
+    "listed choices": ("folder", {"question": "How many?", "answer": "A", "options": ["3", "4"], "image": "a.png"}),
+    "vqa": (
+        "folder",
+        {"question": "How many?", "answers": [{"answer": "3", "answer_id": n} for n in range(10)], "image": "a.png"},
+    ),
+    "vlmevalkit": (
+        "vlmevalkit",
+        {
+            "index": 7,
+            "image": BASE64,
+            "question": "How many?",
+            "A": "3",
+            "B": "None",
+            "C": None,
+            "answer": "A",
+            "category": "c",
+            "hint": "Count.",
+        },
+    ),
+}
+
+
+def as_lines(folder: Path, row: dict) -> Path:
+    return write_lines(folder / "rows.jsonl", [row])
+
+
+def as_list(folder: Path, row: dict) -> Path:
+    (folder / "rows.json").write_text(json.dumps([row], indent=1))
+    return folder / "rows.json"
+
+
+def as_parquet(folder: Path, row: dict) -> Path:
+    Dataset.from_list([row]).to_parquet(folder / "rows.parquet")
+    return folder / "rows.parquet"
+
+
+def as_disk(folder: Path, row: dict) -> Path:
+    Dataset.from_list([row]).save_to_disk(folder / "saved")
+    picture(1).save(folder / "saved" / "a.png")
+    return folder / "saved"
+
+
+def as_tsv(folder: Path, row: dict) -> Path:
+    cells = [["" if value is None else str(value) for value in row.values()]]
+    (folder / "rows.tsv").write_text("".join("\t".join(line) + "\n" for line in [list(row), *cells]))
+    return folder / "rows.tsv"
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A table of one row, beside a picture."""
+    picture(1).save(tmp_path / "a.png")
+    picture(2, 84, 56).save(tmp_path / "b.png")
+
+    def opened(row: dict, write=as_lines, **settings) -> TableSource:
+        return table_source(schema=settings.pop("schema", None), path=str(write(tmp_path, row)), **settings)
+
+    return opened
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=CASES)
+@pytest.mark.parametrize("lines", [True, False], ids=["lines", "others"])
+def test_every_layout_opens(opened, number, lines):
+    """From lines, and from one of the other containers, which take turns."""
+    layout, row = list(CASES.values())[number]
+    source = opened(row, as_lines if lines else (as_list, as_parquet, as_disk)[number % 3])
+    item = source[0]
+    assert source.layouts[0] == layout
+    assert [image.tobytes() for image in item.images] == [picture(1).tobytes()]
+    assert "How many?" in item.question
+    assert item.question.count("<image>") <= 1
+    assert item.system == ("Be brief." if SYSTEM in [*row.get("prompt", []), *row.get("messages", [])] else "")
+    assert "no" not in item.question
+    assert grade(item, "\\boxed{3}").correct
+    assert grade(item, "\\boxed{4}").verdict is Verdict.WRONG
+    assert grade(item, "\\boxed{B}").verdict is Verdict.WRONG
+
+
+def test_a_table_of_cells_opens(opened):
+    item = opened(CASES["vlmevalkit"][1], as_tsv)[0]
+    assert item.question == "Hint: Count.\nHow many?\n(A) 3\n(B) None"
+    assert (item.id, item.choices, item.tags) == ("7", ("3", "None"), {"category": "c"})
+    both = CASES["vlmevalkit"][1] | {"image": json.dumps([BASE64, BASE64]).replace('"', '""').join('""')}
+    assert [image.size for image in opened(both, as_tsv)[0].images] == [(56, 56)] * 2
+
+
+def test_what_else_a_layout_says(opened):
+    assert opened(CASES["verl"][1])[0].tags == {"data_source": "ours"}
+    assert opened(CASES["verl"][1])[0].id == "verl-0"
+    assert opened(CASES["llava"][1])[0].id == "7"
+    for name in ("named choices", "listed choices"):
+        assert opened(CASES[name][1])[0].question == "How many?\n(A) 3\n(B) 4"
+
+
+def test_a_run_says_the_layout_and_which_others_fit(opened, capsys):
+    screen = Screen(decode_at_start=False)
+    for schema, said in (
+        (None, ", layout problem (or data.train.schema=trl)"),
+        ("trl", ""),
+    ):
+        row = {"problem": "How many?", "prompt": "And now?", "solution": "3"}
+        source = screen(opened(row, schema=schema), "data.train")
+        assert capsys.readouterr().out == f"data.train: 1 rows{said}\n"
+        assert source[0].question == ("And now?" if schema else "How many?")
+    screen(opened(CASES["verl"][1], streaming=True), "data.train")
+    assert capsys.readouterr().out == "data.train: a stream, layout verl\n"
+
+
+def test_what_no_layout_fits_is_held_against_the_nearest(opened):
+    for row, expected in (
+        ({"prompt": "a?", "image": "a.png"}, r"looks like trl, .*column 'answer'"),
+        ({"problem": "a?"}, r"looks like problem, .*column 'answer'"),
+        ({"conversations": "a?"}, r"looks like llava, .*column 'conversations' must be a list of turns"),
+        ({"text": "a?", "label": "b"}, r"looks like folder, .*column 'question'.*columns=\{question: NAME\}"),
+    ):
+        with pytest.raises(SettingError, match=expected):
+            opened(row)
+    assert opened({"text": "a?", "label": "b"}, columns={"prompt": "text", "solution": "label"})[0].answer == "b"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The item of a row, without a table."""
+    picture(1).save(tmp_path / "a.png")
+    picture(2, 84, 56).save(tmp_path / "b.png")
+
+    def read(row: dict, layout: str = "folder") -> Item:
+        settings = dict.fromkeys([field.name for field in fields(Reading)])
+        settings |= {"schema": LAYOUTS[layout], "table": Table(None, (tmp_path,), {}), "name": layout}
+        settings |= {"template": "{question}", "hints": {}, "max_image_pixels": 10**6}
+        return Reading(**settings).item(row, 0, decode=True)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([USER, {"role": "assistant", "content": "3"}, USER], "2 turns of the user, not one question"),
+        ([SYSTEM], "0 turns of the user"),
+        ([{"role": "tool", "content": "3"}, USER], "a turn of messages is of 'tool'"),
+        ([{"role": "user", "content": [{"type": "video", "video": "a"}]}], "of type 'video', neither text nor image"),
+        ([{"role": "user", "content": {"a": 1}}], "a turn of messages is dict, not text"),
+        ([{"role": "user", "content": [{"type": "text", "text": 3.5}, {"type": "text", "text": True}]}], "not text"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "empty question"),
+        ([{"content": "a?"}], "a turn of messages is of None"),
+    ],
+)
+def test_what_is_no_single_question_is_a_bad_row(read, turns, reason):
+    with pytest.raises(BadRow, match=reason):
+        read({"messages": turns, "solution": "3"}, "swift")
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"image": "a.png", "images": ["a.png"]}, "a"),
+        ({"image": "./a.png", "images": ["b.png", "a.png"]}, "ba"),
+        ({"image": "a.png", "images": ["b.png"]}, "ab"),
+        ({"images": ["a.png", "a.png"]}, "aa"),
+        ({"image": {"bytes": None, "path": "a.png"}, "images": [{"bytes": None, "path": "a.png"}]}, "a"),
+        ({"image": ["a.png", "b.png"]}, "ab"),
+        ({"image": '["a.png", "b.png"]'}, "ab"),
+        ({"image": f"data:image/png;base64,{BASE64}"}, "a"),
+        ({"image": BASE64}, "a"),
+        ({"images": [BASE64, "b.png"]}, "ab"),
+        ({"image": "file://a.png", "images": ["b.png"]}, "ab"),
+        ({"question": "Is <image 2> like <image 1>?", "images": ["a.png", "b.png"]}, "ba"),
+        (
+            {"question": "Which?", "choices": ["<image 1>", "<image 2>"], "answer": "A", "images": ["b.png", "a.png"]},
+            "ba",
+        ),
+    ],
+    ids=str,
+)
+def test_pictures_of_a_row(read, row, shown):
+    item = read({"question": "How many?", "answer": "3"} | row)
+    sizes = {"a": (56, 56), "b": (84, 56)}
+    assert [image.size for image in item.images] == [sizes[name] for name in shown]
+    assert item.question.count("<image>") in (0, len(shown))
+    assert "<image " not in item.question + "".join(item.choices)
+
+
+def test_parts_may_hold_their_pictures(read):
+    for part in (
+        {"type": "image", "image": "a.png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BASE64}"}},
+        {"type": "image", "path": "a.png"},
+    ):
+        prompt = [
+            {"role": "user", "content": [{"type": "text", "text": "Is "}, part, {"type": "text", "text": " red?"}]}
+        ]
+        item = read({"prompt": prompt, "answer": "yes"}, "trl")
+        assert (item.question, item.images[0].size) == ("Is <image> red?", (56, 56))
+        if part["type"] == "image":
+            assert len(read({"prompt": prompt, "answer": "yes", "images": ["a.png"]}, "trl").images) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": "https://host/a.png"}, "nothing is fetched"),
+        ({"image": "[a.png"}, "image begins a list and is no JSON"),
+        ({"image": "[" * 100_000}, "image begins a list and is no JSON"),
+        ({"question": "<image 2>?", "image": "a.png"}, "the question shows picture 2, which the row does not have"),
+        ({"image": "file:///etc/hostname"}, "outside of the data's folder"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_picture_that_cannot_be_had_is_a_bad_row(read, row, reason):
+    with pytest.raises(BadRow, match=reason):
+        read({"question": "How many?", "answer": "3"} | row)
+
+
+# ---------------------------------------------------------------------------------------------------------------- golds
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "3",
+        3,
+        "$3$",
+        "\\boxed{3}",
+        "<answer> 3 </answer>",
+        "<answer>\\boxed{3}</answer>",
+        "1 + 2 = 3\n#### 3",
+        "3.",
+        WIDE,
+    ],
+)
+def test_a_gold_is_read_as_an_answer_is(read, gold):
+    item = read({"question": "How many?", "answer": gold})
+    assert item.answer_type == "integer"
+    for right in ("3", "03", "$3$", "\\text{3}", WIDE):
+        assert grade(item, f"\\boxed{{{right}}}").correct, right
+    for wrong in ("4", "3.5", "-3", "", str(gold) + "0"):
+        assert not grade(item, f"\\boxed{{{wrong}}}").correct, wrong
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        (MINUS, ["-3", MINUS], ["3"]),
+        ("3%", ["3\\%", "3%", "3"], ["4", "30"]),
+        ("\\frac{1}{2}", ["0.5", "1/2", "\\frac12"], ["2"]),
+        ("1/2", ["0.5", "\\frac{1}{2}"], ["2", "12"]),
+        ("$2\\sqrt{3}$", ["\\sqrt{12}"], ["6"]),
+        ("x = 3", ["3", "x=3"], ["4"]),
+        ("$D$", ["D", "(D)", "d", "D. red"], ["A"]),
+        ("(D)", ["D", "d"], ["A"]),
+        ("Red", ["red", "\\text{Red}"], ["blue", "r"]),
+        ("5 March", ["5 march"], ["5", "3 March"]),
+    ],
+)
+def test_golds_that_made_right_answers_wrong(read, gold, right, wrong):
+    item = read({"question": "How many?", "answer": gold})
+    assert [grade(item, f"\\boxed{{{each}}}").correct for each in right + wrong] == [True] * len(right) + [False] * len(
+        wrong
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "gold"),
+    [
+        (["3", "4"], "$B$"),
+        (["3", "4"], "b"),
+        (["3", "4"], "(b)"),
+        (["3", "4"], "B. 4"),
+        (["3", "4"], "(B) 4"),
+        (["3", "4"], "$4$"),
+        (["$3$", "$4$"], "4"),
+        (["A. 3", "B. 4"], "B"),
+        (["A. 3", "B. 4"], "B. 4"),
+        (["(A) 3", "(B) 4"], "4"),
+        (["A) 3", "B) 4"], "B) 4"),
+        (["A: 3", "B: 4"], "\\boxed{B}"),
+        (["3", "4", "5"], 1),
+        (["3", "4", "5"], "1"),
+        ({"A": "3", "B": "4"}, "B"),
+        ({"a": "3", "b": "4"}, "4"),
+    ],
+    ids=str,
+)
+def test_choices_and_what_names_them(read, choices, gold):
+    item = read({"question": "How many?", "choices": choices, "answer": gold})
+    assert item.question.startswith(f"How many?\n(A) {item.choices[0]}\n(B) {item.choices[1]}")
+    assert [choice.strip("$") for choice in item.choices[:2]] == ["3", "4"]
+    for response in ("B", "(B)", "B. 4", "4"):
+        assert grade(item, f"\\boxed{{{response}}}").correct, response
+    for response in ("A", "3", "C"):
+        assert not grade(item, f"\\boxed{{{response}}}").correct, response
+
+
+def test_options_that_the_question_has_are_not_listed_again(read):
+    question = "How many?\nA. 3\nB. 4"
+    assert read({"question": question, "choices": ["3", "4"], "answer": "B"}).question == question
+    assert read({"question": "How many?", "options": "A. 3 B. 4", "answer": "B"}).choices == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"choices": ["x", "y"], "answer": 2}, "answer 2 for 2 choices: an index begins at 0; write letters instead"),
+        ({"choices": ["x", "y"], "answer": 3}, "answer '3' is not among the 2 choices"),
+        ({"choices": ["x", "y"], "answer": "C"}, "answer 'C' is not among the 2 choices"),
+        ({"choices": {"A": "x", "C": "y"}, "answer": "A"}, "choices are named 'A, C', not A, B, C and so on"),
+        ({"choices": {"A": "x", "B": "y", "first": "z"}, "answer": "A"}, "not A, B, C"),
+    ],
+    ids=str,
+)
+def test_choices_that_cannot_be_told_are_a_bad_row(read, row, reason):
+    with pytest.raises(BadRow, match=reason):
+        read({"question": "Which?"} | row)
+
+
+@pytest.mark.parametrize(
+    ("answers", "right", "wrong"),
+    [
+        (["red"] * 6 + ["dark red"] * 3 + ["blue"], ["red", "dark red"], ["blue"]),
+        (["red", "crimson"], ["red", "crimson"], ["blue"]),
+        (["blue", "red", "red"], ["red", "blue"], ["green"]),
+        ([3, 3, 3, "three"], ["3"], ["three"]),
+        ([{"answer": "red"}] * 3 + [{"answer": "blue"}] * 2, ["red"], ["blue"]),
+    ],
+)
+def test_several_answers(read, answers, right, wrong):
+    """As VQA counts them: an answer of three people is right in full, where three agree."""
+    item = read({"question": "What?", "answers": answers})
+    assert item.answer == right[0]
+    assert [grade(item, f"\\boxed{{{each}}}").correct for each in (*right, *wrong)] == [True] * len(right) + [False]
