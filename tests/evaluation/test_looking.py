@@ -130,12 +130,16 @@ def test_the_maps_of_a_response_are_its_drops_token_by_token(policy, prompts, ma
         assert (np.abs(unpacked(kept)[len(kept.sums) :] - tokens) <= 0.005 * largest).all()
 
 
-def test_without_a_box_there_is_no_map_of_it_and_of_a_long_response_the_first_tokens():
+def test_without_a_box_there_is_no_map_of_it_and_of_a_long_response_those_tokens_have_one_that_lose_most():
     words = ["so"] * (MOST_TOKENS + 5)
-    kept = packed(torch.ones(len(words), 2), words, ((1, 2, 1),))
+    drop = torch.full((len(words), 2), 0.5)
+    drop[[0, 3, 50, 51]], drop[7, 1] = 0.25, 0.0
+    drop[100] = -1.0
+    kept = packed(drop, words, ((1, 2, 1),))
     assert kept.sums == ("whole response",)
-    assert unpacked(kept).shape == (1 + MOST_TOKENS, 2)
-    assert unpacked(kept)[0] == pytest.approx(len(words))
+    assert set(range(len(words))) - set(kept.tokens) == {0, 3, 50, 51, 99}  # of those that lose as much, the first
+    assert unpacked(kept)[-1] == pytest.approx([-1, -1])
+    assert unpacked(kept)[0] == pytest.approx(drop.sum(0).numpy(), abs=0.005 * len(words))
 
 
 def test_numbers_that_are_none_are_shown_as_nothing():

@@ -62,7 +62,7 @@ def hostile_report() -> Report:
     """Every place that takes text takes each hostile text once."""
     items, tables, plots = [], [], []
     for n, text in enumerate(HOSTILE):
-        drops = Drops(((1, 1, 1),), (text,), (1.0, 2.0), "f38=")
+        drops = Drops(((1, 1, 1),), (text,), (0,), (1.0, 2.0), "f38=")
         given = GradedResponse(text, "wrong", text, text, (text, " x"), (1.0, float("nan")), error=text, drops=drops)
         plain = GradedResponse(text, "wrong", None, text)
         items.append(

@@ -9,13 +9,14 @@ from report.cases import item, png, response
 from papo.report import Drops, Report
 
 WORDS = "red = 7 box"
-# Two sums, then three tokens of four: what lies behind the last map has none. Levels of 127 are the scale's nats.
+# Two sums, then three tokens of four. Levels of 127 are the scale's nats.
 MAPS = [[127, 0, -64, 0], [0, 127, 0, 0], [0, 0, 0, 0], [0, 0, 127, 0], [0, 0, 0, -127]]
 SCALE = (4.0, 2.0, 0.0, 1.0, 3.0)
 
 
-def drops(maps, scale, pictures=((2, 2, 1),), sums=("whole response", "box")) -> Drops:
-    return Drops(pictures, sums, scale, base64.b64encode(np.array(maps, np.int8).tobytes()).decode())
+def drops(maps, scale, pictures=((2, 2, 1),), sums=("whole response", "box"), tokens=None) -> Drops:
+    tokens = tuple(range(len(scale) - len(sums))) if tokens is None else tokens
+    return Drops(pictures, sums, tokens, scale, base64.b64encode(np.array(maps, np.int8).tobytes()).decode())
 
 
 @pytest.fixture
@@ -136,6 +137,16 @@ def test_what_hardly_loses_anything_is_hardly_coloured(browser):
     assert browser.texts(".legend .ticks span")[-5:] == ["\u22120.1", "\u22120.025", "0", "0.025", "0.1"]
 
 
+def test_of_a_long_response_some_tokens_have_a_map_and_what_is_cut_off_has_none(browser):
+    long = response("a b c d", drops=drops(MAPS, SCALE, tokens=(1, 3, 9)))
+    browser.open(Report("t", items=(item(responses=(long,)),)))
+    assert browser.texts(".token.seen") == ["b", "d"]
+    point_at(browser, ".token", 3)
+    assert drawn(browser) == SECOND
+
+
 def test_levels_that_fit_no_picture_are_refused():
     with pytest.raises(ValueError, match="4 cells of each of 2 maps, got 4 bytes"):
-        drops([[0] * 4], (1.0, 1.0))
+        drops([[0] * 4], (1.0, 1.0), sums=("whole response",))
+    with pytest.raises(ValueError, match="one value per map, got 2"):
+        drops([[0] * 4] * 2, (1.0, 1.0), tokens=(0,))

@@ -24,7 +24,7 @@ from papo.report import Drops
 from papo.rewards.extraction import last_box
 from papo.types import PromptBatch, Responses
 
-MOST_TOKENS = 256  # of a response that have a map of their own; a page of long ones would not open
+MOST_TOKENS = 96  # of a response that have a map of their own: 8 KB with 64 cells
 LEVELS = 127  # in which a map is kept, on each side of 0
 
 
@@ -99,15 +99,21 @@ def drops(
 
 
 def packed(drop: Tensor, tokens: Sequence[str], pictures: tuple[tuple[int, int, int], ...]) -> Drops:
-    """The drops [T, cells] of one response as a page keeps them: each map in 8 bits, on a scale of its own."""
+    """The drops [T, cells] of one response as a page keeps them: each map in 8 bits, on a scale of its own.
+
+    Of a long response the tokens that lose most have one.
+    """
+    drop = drop.nan_to_num()  # of a broken model nothing is shown
+    chosen = drop.abs().amax(1).argsort(descending=True, stable=True)[:MOST_TOKENS].sort().values
     box = in_box(tokens)
     sums = {"whole response": drop.sum(0)} | ({"box": drop[box].sum(0)} if box else {})
-    maps = torch.stack([*sums.values(), *drop[:MOST_TOKENS]]).nan_to_num()  # a broken model's page shows nothing there
+    maps = torch.stack([*sums.values(), *drop[chosen]])
     scale = maps.abs().amax(1)
     levels = (maps / scale.clamp_min(1e-30)[:, None] * LEVELS).round().to(torch.int8)
     return Drops(
         pictures=pictures,
         sums=tuple(sums),
+        tokens=tuple(chosen.tolist()),
         scale=tuple(float(f"{value:.4g}") for value in scale.tolist()),
         levels=base64.b64encode(levels.numpy().tobytes()).decode(),
     )

@@ -145,6 +145,7 @@ def drops_as_read(drops: Drops) -> dict[str, Any]:
     return {
         "pictures": drops.pictures,
         "sums": [shown(name) for name in drops.sums],
+        "tokens": drops.tokens,
         "scale": [number(value) or 0.0 for value in drops.scale],
         "levels": drops.levels,
     }

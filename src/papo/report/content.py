@@ -15,15 +15,18 @@ class Drops:
     """What a response's log-probability loses, nats, when a cell of its item's pictures is painted over: some maps.
 
     Raises:
-        ValueError: levels that are not one byte per map and cell.
+        ValueError: scale has not one value per map, or levels have not one byte per map and cell.
     """
 
     pictures: tuple[tuple[int, int, int], ...]  # of each: rows and columns of patches, patches along a cell's side
-    sums: tuple[str, ...]  # what each of the first maps is the sum of; the others are of the first tokens, one by one
+    sums: tuple[str, ...]  # what each of the first maps is the sum of
+    tokens: tuple[int, ...]  # the place in the response of the token that each of the others is of, ascending
     scale: tuple[float, ...]  # of each map, what the level 127 stands for, nats
     levels: str  # base64 of int8 [maps, cells], the cells of several pictures behind one another
 
     def __post_init__(self) -> None:
+        if len(self.scale) != len(self.sums) + len(self.tokens):
+            raise ValueError(f"scale must have one value per map, got {len(self.scale)}")
         cells = sum(-(-rows // side) * -(-columns // side) for rows, columns, side in self.pictures)
         found = len(base64.b64decode(self.levels))
         if found != len(self.scale) * cells:
@@ -34,8 +37,8 @@ class Drops:
         """From what dataclasses.asdict makes of it, by way of JSON."""
         if fields is None:
             return None
-        pictures = tuple(map(tuple, fields["pictures"]))
-        return Drops(pictures, tuple(fields["sums"]), tuple(fields["scale"]), fields["levels"])
+        values = {name: tuple(fields[name]) for name in ("sums", "tokens", "scale")}
+        return Drops(tuple(map(tuple, fields["pictures"])), levels=fields["levels"], **values)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ function looking(drops, images, top, body) {
   const caption = element("figcaption", "");
   const buttons = drops.sums.map((name) => element("button", "", name));
   const first = buttons.length; /* the map of the first token */
-  const chips = [...body.querySelectorAll(".token")].slice(0, drops.scale.length - first);
+  const all = body.querySelectorAll(".token"); /* a long response is cut off */
+  const chips = drops.tokens.map((place) => all[place]).filter(Boolean);
   const names = [...drops.sums, ...chips.map((chip) => chip.textContent.trim() || "a space")];
   let kept = 0;
 
