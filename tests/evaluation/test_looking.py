@@ -143,8 +143,8 @@ def test_without_a_box_there_is_no_map_of_it_and_of_a_long_response_those_tokens
 
 
 def test_numbers_that_are_none_are_shown_as_nothing():
-    kept = packed(torch.tensor([[float("nan"), 1.0]]), ["a"], ((1, 2, 1),))
-    assert unpacked(kept)[1] == pytest.approx([0, 1])
+    kept = packed(torch.tensor([[float("nan"), 1.0, float("inf")]]), ["a"], ((1, 3, 1),))
+    assert unpacked(kept)[1] == pytest.approx([0, 1, 0])
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def packed(drop: Tensor, tokens: Sequence[str], pictures: tuple[tuple[int, int, 
 
     Of a long response the tokens that lose most have one.
     """
-    drop = drop.nan_to_num()  # of a broken model nothing is shown
+    drop = drop.nan_to_num(0.0, 0.0, 0.0)  # of a broken model nothing is shown
     chosen = drop.abs().amax(1).argsort(descending=True, stable=True)[:MOST_TOKENS].sort().values
     box = in_box(tokens)
     sums = {"whole response": drop.sum(0)} | ({"box": drop[box].sum(0)} if box else {})
