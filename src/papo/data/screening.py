@@ -226,6 +226,11 @@ class Screened:
         rows = (self.rows[i] for i in self._candidates(index))
         return self.screen.first_good(self.source, self.key, self.guessability, rows)
 
+    def draft(self, index: int) -> Item:
+        """As the look at start saw it."""
+        look = self.source.draft if hasattr(self.source, "draft") else self.source.__getitem__
+        return look(self.rows[index])
+
     def _candidates(self, index: int) -> Iterator[int]:
         """The row itself, then its replacements: a function of the index alone."""
         yield index
