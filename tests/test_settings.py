@@ -10,7 +10,11 @@ def test_where_a_run_lies_and_how_it_got_there_are_no_settings():
 
 def test_what_came_later_is_none_where_it_does_nothing():
     """Runs that were made before have no such key, and are no others for that."""
-    data = {"train": {"path": "x", "allow_outside": False}, "val": {"path": "x", "allow_outside": True}}
+    data = {
+        "require_image": False,
+        "train": {"path": "x", "allow_outside": False},
+        "val": {"path": "x", "allow_outside": True},
+    }
     found = settings({"run_dir": "r", "data": data})
     assert found == {"data.train.path": "x", "data.val.path": "x", "data.val.allow_outside": True}
 

@@ -12,7 +12,7 @@ import yaml
 PLACE = ("run_dir", "overwrite", "resume", "plan", "export")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
-LATER |= {"rollout_correction": None, "best": None}
+LATER |= {"rollout_correction": None, "best": None, "require_image": False}
 LATER |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "lightning": "auto"}
 
 

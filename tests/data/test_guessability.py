@@ -76,7 +76,10 @@ def test_items_above_the_limit_are_left_out_listed_and_not_bad(source, write, tm
         "id": "row-4",
         "reason": "blind accuracy 0.4, more than max_guessable=0.3",
     }
-    assert capsys.readouterr().out == "data.train: 5 rows, 6 left out as guessable (see guessable.jsonl)\n"
+    assert (
+        capsys.readouterr().out
+        == "data.train: 5 rows, 5 without a picture, 6 left out as guessable (see guessable.jsonl)\n"
+    )
 
 
 def test_a_limit_that_leaves_nothing_names_itself(write):

@@ -125,6 +125,11 @@ def test_held_out_items_cannot_stream(table):
         make_data(table(), table(), guessable=table(streaming=True))
 
 
+def test_a_picture_may_be_asked_for(table):
+    with pytest.raises(ConfigError, match=r"data\.train: 20 of 20 rows .*\n  r0: no picture"):
+        make_data(table(), table(), require_image=True)
+
+
 def test_no_held_out_items_are_refused():
     with pytest.raises(SettingError, match=r"^val_items must be at least 1, got 0"):
         make_data(val_items=0)

@@ -47,12 +47,19 @@ def test_good_rows_stay_in_their_order(capsys):
     screen = make_screen(max_bad_share=0.2)
     assert ids(screen(Rows(BAD), "data.train")) == [f"row-{n}" for n in range(10) if n not in BAD]
     assert screen.skips.reasons == {("data.train", "row-2"): "broken", ("data.train", "row-5"): "empty answer"}
-    assert capsys.readouterr().out == "data.train: 8 rows, 2 skipped (see skipped.jsonl)\n"
+    assert capsys.readouterr().out == "data.train: 8 rows, 8 without a picture, 2 skipped (see skipped.jsonl)\n"
 
 
 def test_a_source_of_good_rows_says_so(capsys):
     assert len(make_screen()(Rows(), "data.val")) == 10
-    assert capsys.readouterr().out == "data.val: 10 rows\n"
+    assert capsys.readouterr().out == "data.val: 10 rows, 10 without a picture\n"
+
+
+def test_a_picture_may_be_asked_for():
+    with pytest.raises(
+        ConfigError, match=r"10 of 10 rows .*\n  row-0: no picture; require_image=false lets such rows in"
+    ):
+        make_screen(require_image=True)(Rows(), "data.train")
 
 
 def test_more_than_the_share_is_an_error_with_the_list():

@@ -34,7 +34,7 @@ class PromptData(LightningDataModule):
         num_workers: processes that prepare batches; 0 prepares them in the training process.
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
-        length, max_prompt_tokens, max_bad_share, decode_at_start: see Screen.
+        length, max_prompt_tokens, max_bad_share, decode_at_start, require_image: see Screen.
         blank: whether training pictures are black: what is gained then is gained without seeing.
         guessability, max_guessable: of the training items, see Guessability.
 
@@ -60,6 +60,7 @@ class PromptData(LightningDataModule):
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool = False,
+        require_image: bool = False,
         blank: bool = False,
         guessability: str | None = None,
         max_guessable: float | None = None,
@@ -75,6 +76,7 @@ class PromptData(LightningDataModule):
             max_prompt_tokens=max_prompt_tokens,
             max_bad_share=max_bad_share,
             decode_at_start=decode_at_start,
+            require_image=require_image,
         )
         self.skips: Skips = screen.skips
         self.too_guessable: Skips = screen.too_guessable

@@ -82,6 +82,8 @@ class Screen:
         max_prompt_tokens: longest prompt, in tokens; null = any.
         max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start.
         decode_at_start: whether pictures are then decoded, rather than their headers read.
+        require_image: whether a row without a picture is a bad one. Otherwise it is trained on without the terms that
+            compare views of a picture.
 
     Raises:
         SettingError: a share outside [0, 1], or no positive limit.
@@ -94,6 +96,7 @@ class Screen:
         max_prompt_tokens: int | None = 4096,
         max_bad_share: float = 0.01,
         decode_at_start: bool,
+        require_image: bool = False,
     ) -> None:
         if not 0 <= max_bad_share <= 1:
             raise SettingError("max_bad_share", f"must lie in [0, 1], got {max_bad_share}")
@@ -101,6 +104,7 @@ class Screen:
             raise SettingError("max_prompt_tokens", f"must be at least 1 (null = any), got {max_prompt_tokens}")
         self.length, self.max_prompt_tokens = length, max_prompt_tokens
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
+        self.require_image = require_image
         self.skips = Skips()
         self.too_guessable = Skips()  # good rows that are answered blind too often
 
@@ -125,6 +129,8 @@ class Screen:
 
     def check(self, item: Item, guessability: Guessability | None) -> Item:
         """The item, if it can be a prompt, with its blind accuracy where that is known. Raises BadRow."""
+        if self.require_image and not item.images:
+            raise BadRow(item.id, "no picture; require_image=false lets such rows in")
         if self.length is not None:
             try:
                 tokens = self.length(item)
@@ -157,6 +163,7 @@ class Screen:
         bad: list[BadRow] = []
         guessable: list[TooGuessable] = []
         ids: set[str] = set()
+        blind = 0
         for index in range(len(source)):
             try:
                 item = self.check(look(index), guessability)
@@ -164,6 +171,7 @@ class Screen:
                     raise BadRow(item.id, "another row has this id")
                 ids.add(item.id)
                 good.append(index)
+                blind += not item.images
             except TooGuessable as found:
                 guessable.append(found)
             except BadRow as found:
@@ -176,6 +184,7 @@ class Screen:
         if not good or len(bad) > self.max_bad_share * len(source):
             raise ConfigError(self.complaint(key, bad, len(source)))
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
+        said += [f"{blind} without a picture"] if blind else []
         said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
         print(", ".join(said))
@@ -216,6 +225,11 @@ class Screened:
             raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
         rows = (self.rows[i] for i in self._candidates(index))
         return self.screen.first_good(self.source, self.key, self.guessability, rows)
+
+    def draft(self, index: int) -> Item:
+        """As the look at start saw it."""
+        look = self.source.draft if hasattr(self.source, "draft") else self.source.__getitem__
+        return look(self.rows[index])
 
     def _candidates(self, index: int) -> Iterator[int]:
         """The row itself, then its replacements: a function of the index alone."""

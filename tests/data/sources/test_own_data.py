@@ -174,7 +174,7 @@ def test_a_run_says_the_layout_and_which_others_fit(opened, capsys):
     ):
         row = {"problem": "How many?", "prompt": "And now?", "solution": "3"}
         source = screen(opened(row, schema=schema), "data.train")
-        assert capsys.readouterr().out == f"data.train: 1 rows{said}\n"
+        assert capsys.readouterr().out == f"data.train: 1 rows{said}, 1 without a picture\n"
         assert source[0].question == ("And now?" if schema else "How many?")
     screen(opened(CASES["verl"][1], streaming=True), "data.train")
     assert capsys.readouterr().out == "data.train: a stream, layout verl\n"
@@ -234,6 +234,7 @@ def test_what_is_no_single_question_is_a_bad_row(read, turns, reason):
         ({"image": "a.png", "images": ["a.png"]}, "a"),
         ({"image": "./a.png", "images": ["b.png", "a.png"]}, "ba"),
         ({"image": "a.png", "images": ["b.png"]}, "ab"),
+        ({"image": ".\\a.png", "images": ["a.png"]}, "a"),
         ({"images": ["a.png", "a.png"]}, "aa"),
         ({"image": {"bytes": None, "path": "a.png"}, "images": [{"bytes": None, "path": "a.png"}]}, "a"),
         ({"image": ["a.png", "b.png"]}, "ab"),
