@@ -22,7 +22,7 @@ from papo.errors import SettingError
 
 @dataclass(frozen=True)
 class Must:
-    """What an argument must be beside its type; null, where the type has it, is not asked.
+    """What an argument must be beside its type.
 
     Attributes:
         words: that follow "must" in a message.
@@ -101,7 +101,7 @@ def check_value(name: str, value: Any, hint: Any) -> None:
         raise SettingError(name, f"must {must.words}, got {written(value)}")
 
 
-def check_settings(call: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+def check_call(call: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """Raises SettingError for the first of the call's arguments that YAML could have said and that cannot be."""
     known, _ = parameters(call)
     for name, value in arguments.items():
@@ -147,7 +147,7 @@ def checked(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def looked_at(*args: Any, **kwargs: Any) -> Any:
-        check_settings(call, signature.bind(*args, **kwargs).arguments)
+        check_call(call, signature.bind(*args, **kwargs).arguments)
         return call(*args, **kwargs)
 
     return looked_at
@@ -230,9 +230,9 @@ def broken(value: Any, hint: Any) -> Must | None:
         return found[0] if found and all(found) else None
     if kind is int and isinstance(value, int) and abs(value) > LARGEST:
         return Must("be a number of 64 bits", bool)
-    parts: Sequence[tuple[Any, Any]] = ()
     if not isinstance(value, Sequence | Mapping):
         return None
+    parts: Sequence[tuple[Any, Any]] = ()
     if kind is tuple and inside[1:] != (...,):
         parts = list(zip(value, inside, strict=False))
     elif kind in LISTS and inside:
@@ -263,7 +263,7 @@ def described(hint: Any) -> str:
 
 
 def written(value: Any) -> str:
-    """The value, none as YAML has it."""
+    """The value as a message has it, null as in YAML."""
     return "null" if value is None else repr(value)
 
 

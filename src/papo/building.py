@@ -18,7 +18,7 @@ from papo.arguments import check_arguments, parameters
 from papo.errors import ConfigError, SettingError
 
 REFERENCE = re.compile(r"\$\{(\w[\w.]*)\}")  # ${key}, nothing around it
-# What our classes need beyond their arguments is little, but for those of these: they read the data.
+# Whose classes are left out where settings are looked at: their constructors read the data.
 READING = "papo.data."
 
 

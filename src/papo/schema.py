@@ -25,7 +25,6 @@ from papo.errors import SettingError
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
 Decay = Annotated[float, Must("lie in [0, 1)", lambda beta: 0 <= beta < 1)]
-Trained = Annotated[Sequence[str], Must("name vision, projector or language: something has to be trained", bool)]
 
 
 class Val(TypedDict):
@@ -50,7 +49,7 @@ class Prompt(TypedDict):
 
 
 class Model(TypedDict):
-    train: Trained
+    train: Annotated[Sequence[str], Must("name vision, projector or language: something has to be trained", bool)]
 
 
 class Optimizer(TypedDict):

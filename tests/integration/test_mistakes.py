@@ -126,6 +126,22 @@ def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words)
         ("optimizer.lr=abc", "optimizer.lr must be a number, got 'abc'"),
         ("optimizer.betas=[0.9]", "optimizer.betas must be a list of 2, each a number, got [0.9]"),
         ("rollout.temperature=nan", "rollout.temperature must be a number, got nan"),
+        # Of no target.
+        ("seed=-1", "seed must lie in 0..4294967295, got -1"),
+        ("name=''", "name must not be empty, got ''"),
+        ("overwrite=maybe", "overwrite must be true or false, got 'maybe'"),
+        ("resume.allow=optimizer.lr", "resume.allow must be a list, each a text, got 'optimizer.lr'"),
+        ("callbacks.log=3", "callbacks.log must be a mapping or null, got 3"),
+        ("strategy.devices=0", "strategy.devices must be at least 1, got 0"),
+        ("strategy.devices=auto", "strategy.devices must be a whole number, got 'auto'"),
+        ("trainer.max_steps=1000000000000000000000", "trainer.max_steps must be a number of 64 bits, got 1000"),
+        ("model.chunk_tokens=-1", "model.chunk_tokens must be at least 1, got -1"),
+        # Of what is not there.
+        ("monitor.term=percepton", "monitor.term must be a term of algorithm.objective (surrogate, "),
+        (
+            "algorithm.objective.robustness.view=noisy",
+            "algorithm.objective.robustness.view must be a view that something makes (clean, corrupted, noised), got",
+        ),
         # Misspelt.
         ("+algorithm.grup_size=3", "algorithm.grup_size is unknown; did you mean group_size?"),
         ("+optimizer.weight_decy=1", "optimizer.weight_decy is unknown; did you mean weight_decay?"),
@@ -394,6 +410,10 @@ def test_a_file_in_the_way_is_named(command, tiny, tmp_path):
         (["k=0"], ["k must", "got 0"]),
         (["batch_size=0"], ["batch_size must", "got 0"]),
         (["k=abc"], ["k must be a whole number, got 'abc'"]),
+        (["seed=1e30"], ["seed must be a whole number, got 1e+30"]),
+        (["guessable=maybe"], ["guessable must be true or false, got 'maybe'"]),
+        (["compare=lab_qwen"], ["compare must be a list, each a text, got 'lab_qwen'"]),
+        (["report.first_responses=-1"], ["report.first_responses must be 0 (off) or positive, got -1"]),
         (["rollout.temperature=-1"], ["rollout.temperature must be 0 (greedy) or positive, got -1"]),
         (["views=[masked]"], ["views must hold image", "['masked']"]),
         (["compare=[./nowhere]"], ["compare.0 must exist, got ./nowhere"]),

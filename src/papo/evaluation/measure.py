@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from tqdm import tqdm
 
-from papo.arguments import Count, CountOrOff, Must, check_settings, checked
+from papo.arguments import Count, CountOrOff, Must, check_call, checked
 from papo.corruption import Maker
 from papo.data.module import Source
 from papo.evaluation.answering import BLIND, Answered, answer
@@ -70,7 +70,7 @@ class Examination:
     token_responses: CountOrOff
 
     def __post_init__(self) -> None:
-        check_settings(Examination, vars(self))
+        check_call(Examination, vars(self))
 
     def attach(self, policy: Policy, processor: PromptProcessor) -> None:
         """Shows the engine and what makes views the policy that will answer; see Engine and Maker."""

@@ -85,13 +85,15 @@ def check_names(cfg: DictConfig) -> None:
     algorithm = cfg.algorithm
     if "objective" not in algorithm:
         return
-    views, terms = [CLEAN, "corrupted", "noised", *(algorithm.views or {})], list(algorithm.objective)
-    asked = [("monitor.term", terms), ("algorithm.blind_guess.view", views)]
-    asked += [(f"algorithm.objective.{term}.view", views) for term in terms]
-    for key, known in asked:
+    views = [CLEAN, "corrupted", "noised", *(algorithm.views or {})]
+    terms = [name for name, term in algorithm.objective.items() if OmegaConf.is_dict(term)]
+    asked = [("callbacks.monitor.term", "a term of algorithm.objective", terms)]
+    looking = ["algorithm.blind_guess", *(f"algorithm.objective.{term}" for term in terms)]
+    asked += [(f"{key}.view", "a view that something makes", views) for key in looking]
+    for key, kind, known in asked:
         name = OmegaConf.select(cfg, key)
         if name is not None and name not in known:
-            raise SettingError(key, f"must be one of {', '.join(known)}, got {name!r}")
+            raise SettingError(key, f"must be {kind} ({', '.join(known)}), got {name!r}")
 
 
 def trained(cfg: DictConfig) -> dict[str, Any]:
