@@ -16,7 +16,6 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from replicas import REPLICAS, plain_parquet
 
-from papo.building import targets, value_of
 from papo.corruption import Maker
 from papo.data.module import PromptData
 from papo.data.order import endless
@@ -486,11 +485,13 @@ def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
         assert OmegaConf.select(cfg, follower) == value, follower
 
 
-def stated(cfg: DictConfig) -> Iterator[tuple[tuple[str, str], Any]]:
+def stated(node: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     """Each argument of this package's targets that the configuration gives, as (target, name), with its value."""
-    for _, node, _ in targets(cfg, ""):
-        if node._target_.startswith("papo."):
-            yield from (((node._target_, name), value_of(node, name)) for name in node if not name.startswith("_"))
+    ours = isinstance(node, dict) and str(node.get("_target_")).startswith("papo.")
+    for name, value in node.items() if isinstance(node, dict) else ():
+        if ours and not name.startswith("_") and not (isinstance(value, dict) and "_target_" in value):
+            yield (node["_target_"], name), value
+        yield from stated(value)
 
 
 def test_defaults_are_stated_alike_in_yaml_and_in_python():
@@ -500,12 +501,12 @@ def test_defaults_are_stated_alike_in_yaml_and_in_python():
     base += [composed(f"corruption={name}", "run_dir=.") for name in names("corruption") if name != "whole_image"]
     values: dict[tuple[str, str], list[Any]] = {}
     for cfg in base:
-        for argument, value in stated(cfg):
+        for argument, value in stated(resolved(cfg)):
             values.setdefault(argument, []).append(value)
     compared = 0
     for (target, name), found in values.items():
         default = default_of(get_object(target), name)
-        if default is not inspect.Parameter.empty and type(found[0]) is not object:
+        if default is not inspect.Parameter.empty:
             compared += 1
             # Lab items for training and for validation have a seed each: one of the two is the default.
             default = {} if default is None and found[0] == {} else default  # Python's way to have an empty mapping

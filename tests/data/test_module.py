@@ -63,7 +63,7 @@ def test_what_the_words_give_away_comes_second():
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
 def test_a_batch_is_at_most_the_data(batch_size):
-    with pytest.raises(SettingError, match=rf"^batch_size must lie in 1\.\.10 .*got {batch_size}"):
+    with pytest.raises(SettingError, match=rf"^batch_size must .*got {batch_size}"):
         make_data(batch_size=batch_size)
     assert make_data(batch_size=10).batch_size == 10
 

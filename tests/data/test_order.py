@@ -113,8 +113,8 @@ def test_a_mixture_may_hold_mixtures():
     [
         ({"a": 1}, r"^weights must name a, b, got a"),
         ({"a": 1, "c": 1}, r"^weights must name a, b, got a, c"),
-        ({"a": 1, "b": 0}, r"^weights must be positive"),
-        ({"a": 1, "b": -1}, r"^weights must be positive"),
+        ({"a": 1, "b": 0}, r"^weights.b must be positive"),
+        ({"a": 1, "b": -1}, r"^weights.b must be positive"),
         ({"a": 1, "b": 1e-4}, r"^weights\.b must give at least one item in 1000, got 0\.0001"),
     ],
 )

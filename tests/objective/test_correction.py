@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from papo.arguments import from_settings
 from papo.errors import SettingError
 from papo.objective import RolloutCorrection, Surrogate
 from papo.objective.aggregation import weighted_sum
@@ -166,4 +167,4 @@ def test_weights_multiply_the_loss_of_their_token_and_carry_no_gradient(settings
 )
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(SettingError, match=message):
-        RolloutCorrection.of(settings, "rollout_correction")
+        from_settings(RolloutCorrection, settings, "rollout_correction")

@@ -50,12 +50,13 @@ def test_the_bounds_are_the_seeds():
             (term, {"view": "clean"}, "view must be another view than clean, which says nothing of the picture")
             for term in (DoubleEntropy, EntropyHinge)
         ),
+        (EntropyHinge, {"high": 0.0}, "high must be positive, got 0.0"),
         (EntropyHinge, {"coef": -0.1}, "coef must be 0 (off) or positive, got -0.1"),
         *(
             (
                 EntropyHinge,
                 {"low": low, "high": high},
-                f"low and high must satisfy 0 <= low < high, got {low} and {high}",
+                f"low must lie in [0, {high}) (high), got {low}",
             )
             for low, high in ((-0.1, 2.0), (1.0, 1.0), (2.0, 1.0))
         ),

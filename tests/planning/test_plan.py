@@ -183,8 +183,8 @@ def test_what_fits_is_the_largest_moment_and_not_all_parts(gib, fits):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["plan.device_gib=0"], r"^plan\.device_gib must be a positive number, got 0"),
-        (["plan.only=maybe"], "^plan must be true or false, got 'maybe'"),
+        (["plan.device_gib=0"], r"^plan\.device_gib must be positive, got 0"),
+        (["plan.only=maybe"], r"^plan\.only must be true or false, got 'maybe'"),
         (["plan.prompt_tokens=8"], r"^plan\.prompt_tokens=8 are fewer than those of 1 pictures"),
         (["data=virl39k", "data.max_prompt_tokens=null"], r"needs plan\.prompt_tokens=N"),
         (

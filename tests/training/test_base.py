@@ -217,7 +217,7 @@ def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkp
     ("settings", "message"),
     [
         ({"total_steps": 0}, "total_steps must be at least 1, got 0"),
-        ({"warmup_steps": -1}, "warmup_steps must be at least 0, got -1"),
+        ({"warmup_steps": -1}, "warmup_steps must not be negative, got -1"),
         ({"schedule": "linear"}, "schedule must be one of constant, cosine, got 'linear'"),
         ({"grad_clip": 0.0}, "grad_clip must be positive, got 0"),
         ({"optimizer": partial(torch.optim.SGD, lr=-1.0)}, "optimizer must have settings .*learning rate: -1"),

@@ -40,7 +40,7 @@ def test_a_device_that_is_not_there_is_a_setting_that_cannot_work(tmp_path, monk
 def test_a_logger_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^logger=wandb needs .* pip install 'papo\[wandb\]'$"):
-        optional_logger(needs="wandb", target="nowhere.Logger")
+        optional_logger(needs="wandb", target="lightning.pytorch.loggers.WandbLogger")
 
 
 def test_a_logger_whose_package_is_there(tmp_path):

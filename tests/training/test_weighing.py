@@ -84,7 +84,7 @@ def test_an_item_whose_blind_accuracy_is_not_known_is_told(rollouts, prompts):
 
 @pytest.mark.parametrize("by", [True, "prompt", None])
 def test_there_are_two_ways(by):
-    with pytest.raises(SettingError, match=r"^weigh_by_guessability must be false, item or rollout, got"):
+    with pytest.raises(SettingError, match=r"^by must be one of false, item, rollout, got"):
         weighing(by)
 
 

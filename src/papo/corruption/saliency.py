@@ -8,6 +8,7 @@ from typing import Any
 from numpy.random import Generator
 from torch import Tensor
 
+from papo.arguments import Text
 from papo.corruption.base import Corruption, Picture, first, one_of
 from papo.corruption.patches import FILLS, filled
 from papo.errors import SettingError
@@ -40,7 +41,7 @@ class SaliencyMask(Corruption):
         fill: str = "black",
         unit: str = "patch",
         layers: Sequence[int] | None = None,
-        path: str | None = None,
+        path: Text | None = None,
     ) -> None:
         super().__init__(mask_ratio, "exact", unit)
         if layers is not None and len(layers) == 0:

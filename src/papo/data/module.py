@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Subset
 
 from papo import ranks
+from papo.arguments import Count, Natural, Share, Text, checked
 from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
 from papo.data.order import Endless, Mixture, StepSampler, endless
@@ -43,6 +44,7 @@ class PromptData(LightningDataModule):
         ConfigError: a source has too many bad rows.
     """
 
+    @checked
     def __init__(
         self,
         train: Any,
@@ -50,27 +52,25 @@ class PromptData(LightningDataModule):
         *,
         collate: Callable[[Sequence[Item]], Any],
         val_collate: Callable[[Sequence[Item]], Any],
-        batch_size: int,
-        val_batch_size: int,
-        val_items: int,
-        num_workers: int,
+        batch_size: Count,
+        val_batch_size: Count,
+        val_items: Count,
+        num_workers: Natural,
         seed: int,
         guessable: Source | None = None,
         length: Callable[[Item], int] | None = None,
-        max_prompt_tokens: int | None = 4096,
-        max_bad_share: float = 0.01,
+        max_prompt_tokens: Count | None = 4096,
+        max_bad_share: Share = 0.01,
         decode_at_start: bool = False,
         require_image: bool = False,
         blank: bool = False,
-        guessability: str | None = None,
-        max_guessable: float | None = None,
+        guessability: Text | None = None,
+        max_guessable: Share | None = None,
     ) -> None:
         super().__init__()
         for name, source in (("val", val), ("guessable", guessable)):
             if hasattr(source, "endless"):
                 raise SettingError(name, "must be one source, not streamed: held-out items come once, in order")
-        if val_items < 1:
-            raise SettingError("val_items", f"must be at least 1, got {val_items}")
         screen = Screen(
             length,
             max_prompt_tokens=max_prompt_tokens,
@@ -84,7 +84,7 @@ class PromptData(LightningDataModule):
         self.val = screen(val, "data.val")
         self.guessable = None if guessable is None else screen(guessable, "data.guessable")
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
-        if not 0 < batch_size <= most:
+        if batch_size > most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
         self.collate, self.val_collate = collate, val_collate
         self.blank = blank

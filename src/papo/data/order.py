@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Sampler
 
 from papo import ranks
+from papo.arguments import Positive, checked
 from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -68,7 +69,8 @@ class Mixture:
         SettingError: names differ, or a weight is too small to give one item in BLOCK.
     """
 
-    def __init__(self, sources: Mapping[str, Any], weights: Mapping[str, float]) -> None:
+    @checked
+    def __init__(self, sources: Mapping[str, Any], weights: Mapping[str, Positive]) -> None:
         self.sources, self.weights = dict(sources.items()), dict(weights.items())
         if not self.sources or self.sources.keys() != self.weights.keys():
             raise SettingError("weights", f"must name {', '.join(self.sources)}, got {', '.join(self.weights)}")

@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
+from papo.arguments import Count, Share, checked
 from papo.data.guessability import Guessability, TooGuessable
 from papo.data.order import Endless, Mixture, endless
-from papo.errors import BadRow, ConfigError, SettingError
+from papo.errors import BadRow, ConfigError
 from papo.seeding import derive_seed
 from papo.types import Item
 from papo.visible import line
@@ -89,19 +90,16 @@ class Screen:
         SettingError: a share outside [0, 1], or no positive limit.
     """
 
+    @checked
     def __init__(
         self,
         length: Callable[[Item], int] | None = None,
         *,
-        max_prompt_tokens: int | None = 4096,
-        max_bad_share: float = 0.01,
+        max_prompt_tokens: Count | None = 4096,
+        max_bad_share: Share = 0.01,
         decode_at_start: bool,
         require_image: bool = False,
     ) -> None:
-        if not 0 <= max_bad_share <= 1:
-            raise SettingError("max_bad_share", f"must lie in [0, 1], got {max_bad_share}")
-        if max_prompt_tokens is not None and max_prompt_tokens < 1:
-            raise SettingError("max_prompt_tokens", f"must be at least 1 (null = any), got {max_prompt_tokens}")
         self.length, self.max_prompt_tokens = length, max_prompt_tokens
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
         self.require_image = require_image

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from papo.arguments import Count, CountOrOff, check_call
 from papo.corruption import CellMask
-from papo.errors import SettingError
 from papo.policy.vlm import Policy
 from papo.report import Drops
 from papo.rewards.extraction import last_box
@@ -40,13 +40,11 @@ class Looking:
         SettingError: a number out of range.
     """
 
-    first_items: int
-    cells: int
+    first_items: CountOrOff
+    cells: Count
 
     def __post_init__(self) -> None:
-        for name, least in (("first_items", 0), ("cells", 1)):
-            if getattr(self, name) < least:
-                raise SettingError(name, f"must be at least {least}, got {getattr(self, name)}")
+        check_call(Looking, vars(self))
 
     def __call__(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from tqdm import tqdm
 
+from papo.arguments import Count, CountOrOff, Must, check_call, checked
 from papo.corruption import Maker
 from papo.data.module import Source
-from papo.errors import SettingError
 from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.looking import Looking
 from papo.evaluation.records import Record, RecordFile
@@ -25,16 +26,20 @@ from papo.rollout import Engine
 from papo.seeding import derive_seed
 from papo.types import Features, Item, PromptBatch, Responses
 
+VIEWS = Must(
+    "hold image and may hold masked and blind",
+    lambda names: "image" in names and set(names) <= {"image", "masked", "blind"},
+)
 
-def views_of(names: Sequence[str], corruption: Maker) -> dict[str, Maker | None]:
+
+@checked
+def views_of(names: Annotated[Sequence[str], VIEWS], corruption: Maker) -> dict[str, Maker | None]:
     """What makes an item's images under each name, "image" first: None = as they are.
 
     Raises:
         SettingError: an unknown name, or no "image".
     """
     known: dict[str, Maker | None] = {"image": None, "masked": corruption, "blind": BLIND}
-    if "image" not in names or not set(names) <= known.keys():
-        raise SettingError("names", f"must hold image and may hold masked and blind, got {list(names)}")
     return {name: maker for name, maker in known.items() if name in names}
 
 
@@ -58,19 +63,17 @@ class Examination:
     """
 
     views: Mapping[str, Maker | None]
-    k: int
-    batch_size: int
+    k: Count
+    batch_size: Count
     sampling: Sampling
     seed: int
     engine: Engine
-    token_items: int
-    token_responses: int
+    token_items: CountOrOff
+    token_responses: CountOrOff
     looking: Looking | None = None
 
     def __post_init__(self) -> None:
-        for name in ("k", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+        check_call(Examination, vars(self))
 
     def attach(self, policy: Policy, processor: PromptProcessor) -> None:
         """Shows the engine and what makes views the policy that will answer; see Engine and Maker."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from papo.building import built, check, settings_of
+from papo.building import built, settings_of
 from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
@@ -27,6 +27,7 @@ from papo.policy.processing import PromptProcessor
 from papo.report import ReportItem, write_report
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
+from papo.schema import EvaluateKeys, check_all
 
 SCHEMA = 2  # of results.json
 
@@ -52,7 +53,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     own.count_anew()
-    check(cfg)
+    check_settings(cfg)
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
     if cfg.guessable:
@@ -60,9 +61,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     loaded: Loaded = built(cfg.model)
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     examination.attach(loaded.policy, processor)
-    sources: dict[str, Source] = {name: built(source) for name, source in cfg.get("benchmarks", {}).items()}
-    if not sources:
-        raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
+    sources: dict[str, Source] = {name: built(source) for name, source in cfg.benchmarks.items()}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
@@ -100,6 +99,17 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     print(*own.failures(), sep="\n", end="")
     print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
     return results
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Looks through the whole configuration, as far as that can be done without a model and data; writes nothing.
+
+    Raises:
+        ConfigError: the first setting that cannot work.
+    """
+    check_all(cfg, EvaluateKeys)
+    if not cfg.get("benchmarks"):
+        raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
 
 
 def models_of(cfg: DictConfig) -> dict[str, DictConfig]:

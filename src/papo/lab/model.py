@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -14,10 +14,11 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
+from papo.arguments import Count, checked, hands_on
 from papo.policy.families.qwen2_5_vl import ImageTextProcessor
-from papo.policy.fast_layers import accelerate
+from papo.policy.fast_layers import Choice, accelerate
 from papo.policy.loading import Loaded
-from papo.policy.trained import choose_trained
+from papo.policy.trained import Trained, choose_trained
 from papo.policy.vlm import Policy
 
 SPECIAL_TOKENS = [
@@ -87,15 +88,15 @@ def lab_config(
     token_id: Callable[[str], int],
     *,
     vocab_size: int,
-    hidden_size: int,
-    layers: int,
-    heads: int,
-    key_value_heads: int,
-    intermediate_size: int,
-    vision_hidden_size: int,
-    vision_layers: int,
-    vision_heads: int,
-    vision_intermediate_size: int,
+    hidden_size: Count,
+    layers: Count,
+    heads: Count,
+    key_value_heads: Count,
+    intermediate_size: Count,
+    vision_hidden_size: Count,
+    vision_layers: Count,
+    vision_heads: Count,
+    vision_intermediate_size: Count,
 ) -> Qwen2_5_VLConfig:
     """The shapes of a lab model; `token_id` is the tokenizer's."""
     half = hidden_size // heads // 2  # M-RoPE splits half of a head's width into time, row and column
@@ -148,14 +149,16 @@ def build_model(tokenizer: PreTrainedTokenizerFast, **sizes: int) -> Qwen2_5_VLF
     return model
 
 
+@hands_on(lab_config)
+@checked
 def new_lab_model(
     texts: Iterable[str],
     *,
     seed: int,
-    vocab_size: int,
-    train: Sequence[str],
-    chunk_tokens: int,
-    fast_layers: str | bool = "auto",
+    vocab_size: Count,
+    train: Trained,
+    chunk_tokens: Count,
+    fast_layers: Choice = "auto",
     **sizes: int,
 ) -> Loaded:
     """An untrained policy with a tokenizer learnt from `texts`; what `experiment=sft_lab` starts from."""

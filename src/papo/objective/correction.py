@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from papo.arguments import check_arguments
 from papo.errors import SettingError
 from papo.objective.kl import LOG_RATIO_LIMIT
 
@@ -43,15 +40,6 @@ class RolloutCorrection:
             raise SettingError("cap", f"must be positive, or null for no bound, got {self.cap}")
         if self.level not in LEVELS:
             raise SettingError("level", f"must be one of {', '.join(LEVELS)}, got {self.level!r}")
-
-    @staticmethod
-    def of(settings: Mapping[str, Any], field: str) -> RolloutCorrection:
-        """Raises SettingError, of what is in `field`, as above and for a setting that is unknown or of another type."""
-        try:
-            check_arguments(RolloutCorrection, settings)
-            return RolloutCorrection(**settings)
-        except SettingError as error:
-            raise SettingError(f"{field}.{error.field}", error.problem) from None
 
     @torch.no_grad()
     def ratios(self, old_logprobs: Tensor, engine_logprobs: Tensor, mask: Tensor) -> Tensor:

@@ -85,8 +85,10 @@ class EntropyHinge(Term):
     def __post_init__(self) -> None:
         if not 0 <= self.coef < float("inf"):
             raise SettingError("coef", f"must be 0 (off) or positive, got {self.coef}")
+        if not self.high > 0:
+            raise SettingError("high", f"must be positive, got {self.high}")
         if not 0 <= self.low < self.high:
-            raise SettingError("low", f"and high must satisfy 0 <= low < high, got {self.low} and {self.high}")
+            raise SettingError("low", f"must lie in [0, {self.high}) (high), got {self.low}")
         check_other_view(self.view)
 
     def passes(self) -> Passes:

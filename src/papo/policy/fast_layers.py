@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from filelock import FileLock
@@ -31,6 +32,7 @@ from papo.errors import SettingError
 from papo.files import write_text
 
 CHOICES = ("auto", "on", "off")
+Choice = Literal[*CHOICES] | bool  # what YAML makes of a bare on and off
 
 # One library takes over from the other only where it is faster by this. Where they are level, noise would choose, and a
 # run would not repeat to the last digit on one machine.
@@ -113,7 +115,7 @@ class PatchLinear(nn.Conv3d):
         return linear(x.flatten(1), self.weight.flatten(1), self.bias, self.onednn)[..., None, None, None]
 
 
-def accelerate(model: nn.Module, fast_layers: str | bool) -> str:
+def accelerate(model: nn.Module, fast_layers: Choice) -> str:
     """Puts the layers above in the place of every nn.Linear and nn.Conv3d inside `model`.
 
     Args:
@@ -126,7 +128,7 @@ def accelerate(model: nn.Module, fast_layers: str | bool) -> str:
     Raises:
         SettingError: no such choice, or this torch has no oneDNN.
     """
-    fast_layers = {True: "on", False: "off"}.get(fast_layers, fast_layers)  # what YAML makes of a bare on and off
+    fast_layers = {True: "on", False: "off"}.get(fast_layers, fast_layers)
     if fast_layers not in CHOICES:
         raise SettingError("fast_layers", f"must be one of {', '.join(CHOICES)}, got {fast_layers!r}")
     if fast_layers == "off":

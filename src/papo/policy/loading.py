@@ -6,11 +6,10 @@ Code that comes with a model is never run: not on demand, and not by transformer
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -23,16 +22,17 @@ from transformers import (
     ProcessorMixin,
 )
 
+from papo.arguments import Count, Text, checked
 from papo.errors import SettingError
 from papo.policy.checkpointing import recompute
 from papo.policy.families import SUPPORTED, Family, family_for, reader_of
 from papo.policy.families.generic import Generic
-from papo.policy.fast_layers import accelerate
-from papo.policy.kernels import attention_of
-from papo.policy.lora import base_of, fold_in, merged_state, save_adapter
+from papo.policy.fast_layers import Choice, accelerate
+from papo.policy.kernels import ATTENTIONS, attention_of
+from papo.policy.lora import Adapter, base_of, fold_in, merged_state, save_adapter
 from papo.policy.processing import load_processor
 from papo.policy.repeating import RepeatingPolicy
-from papo.policy.trained import PARTS, choose_trained
+from papo.policy.trained import PARTS, Trained, choose_trained
 from papo.policy.vlm import Policy
 
 log = logging.getLogger(__name__)
@@ -73,18 +73,19 @@ def locate(path: str | Path) -> str:
     return source
 
 
+@checked
 def load_policy(
-    path: str | Path,
+    path: Text | Path,
     *,
-    dtype: str,
-    chunk_tokens: int,
-    train: Sequence[str] = PARTS,
-    lora: Mapping[str, Any] | None = None,
-    fast_layers: str | bool = "auto",
+    dtype: Literal["float32", "bfloat16", "float16"],
+    chunk_tokens: Count,
+    train: Trained = PARTS,
+    lora: Adapter | None = None,
+    fast_layers: Choice = "auto",
     gradient_checkpointing: bool = False,
-    attention: str | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
+    attention: Literal[*ATTENTIONS] | None = None,
+    min_pixels: Count | None = None,
+    max_pixels: Count | None = None,
 ) -> Loaded:
     """Loads weights, processor and generation settings.
 
@@ -105,8 +106,6 @@ def load_policy(
             one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported alone that
             lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
     """
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise SettingError("dtype", f"must be float32, bfloat16 or float16, got {dtype!r}")
     source = locate(path)
     base = base_at(source, path)
     config, family = family_at(base, path)

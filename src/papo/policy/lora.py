@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from papo.arguments import check_arguments
+from papo.arguments import SettingsOf
 from papo.errors import SettingError
 
 EXPORTS = ("adapter", "merged", "both")
@@ -44,22 +44,16 @@ class Lora:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.r, int) and self.r >= 1):
-            raise SettingError("lora.r", f"must be a whole number of at least 1, got {self.r!r}")
+            raise SettingError("r", f"must be a whole number of at least 1, got {self.r!r}")
         if not self.alpha > 0:
-            raise SettingError("lora.alpha", f"must be positive, got {self.alpha!r}")
+            raise SettingError("alpha", f"must be positive, got {self.alpha!r}")
         if self.export not in EXPORTS:
-            raise SettingError("lora.export", f"must be one of {', '.join(EXPORTS)}, got {self.export!r}")
+            raise SettingError("export", f"must be one of {', '.join(EXPORTS)}, got {self.export!r}")
         if self.targets != "all-linear" and (isinstance(self.targets, str) or not self.targets):
-            raise SettingError("lora.targets", f'must be "all-linear" or a list of layer names, got {self.targets!r}')
+            raise SettingError("targets", f'must be "all-linear" or a list of layer names, got {self.targets!r}')
 
-    @staticmethod
-    def of(settings: Mapping[str, Any]) -> Lora:
-        """Raises SettingError as above, and for a setting that is unknown, missing or of another type."""
-        try:
-            check_arguments(Lora, settings)
-        except SettingError as error:
-            raise SettingError(f"lora.{error.field}", error.problem) from None
-        return Lora(**settings)
+
+Adapter = Annotated[Mapping[str, Any], SettingsOf(Lora)]
 
 
 def inject(model: PreTrainedModel, modules: Sequence[nn.Module], lora: Lora) -> None:

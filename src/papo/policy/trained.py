@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from torch import nn
 
+from papo.arguments import Must, checked, from_settings
 from papo.errors import SettingError
-from papo.policy.lora import Lora, inject
+from papo.policy.lora import Adapter, Lora, inject
 from papo.policy.vlm import Policy
 
 PARTS = ("vision", "projector", "language")
 
 
-def choose_trained(policy: Policy, train: Sequence[str], lora: Mapping[str, Any] | None = None) -> None:
+def each_once(train: Sequence[str]) -> bool:
+    parts = [entry.partition(":")[0] for entry in train]
+    return set(parts) <= set(PARTS) and len(set(parts)) == len(parts)
+
+
+Trained = Annotated[Sequence[str], Must(f"name each of {', '.join(PARTS)} at most once", each_once)]
+
+
+@checked
+def choose_trained(policy: Policy, train: Trained, lora: Adapter | None = None) -> None:
     """Gives the policy's parameters a gradient, or takes it, in place; with `lora`, injects the adapter.
 
     Args:
@@ -33,7 +43,7 @@ def choose_trained(policy: Policy, train: Sequence[str], lora: Mapping[str, Any]
         "language": family.language_modules(),
     }
     blocks = {"vision": family.vision_blocks(), "projector": [], "language": family.language_layers()}
-    adapter = None if lora is None else Lora.of(lora)
+    adapter = None if lora is None else from_settings(Lora, lora, "lora")
     adapted: list[nn.Module] = []
     policy.model.requires_grad_(False)
     for part, way in _ways(train).items():
@@ -55,9 +65,7 @@ def _ways(train: Sequence[str]) -> dict[str, str]:
     """How each named part is trained: "" for its name alone, else what stands behind its colon."""
     ways: dict[str, str] = {}
     for entry in train:
-        part, _, way = str(entry).partition(":")
-        if part not in PARTS or part in ways:
-            raise SettingError("train", f"must name each of {', '.join(PARTS)} at most once, got {list(train)}")
+        part, _, way = entry.partition(":")
         ways[part] = way
     return ways
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import torch
 
 from papo import ranks
+from papo.arguments import CountOrOff, Must, Share, checked
 from papo.errors import SettingError
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -15,6 +17,8 @@ from papo.policy.vlm import Policy
 from papo.rollout.engine import Engine
 from papo.seeding import item_seeds, repeats
 from papo.types import Item, PromptBatch, Responses, RewardResult, Rollouts, View
+
+GroupSize = Annotated[int, Must("be at least 2 (advantages compare within a group)", lambda size: size >= 2)]
 
 
 class Collector:
@@ -39,6 +43,7 @@ class Collector:
         SettingError: a setting out of range.
     """
 
+    @checked
     def __init__(
         self,
         policy: Policy,
@@ -47,18 +52,14 @@ class Collector:
         reward: Callable[[Item, str], RewardResult],
         *,
         sampling: Sampling,
-        group_size: int,
-        noisy_rollout_share: float,
+        group_size: GroupSize,
+        noisy_rollout_share: Share,
         noised: Callable[[PromptBatch, int], View],
         collate: Callable[[Sequence[Item]], PromptBatch],
-        max_refills: int,
+        max_refills: CountOrOff,
         seed: int,
     ) -> None:
         noisy_responses = round(noisy_rollout_share * group_size)
-        if group_size < 2:
-            raise SettingError(
-                "group_size", f"must be at least 2 (advantages compare within a group), got {group_size}"
-            )
         if noisy_rollout_share != 0 and not 1 <= noisy_responses < group_size:
             raise SettingError(
                 "noisy_rollout_share",
@@ -69,8 +70,6 @@ class Collector:
             raise SettingError(
                 "sampling.temperature", "must be positive in training: greedy responses are all the same"
             )
-        if max_refills < 0:
-            raise SettingError("max_refills", f"must be 0 (off) or positive, got {max_refills}")
         self.policy, self.engine, self.processor, self.reward = policy, engine, processor, reward
         self.sampling, self.group_size = sampling, group_size
         self.noisy_responses, self.noised = noisy_responses, noised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 
 from papo import ranks
+from papo.arguments import Count, Natural, Positive, checked
 from papo.errors import ConfigError, SettingError, TrainingDiverged
 from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.processing import PromptProcessor
@@ -43,17 +44,18 @@ class PolicyModule(LightningModule):
         SettingError: a setting out of range, or one that the optimizer refuses.
     """
 
+    @checked
     def __init__(
         self,
         policy: Policy,
         processor: PromptProcessor,
         optimizer: Callable[..., Optimizer],
         *,
-        schedule: str,
-        warmup_steps: int,
-        total_steps: int,
-        grad_clip: float,
-        max_skipped_updates: int,
+        schedule: Literal[*SCHEDULES],
+        warmup_steps: Natural,
+        total_steps: Count,
+        grad_clip: Positive,
+        max_skipped_updates: Natural,
         held_out: HeldOut,
         engine: Engine,
         seed: int,
@@ -74,17 +76,6 @@ class PolicyModule(LightningModule):
         self.seed = seed
         held_out.attach(policy, processor)
         engine.attach(policy)
-        for name, value, least in (
-            ("total_steps", total_steps, 1),
-            ("warmup_steps", warmup_steps, 0),
-            ("max_skipped_updates", max_skipped_updates, 0),
-        ):
-            if value < least:
-                raise SettingError(name, f"must be at least {least}, got {value}")
-        if schedule not in SCHEDULES:
-            raise SettingError("schedule", f"must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-        if grad_clip <= 0:
-            raise SettingError("grad_clip", f"must be positive, got {grad_clip}")
         if not any(parameter.requires_grad for parameter in policy.parameters()):
             raise ConfigError("model.train=[] leaves nothing to train; name vision, projector or language")
         try:

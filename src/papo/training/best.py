@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lightning import Callback, Trainer
 
-from papo.errors import ConfigError, SettingError
+from papo.arguments import Count, Must, Text, checked
+from papo.errors import ConfigError
 from papo.training.base import PolicyModule
 from papo.training.callbacks import write_checkpoint
 
@@ -29,21 +30,26 @@ class Best(Callback):
         SettingError: a setting out of range.
     """
 
-    def __init__(self, run_dir: str | Path, every: int, measure: str, patience: int | None) -> None:
-        if every < 1:
-            raise SettingError("every", f"must be at least 1 with callbacks=best, got {every}")
-        if patience is not None and patience < 1:
-            raise SettingError("patience", f"must be at least 1, or null, got {patience}")
+    @checked
+    def __init__(
+        self,
+        run_dir: Text | Path,
+        every: Annotated[int, Must("be at least 1 with callbacks=best", lambda steps: steps >= 1)],
+        measure: Text,
+        patience: Count | None,
+    ) -> None:
         self.path = Path(run_dir) / "checkpoints" / "best.ckpt"
         self.measure, self.patience = measure, patience
         self.best, self.step, self.worse = -math.inf, 0, 0
 
     def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
-        if not module.during or module.idle:
+        if module.idle:
             return
         found = module.history.course[module.step]
         if self.measure not in found:
             raise ConfigError(f"callbacks.best.measure={self.measure} is not measured; {', '.join(sorted(found))} are")
+        if not module.during:
+            return
         if found[self.measure] > self.best:
             self.best, self.step, self.worse = found[self.measure], module.step, 0
             write_checkpoint(trainer, self.path)

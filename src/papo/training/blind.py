@@ -7,7 +7,7 @@ from typing import Any
 from lightning import Callback, Trainer
 
 from papo import ranks
-from papo.errors import SettingError
+from papo.arguments import Count, CountOrOff, checked
 from papo.evaluation.answering import answer, blinded
 from papo.policy.sampling import Sampling
 from papo.statistics import Estimate, mean_over_items
@@ -29,9 +29,8 @@ class TrainingBlind(Callback):
         SettingError: a negative number of items.
     """
 
-    def __init__(self, items: int, samples: int, sampling: Sampling) -> None:
-        if items < 0:
-            raise SettingError("items", f"must be 0 (off) or positive, got {items}")
+    @checked
+    def __init__(self, items: CountOrOff, samples: Count, sampling: Sampling) -> None:
         self.items, self.samples, self.sampling = items, samples, sampling
         self.estimate: Estimate | None = None
 

@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from matplotlib.figure import Figure
 
 from papo import ranks
+from papo.arguments import Text
 from papo.errors import SettingError
 from papo.figures import token_heat
 from papo.files import replacing
@@ -55,7 +56,7 @@ class Checkpointer(Callback):
     The one before stays beside it, as previous.ckpt: what is damaged on a disk is often what was written last.
     """
 
-    def __init__(self, run_dir: str | Path, every: int) -> None:
+    def __init__(self, run_dir: Text | Path, every: int) -> None:
         self.path = Path(run_dir) / "checkpoints" / "last.ckpt"
         self.saved: int | None = None  # step of the last one
         self.good = True  # whether there is none at self.path, or a good one, which is worth keeping
@@ -140,7 +141,7 @@ class StepLog(Callback):
         images_every: steps between pictures and sample texts, which TensorBoard shows; other loggers get the metrics.
     """
 
-    def __init__(self, run_dir: str | Path, images_every: int) -> None:
+    def __init__(self, run_dir: Text | Path, images_every: int) -> None:
         self.path = Path(run_dir) / "rollouts.jsonl"
         self.images_every = at_least_one("images_every", images_every)
 
@@ -194,7 +195,7 @@ class HeldOutLog(Callback):
         run_dir: where it goes.
     """
 
-    def __init__(self, run_dir: str | Path) -> None:
+    def __init__(self, run_dir: Text | Path) -> None:
         self.path = Path(run_dir) / "held_out.jsonl"
         self.last: int | None = None  # step of the last validation; None where another process may have recorded some
 

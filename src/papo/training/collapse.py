@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from papo.arguments import Text
 from papo.errors import SettingError
 from papo.training.history import History
 from papo.training.papo import PapoModule
@@ -64,7 +65,7 @@ class CollapseMonitor(Callback):
     """
 
     def __init__(
-        self, on_collapse: str, threshold: float, window: int, lower_factor: float, *, term: str, divergence: str
+        self, on_collapse: str, threshold: float, window: int, lower_factor: float, *, term: Text, divergence: Text
     ) -> None:
         if on_collapse not in ACTIONS:
             raise SettingError("on_collapse", f"must be one of {', '.join(ACTIONS)}, got {on_collapse!r}")

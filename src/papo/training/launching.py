@@ -42,13 +42,9 @@ def needed(cfg: DictConfig) -> bool:
     """Whether a run's processes have still to be started.
 
     Raises:
-        ConfigError: it has no number of processes that can be started, or other machines are to take part, which only
+        ConfigError: its strategy is that of one process, or other machines are to take part, which only
             torchrun and srun can reach.
     """
-    for key in ("devices", "num_nodes"):
-        value = cfg.strategy[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"strategy.{key} must be a whole number from 1 up, got {value!r}")
     count = processes(cfg)
     if count > 1 and OmegaConf.select(cfg, "strategy.lightning._target_") is None:
         raise ConfigError(f"{count} processes need strategy=ddp; strategy=single is one")

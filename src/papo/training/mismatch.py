@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from papo.arguments import from_settings
 from papo.errors import SettingError
 from papo.objective import RolloutCorrection
 from papo.objective.kl import sampled_kl
@@ -40,7 +41,9 @@ class Mismatch:
     def __init__(
         self, correction: Mapping[str, Any] | None, policy: Policy, engine: Engine, noisy_rollout_share: float
     ) -> None:
-        self.correction = None if correction is None else RolloutCorrection.of(correction, "rollout_correction")
+        self.correction: RolloutCorrection | None = None
+        if correction is not None:
+            self.correction = from_settings(RolloutCorrection, correction, "rollout_correction")
         if correction is not None and noisy_rollout_share > 0:
             raise SettingError(
                 "rollout_correction",

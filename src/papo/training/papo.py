@@ -6,18 +6,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from papo import ranks
+from papo.arguments import Count, CountOrOff, SettingsOf, Share, checked
 from papo.corruption import Maker
-from papo.errors import SettingError
 from papo.objective import Denominators, Objective, Over
 from papo.objective.branch import OLD, merged
+from papo.objective.correction import RolloutCorrection
 from papo.policy.reference import Reference
 from papo.policy.sampling import Sampling
-from papo.rollout.collect import Collector
+from papo.rollout.collect import Collector, GroupSize
 from papo.training.base import PolicyModule
 from papo.training.guesses import BlindGuess, Guesses
 from papo.training.metrics import Sums, rollout_metrics
@@ -26,7 +28,7 @@ from papo.training.scoring import Scoring, denominators, divided
 from papo.training.shaping import Shaping, alive
 from papo.training.shares import shares
 from papo.training.views import Views
-from papo.training.weighing import Weighing
+from papo.training.weighing import Weighed, Weighing
 from papo.types import Item, PromptBatch, RewardResult, Rollouts
 
 
@@ -55,6 +57,7 @@ class PapoModule(PolicyModule):
         damping: factor on a term's weight by the term's name, lowered where a monitor says so.
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -63,24 +66,21 @@ class PapoModule(PolicyModule):
         noise: Maker,
         reward: Callable[[Item, str], RewardResult],
         sampling: Sampling,
-        group_size: int,
+        group_size: GroupSize,
         normalize_std: bool,
-        max_refills: int,
-        overlong_buffer: int,
+        max_refills: CountOrOff,
+        overlong_buffer: CountOrOff,
         overlong_filter: bool,
-        weigh_by_guessability: bool | str,
-        noisy_rollout_share: float,
-        updates_per_rollout: int,
-        micro_batch_prompts: int,
+        weigh_by_guessability: Weighed,
+        noisy_rollout_share: Share,
+        updates_per_rollout: Count,
+        micro_batch_prompts: Count,
         views: Mapping[str, Maker] | None = None,
-        rollout_correction: Mapping | None = None,
+        rollout_correction: Annotated[Mapping, SettingsOf(RolloutCorrection)] | None = None,
         blind_guess: BlindGuess | None = None,
         **base,
     ) -> None:
         super().__init__(**base)
-        for name, value in (("updates_per_rollout", updates_per_rollout), ("micro_batch_prompts", micro_batch_prompts)):
-            if value < 1:
-                raise SettingError(name, f"must be at least 1, got {value}")
         self.objective, self.sampling = objective, sampling
         self.updates_per_rollout = updates_per_rollout
         self.damping: dict[str, float] = {}

@@ -17,15 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
 
 from papo import ranks
-from papo.building import built, check
+from papo.building import built, settings_of
 from papo.data.module import PromptData
-from papo.errors import ConfigError, DiskFull
+from papo.errors import ConfigError, DiskFull, SettingError
 from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
+from papo.objective.branch import CLEAN
 from papo.policy.loading import Loaded
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
+from papo.schema import TrainKeys, check_all
 from papo.settings import PLACE
 from papo.training import launching
 from papo.training.base import PolicyModule
@@ -38,7 +40,7 @@ from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
 from papo.training.resume import check_same, steps_behind, usable
 from papo.training.strategies import ShardedWeights
-from papo.training.trainer import NoLogger
+from papo.training.trainer import NoLogger, check_logger
 
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
@@ -58,16 +60,43 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         TrainingDiverged: updates stayed non-finite; the last checkpoint is in place.
         ProcessLost: one of several processes died; the last checkpoint is in place.
     """
-    if OmegaConf.select(cfg, "export") is not None:
+    check_settings(cfg)
+    if cfg.export is not None:
         return exported(cfg)
-    only = OmegaConf.select(cfg, "plan.only", default=False)
-    if not isinstance(only, bool):
-        raise ConfigError(f"plan must be true or false, got {only!r}")
-    if only:
+    if cfg.plan.only:
         from papo.planning import planned  # with torch's tensors without memory, which a run need not import
 
         return planned(cfg)
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Looks through the whole configuration, as far as that can be done without a model and data; writes nothing.
+
+    Raises:
+        ConfigError: the first setting that cannot work.
+    """
+    check_all(cfg, TrainKeys)
+    with settings_of(cfg, "logger"):
+        check_logger(cfg.logger)
+    with settings_of(cfg):
+        check_names(cfg)
+
+
+def check_names(cfg: DictConfig) -> None:
+    """Raises SettingError where a term looks at a view that nothing makes, or the monitor at no term."""
+    algorithm = cfg.algorithm
+    if "objective" not in algorithm:
+        return
+    views = [CLEAN, "corrupted", "noised", *(algorithm.views or {})]
+    terms = [name for name, term in algorithm.objective.items() if OmegaConf.is_dict(term)]
+    asked = [("callbacks.monitor.term", "a term of algorithm.objective", terms)]
+    looking = ["algorithm.blind_guess", *(f"algorithm.objective.{term}" for term in terms)]
+    asked += [(f"{key}.view", "a view that something makes", views) for key in looking]
+    for key, kind, known in asked:
+        name = OmegaConf.select(cfg, key)
+        if name is not None and name not in known:
+            raise SettingError(key, f"must be {kind} ({', '.join(known)}), got {name!r}")
 
 
 def trained(cfg: DictConfig) -> dict[str, Any]:
@@ -193,7 +222,6 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     Raises:
         ConfigError: from any constructor that refused its settings.
     """
-    check(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     loaded: Loaded = built(cfg.model)
     loaded.policy.train()

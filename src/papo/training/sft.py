@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from papo import ranks
-from papo.errors import ConfigError, SettingError
+from papo.arguments import Count, Share, checked
+from papo.errors import ConfigError
 from papo.objective.aggregation import Denominators, token_weights, weighted_sum
 from papo.seeding import item_seeds, repeats, uniform
 from papo.training.base import PolicyModule
@@ -59,13 +60,10 @@ class SupervisedModule(PolicyModule):
         SettingError: a share outside [0, 1], or no prompts at one time.
     """
 
-    def __init__(self, *, micro_batch_prompts: int, guess_share: float = 0.0, **base) -> None:
+    @checked
+    def __init__(self, *, micro_batch_prompts: Count, guess_share: Share = 0.0, **base) -> None:
         super().__init__(**base)
-        if micro_batch_prompts < 1:
-            raise SettingError("micro_batch_prompts", f"must be at least 1, got {micro_batch_prompts}")
         self.micro_batch_prompts = micro_batch_prompts
-        if not 0 <= guess_share <= 1:
-            raise SettingError("guess_share", f"must lie in [0, 1], got {guess_share}")
         self.guess_share = guess_share
 
     def check_data(self, items: Iterable[Item]) -> None:
@@ -114,6 +112,6 @@ class SupervisedModule(PolicyModule):
         return -weighted_sum(scores.logprobs, token_weights(targets.response_mask, "token-mean", denominators))
 
 
-def supervised_texts(items: Sequence[Item], instruction: str, count: int) -> list[str]:
+def supervised_texts(items: Sequence[Item], instruction: str, count: Count) -> list[str]:
     """Questions and targets of the first items, as text for a tokenizer to learn its merges from."""
     return [f"{item.question} {instruction}\n{target_text(item)}" for item in (items[i] for i in range(count))]

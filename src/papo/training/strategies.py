@@ -44,7 +44,9 @@ class ShardedWeights(ModelParallelStrategy):
 
     def __init__(self, precision: str) -> None:
         if precision not in COMPUTED_IN:
-            raise SettingError("precision", f"must be one of {', '.join(COMPUTED_IN)} for shards, got {precision!r}")
+            raise SettingError(
+                "precision", f"must be one of {', '.join(COMPUTED_IN)} for strategy=fsdp, got {precision!r}"
+            )
         super().__init__(data_parallel_size=1, tensor_parallel_size=1, save_distributed_checkpoint=False)
         self.computed_in = COMPUTED_IN[precision]
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 import importlib.util
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from papo.errors import ConfigError, SettingError
-from papo.training.precision import trainer_precision
+from papo.arguments import Count, Must, Text, check_arguments, checked, hands_on
+from papo.errors import ConfigError
+from papo.training.precision import PRECISIONS, trainer_precision
 
 
+@hands_on(Trainer)
+@checked
 def make_trainer(
     *,
-    max_steps: int,
-    val_every: int,
+    max_steps: Count,
+    val_every: Annotated[int, Must("be 0 (only before and after training) or positive", lambda value: value >= 0)],
     done: int,
-    precision: str,
+    precision: Literal[*PRECISIONS],
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto",
+    deterministic: bool = False,
+    strategy: Literal["auto"] | Strategy = "auto",
+    devices: Count = 1,
+    num_nodes: Count = 1,
     callbacks: Sequence[Callback],
     logger: Logger,
     **settings: Any,
@@ -32,14 +41,12 @@ def make_trainer(
         val_every: steps between validations, counted from step 0 of the run; 0 = none in between.
         done: steps that a checkpoint has behind it.
         precision: see papo.training.precision.
-        **settings: see Lightning's Trainer.
+        accelerator and those after it, **settings: see Lightning's Trainer.
 
     Raises:
         SettingError: val_every is negative.
         ValueError: Lightning refuses the settings, e.g. for a device that is not there.
     """
-    if val_every < 0:
-        raise SettingError("val_every", f"must be 0 (only before and after training) or positive, got {val_every}")
     try:
         return Trainer(
             max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
@@ -54,6 +61,11 @@ def make_trainer(
             inference_mode=False,  # what is gathered in a validation would not do for training
             callbacks=callbacks,
             logger=logger,
+            accelerator=accelerator,
+            deterministic=deterministic,
+            strategy=strategy,
+            devices=devices,
+            num_nodes=num_nodes,
             **trainer_precision(precision),
             **settings,
         )
@@ -61,7 +73,20 @@ def make_trainer(
         raise ValueError(str(error)) from error
 
 
-def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:
+def is_logger(target: str) -> bool:
+    try:
+        return issubclass(pkgutil.resolve_name(target), Logger)
+    except (ValueError, ImportError, AttributeError, TypeError):
+        return False
+
+
+@checked
+def optional_logger(
+    *,
+    needs: Text,
+    target: Annotated[str, Must("be the class of a logger", is_logger)],
+    **settings: Any,
+) -> Logger:
     """A logger whose package is an extra of this one.
 
     Args:
@@ -74,6 +99,13 @@ def optional_logger(*, needs: str, target: str, **settings: Any) -> Logger:
     if importlib.util.find_spec(needs) is None:
         raise ConfigError(f"logger={needs} needs a package that is not installed: pip install 'papo[{needs}]'")
     return pkgutil.resolve_name(target)(**settings)
+
+
+def check_logger(cfg: Mapping[str, Any]) -> None:
+    """Raises SettingError where a logger whose class is an argument of `optional_logger` cannot have its settings."""
+    if cfg["_target_"] == f"{__name__}.{optional_logger.__name__}":
+        own = ("_target_", "needs", "target")
+        check_arguments(pkgutil.resolve_name(cfg["target"]), {key: cfg[key] for key in cfg if key not in own})
 
 
 class NoLogger(Logger):

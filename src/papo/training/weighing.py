@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 import torch
 
 from papo import ranks
-from papo.errors import ConfigError, SettingError
+from papo.arguments import checked
+from papo.errors import ConfigError
 from papo.evaluation.answering import answer, blinded
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
@@ -19,6 +21,8 @@ from papo.types import Item, Rollouts
 
 # Blind responses per prompt and step: a guess at b is enough, for errors of single prompts average out over a batch.
 BLIND_RESPONSES = 4
+
+Weighed = Literal[False, "item", "rollout"]
 
 
 class Weighing:
@@ -39,17 +43,16 @@ class Weighing:
         SettingError: `by` is something else.
     """
 
+    @checked
     def __init__(
         self,
-        by: bool | str,
+        by: Weighed,
         policy: Policy,
         engine: Engine,
         processor: PromptProcessor,
         sampling: Sampling,
         seed: int,
     ) -> None:
-        if by is not False and by not in ("item", "rollout"):
-            raise SettingError("weigh_by_guessability", f"must be false, item or rollout, got {by}")
         self.by, self.policy, self.engine, self.processor = by, policy, engine, processor
         self.sampling, self.seed = sampling, seed
 

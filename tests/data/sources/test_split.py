@@ -72,7 +72,7 @@ def test_tags_choose_rows(table):
     assert len(source(table, tags={"parity": ["e", "o"]})) == 20
     with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20"):
         source(table, tags={"colour": ["red"]})
-    with pytest.raises(SettingError, match=r"^tags\.parity must be a list of values, got 'e'"):
+    with pytest.raises(SettingError, match=r"^tags\.parity must be a list, each a text, got 'e'"):
         source(table, tags={"parity": "e"})
 
 
@@ -84,7 +84,7 @@ def test_a_size_is_spread_over_what_is_chosen(table):
     assert ids(source(table, size=4)) == ["r0", "r5", "r10", "r15"]
     assert ids(source(table, size=2, tags={"parity": ["o"]})) == ["r1", "r11"]
     for size in (0, 21):
-        with pytest.raises(SettingError, match=rf"^size must lie in 1\.\.20 .*, got {size}"):
+        with pytest.raises(SettingError, match=rf"^size must .*, got {size}"):
             source(table, size=size)
 
 
@@ -176,7 +176,7 @@ def test_a_hub_is_asked_for_what_was_configured(monkeypatch):
         ({"share": [0, 1.5]}, r"^share must"),
         ({"template": "Answer."}, r"^template must be made of {hint}, {question}, got 'Answer.'"),
         ({"template": "{question} {answer}"}, r"^template must be made of"),
-        ({"template": "{question"}, r"^template must be a template, got '{question'"),
+        ({"template": "{question"}, r"^template must be made of {hint}, {question}, got '{question'"),
         ({"template": "{question.__class__}"}, r"^template must be made of"),
         ({"template": "{question:>9}"}, r"^template must be made of"),
         ({"hints": {"integer": "{question}"}}, r"^hints\.integer must be made of {precision}"),

@@ -22,9 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
+from papo.arguments import Count, Share, checked
 from papo.errors import ConfigError, SettingError
 from papo.seeding import derive_seed, generator
 from papo.types import Guess, Item
@@ -62,19 +64,16 @@ class EasyVQA:
         ConfigError: the package is not installed.
     """
 
+    @checked
     def __init__(
         self,
-        split: str,
-        size: int | None = None,
+        split: Literal[*SPLITS],
+        size: Count | None = None,
         supervised: bool = False,
-        guessable_share: float = 0.0,
+        guessable_share: Share = 0.0,
         seed: int = 0,
         even: bool = False,
     ) -> None:
-        if split not in SPLITS:
-            raise SettingError("split", f"must be one of {', '.join(SPLITS)}, got {split!r}")
-        if not 0 <= guessable_share <= 1:
-            raise SettingError("guessable_share", f"must lie in [0, 1], got {guessable_share}")
         name, quarters = SPLITS[split]
         data = package_data()
         self.folder = data / name
@@ -89,7 +88,7 @@ class EasyVQA:
         if supervised:
             rows = [row for row in rows if len(self.facts[row[3]]) == 2]
         size = len(rows) if size is None else size
-        if not 0 < size <= len(rows):
+        if size > len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the questions of {split}), got {size}")
         chosen = [rows[i * len(rows) // size] for i in range(size)]
         drawn = evened(chosen, rows, seed) if even else chosen

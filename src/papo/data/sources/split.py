@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
+from papo.arguments import Count, Must, Text, checked
 from papo.data.sources.columns import COUNTERFACTUAL, check_columns
 from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
@@ -25,7 +27,7 @@ class TableSource:
         rows = range(len(table))
         if reading.selects:
             rows = [index for index in rows if reading.wanted(table[index], index)]
-        if size is not None and not 0 < size <= len(rows):
+        if size is not None and size > len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
             raise SettingError(
@@ -52,25 +54,51 @@ class TableSource:
         return self.reading.item(self.reading.table[row], row, decode=decode)
 
 
+def made_of(*known: str, needed: str | None = None) -> Must:
+    """Of a template: what may stand in its braces, and what has to."""
+
+    def holds(template: str) -> bool:
+        try:
+            parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+        except ValueError:
+            return False
+        used = {name for name, _, _ in parts}
+        plain = not any(spec or conversion for _, spec, conversion in parts)
+        return bool(template) and plain and used <= set(known) and (needed is None or needed in used)
+
+    return Must(f"be made of {', '.join(f'{{{name}}}' for name in sorted(known))}", holds)
+
+
+def is_share(share: Sequence[float]) -> bool:
+    return len(share) == 2 and 0 <= share[0] < share[1] <= 1
+
+
+Rule = Annotated[
+    str,
+    Must(f"be one of {', '.join(RULES)}, or the dotted path of your own", lambda rule: rule in RULES or "." in rule),
+]
+
+
+@checked
 def table_source(
     *,
-    schema: str | None,
-    path: str | None,
-    split: str | None = None,
-    subset: str | None = None,
-    name: str | None = None,
+    schema: Literal[*SCHEMAS] | None,
+    path: Annotated[str | None, Must("say where the data is", bool)],
+    split: Text | None = None,
+    subset: Text | None = None,
+    name: Text | None = None,
     columns: Mapping[str, str] | None = None,
-    template: str = "{question}",
-    hints: Mapping[str, str] | None = None,
-    rule: str | None = None,
-    share: Sequence[float] = (0.0, 1.0),
+    template: Annotated[str, made_of("question", "hint", needed="question")] = "{question}",
+    hints: Mapping[str, Annotated[str, made_of("precision")]] | None = None,
+    rule: Rule | None = None,
+    share: Annotated[Sequence[float], Must("be [from, to) inside [0, 1]", is_share)] = (0.0, 1.0),
     tags: Mapping[str, Sequence[str]] | None = None,
-    max_question_length: int | None = None,
-    max_image_pixels: int = 50_000_000,
+    max_question_length: Count | None = None,
+    max_image_pixels: Count = 50_000_000,
     allow_outside: bool = False,
-    size: int | None = None,
+    size: Count | None = None,
     streaming: bool = False,
-    buffer_size: int = 1000,
+    buffer_size: Count = 1000,
 ) -> TableSource | TableStream:
     """A split of a data set.
 
@@ -98,25 +126,10 @@ def table_source(
     Raises:
         SettingError: a setting cannot work, nothing is there, or columns are missing.
     """
-    if schema is not None and schema not in SCHEMAS:
-        raise SettingError("schema", f"must be one of {', '.join(SCHEMAS)} or null, got {schema!r}")
-    if path is None:
-        raise SettingError("path", "must say where the data is, got null")
-    if rule is not None and rule not in RULES and "." not in rule:
-        raise SettingError("rule", f"must be one of {', '.join(RULES)}, or the dotted path of your own, got {rule!r}")
-    low, high = share
-    if not 0 <= low < high <= 1:
-        raise SettingError("share", f"must be [from, to) inside [0, 1], got [{low}, {high}]")
     if streaming and size is not None:
         raise SettingError(
             "size", f"must be null with streaming=true (a stream has no rows to choose from), got {size}"
         )
-    check_template("template", template, {"question", "hint"})
-    for kind, hint in (hints or {}).items():
-        check_template(f"hints.{kind}", hint, {"precision"})
-    for tag, values in (tags or {}).items():
-        if isinstance(values, str) or not isinstance(values, Sequence):
-            raise SettingError(f"tags.{tag}", f"must be a list of values, got {values!r}")
     table = open_table(path, split, subset, dict(columns or {}), streaming)
     layouts = fitting(table.schema) if schema is None else ()
     schema = schema or (layouts[0] if layouts else nearest(table.schema.names))
@@ -132,7 +145,7 @@ def table_source(
         template=template,
         hints=dict(hints or {}),
         rule=rule,
-        share=(low, high),
+        share=(share[0], share[1]),
         tags={tag: tuple(map(str, values)) for tag, values in (tags or {}).items()},
         max_question_length=max_question_length,
         max_image_pixels=max_image_pixels,
@@ -140,15 +153,3 @@ def table_source(
         layouts=layouts,
     )
     return TableStream(reading, buffer_size) if streaming else TableSource(reading, size)
-
-
-def check_template(key: str, template: str, known: set[str]) -> None:
-    try:
-        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
-    except ValueError as error:
-        raise SettingError(key, f"must be a template, got {template!r}: {error}") from error
-    used = {name for name, _, _ in parts}
-    plain = not any(spec or conversion for _, spec, conversion in parts)
-    if not plain or used - known or (key == "template" and "question" not in used):
-        places = ", ".join(f"{{{name}}}" for name in sorted(known))
-        raise SettingError(key, f"must be made of {places}, got {template!r}")

@@ -6,9 +6,10 @@ import random
 from collections.abc import Iterator
 from itertools import count
 
+from papo.arguments import Count, checked
 from papo.data.sources.columns import Row
 from papo.data.sources.reading import Reading
-from papo.errors import ConfigError, SettingError
+from papo.errors import ConfigError
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -16,9 +17,8 @@ from papo.types import Item
 class TableStream:
     """Items of a table that is only read forwards, shuffled through a buffer of rows."""
 
-    def __init__(self, reading: Reading, buffer_size: int) -> None:
-        if buffer_size < 1:
-            raise SettingError("buffer_size", f"must be at least 1, got {buffer_size}")
+    @checked
+    def __init__(self, reading: Reading, buffer_size: Count) -> None:
         self.reading, self.buffer_size = reading, buffer_size
         self.layouts = reading.layouts
 
