@@ -89,7 +89,7 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     ("override", "message"),
     [
         ("val.every=0", "val.every must be at least 1 with callbacks=best, got 0"),
-        ("callbacks.best.patience=0", "callbacks.best.patience must be at least 1, or null, got 0"),
+        ("callbacks.best.patience=0", "callbacks.best.patience must be at least 1, got 0"),
         ("callbacks.best.measure=gredy", "callbacks.best.measure=gredy is not measured; accuracy, "),
     ],
 )
