@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from papo.errors import ConfigError
 from papo.files import write_text
 
-PACKAGES = ("torch", "transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
+PACKAGES = ("transformers", "lightning", "hydra-core", "datasets", "torchmetrics", "numpy")
 
 
 # What a training run leaves in its folder; TensorBoard's and other loggers' files besides, and a study's log.
@@ -162,7 +162,8 @@ def provenance(seed: int) -> dict[str, Any]:
         "command": sys.argv,
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain")),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        # torch's own version names the build (+cpu, +cu130), which its metadata may not.
+        "packages": {"torch": str(torch.__version__)} | {name: metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
