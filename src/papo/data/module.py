@@ -15,7 +15,8 @@ from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
 from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
-from papo.data.screening import Screen, Skips
+from papo.data.screening import Screen
+from papo.data.skips import Skips
 from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
