@@ -13,6 +13,7 @@ from papo.types import Item
 
 make_screen = partial(Screen, decode_at_start=False)
 
+GOLDS = "right answers plain numbers 100%\n"
 BAD = {2: "broken", 5: "empty answer"}
 
 
@@ -45,12 +46,12 @@ def test_good_rows_stay_in_their_order(capsys):
     screen = make_screen(max_bad_share=0.2)
     assert ids(screen(Rows(BAD), "data.train")) == [f"row-{n}" for n in range(10) if n not in BAD]
     assert screen.skips.reasons == {("data.train", "row-2"): "broken", ("data.train", "row-5"): "empty answer"}
-    assert capsys.readouterr().out == "data.train: 8 rows, 8 without a picture, 2 skipped (see skipped.jsonl)\n"
+    assert capsys.readouterr().out == f"data.train: 8 rows, 8 without a picture, 2 skipped (see skipped.jsonl); {GOLDS}"
 
 
 def test_a_source_of_good_rows_says_so(capsys):
     assert len(make_screen()(Rows(), "data.val")) == 10
-    assert capsys.readouterr().out == "data.val: 10 rows, 10 without a picture\n"
+    assert capsys.readouterr().out == f"data.val: 10 rows, 10 without a picture; {GOLDS}"
 
 
 def test_a_picture_may_be_asked_for():

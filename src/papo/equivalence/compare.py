@@ -32,7 +32,7 @@ def equivalent(gold: str, answer: str) -> bool:
     >>> equivalent(r"\frac{1}{2}", "0.5"), equivalent("x = 3", "3"), equivalent("(1, 2)", "(2, 1)")
     (True, True, False)
     """
-    if len(answer) > LONGEST:
+    if gold == answer or len(answer) > LONGEST:
         return gold == answer
     a, b = seen(gold), seen(answer)
     if a.plain == b.plain:
