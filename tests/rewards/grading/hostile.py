@@ -21,6 +21,7 @@ ITEMS = [
     ("exact", "red", "text", (), None),
     ("exact", "red", "choice", ("blue", "red"), None),
     ("chartqa", "1950", "text", (), None),
+    ("chartqa_strict", "57.3%", "text", (), None),
     ("mathvista", "3", "integer", (), None),
     ("mathvista", "1.5", "float", (), 1),
     ("mathvista", "dark red", "choice", ("red", "dark red", "a rather long description of the colour blue"), None),
