@@ -34,7 +34,8 @@ STYLE = re.compile(
 TEXT = re.compile(r"\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*+\{([^{}]*)\}")
 NUMBER = re.compile(r"\\(?:text(?:bf|rm)?|mathrm|mbox)\s*+\{\s*+([0-9][0-9.]*+)\s*+\}")
 SEPARATOR = r"(?:,?\\[,!;:]|\{\s*+,\s*+\})"
-GROUPED = re.compile(rf"(?<=[0-9])(?:{SEPARATOR}\s*+)++(?=[0-9]{{3}}(?![0-9]))")  # 1\,000, 1{,}000 and 1,\!000
+# 1\,000, 1{,}000, 1 {, }000 and 1,\!000
+GROUPED = re.compile(rf"(?<=[0-9])(?:\s*+(?=\{{))?(?:{SEPARATOR}\s*+)++(?=[0-9]{{3}}(?![0-9]))")
 THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})++(?![0-9])")  # 10 000
 DIGITS_APART = re.compile(r"(?<=[0-9.])\s++(?=[0-9.])")
 SHORT_FRACTION = re.compile(r"\\frac\s*+([0-9])\s*+([0-9])")
