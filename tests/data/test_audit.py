@@ -127,6 +127,18 @@ def test_the_beginning_of_a_stream_is_looked_at(table, capsys):
         screened(table(unmatched=200, streaming=True, buffer_size=300))
 
 
+@pytest.mark.parametrize(("unmatched", "share", "stops"), [(1, 0.01, False), (2, 0.01, True), (1, 0.0, True)])
+def test_one_of_few_may_be_chance(tmp_path, unmatched, share, stops):
+    rows = [{"id": f"r{n}", "question": "?", "answer": UNMATCHED if n < unmatched else "red"} for n in range(DRAWN)]
+    path = str(write_lines(tmp_path / "a.jsonl", rows))
+    stream = table_source(schema="folder", path=path, streaming=True)
+    if stops:
+        with pytest.raises(ConfigError, match=rf"^data\.train: {unmatched} of 50 right answers"):
+            screened(stream, share)
+    else:
+        assert len(screened(stream, share).audits["data.train"].unmatched) == unmatched
+
+
 def test_pictures_of_a_stream_stay_undecoded(tmp_path, monkeypatch):
     def decoded(*_):
         raise AssertionError

@@ -517,6 +517,7 @@ def test_long_answers_are_not_looked_into():
         ("122", "1,22", False),
         ("1,22", "1.22", False),
         ("0,1", "0.1", False),
+        ("1.5", f"{'1' * 50},{'1' * 50}", False),
     ],
 )
 def test_an_answer_may_have_a_decimal_comma_where_a_decimal_is_asked_for(gold, answer, same):

@@ -145,15 +145,19 @@ class Screen:
         self.say(source, key, said, audited)
         return good
 
-    def say(self, source: Any, key: str, said: Sequence[str], audited: Audit) -> None:
+    def say(self, source: Any, key: str, said: Sequence[str], audited: Audit, *, few: bool = False) -> None:
         """Prints what is known of a source at start, in a line, and one more where right answers cannot be matched.
+
+        Args:
+            few: whether so few of many items were looked at that one of them may be chance.
 
         Raises:
             ConfigError: they are more than max_bad_share allows.
         """
         self.audits[key] = audited
         unmatched = audited.complaint()
-        if len(audited.unmatched) > self.max_bad_share * audited.total:
+        chance = 1 if few and self.max_bad_share else 0
+        if len(audited.unmatched) > max(chance, self.max_bad_share * audited.total):
             rule = f"name another rule ({key}.rule), " if hasattr(source, "reading") else ""
             owner = "data.max_bad_share" if key.startswith("data.") else "max_bad_share"
             raise ConfigError(
@@ -201,7 +205,7 @@ class Screened:
         else:
             self.rows = range(len(source))
             found = first_looks(source.__getitem__, spread(len(source), DRAWN))
-            screen.say(source, key, [f"{key}: {len(source)} items"], found)
+            screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -231,7 +235,7 @@ class ScreenedStream:
     def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
         self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
         found = first_looks(source.beginning(DRAWN).draft, range(DRAWN))
-        screen.say(source, key, [f"{key}: a stream", *said_of(source, key)], found)
+        screen.say(source, key, [f"{key}: a stream", *said_of(source, key)], found, few=True)
 
     def endless(self, seed: int) -> Endless:
         return _ScreenedOrder(self, endless(self.source, seed))

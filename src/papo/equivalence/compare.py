@@ -17,9 +17,9 @@ from papo.equivalence.tokens import Unreadable, only_words
 LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept
 ROUNDED = 6  # decimals from which on a number may be another one, rounded: 0.333333 is 1/3, 0.33 is not
+COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 # A comma where others write a point. Three digits behind it are thousands, unless nothing but a 0 is before it.
 DECIMAL_COMMA = re.compile(r"[-+]?(?:0,[0-9]++|[0-9]++,(?![0-9]{3}\Z)[0-9]++)")
-COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 FUNCTION = re.compile(r"y|[fgh](\([a-z]\))?")
 MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
 INFINITY, MINUS_INFINITY = read(r"\infty"), read(r"-\infty")
@@ -69,7 +69,8 @@ def same_with_comma(gold: Seen, answer: Seen) -> bool:
     """Whether 1,22, which is a list, is the 1.22 that is asked for. A gold with a comma stays a list."""
     if not (isinstance(gold.answer, Scalar) and gold.answer.decimals and DECIMAL_COMMA.fullmatch(answer.plain)):
         return False
-    return same_answer(gold.answer, read(answer.plain.replace(",", ".")))
+    decimal = seen(answer.plain.replace(",", ".")).answer  # None: it has too many digits
+    return decimal is not None and same_answer(gold.answer, decimal)
 
 
 def same_answer(a: Answer, b: Answer) -> bool:

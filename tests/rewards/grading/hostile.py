@@ -28,6 +28,7 @@ ITEMS = [
     ("math", "2\\sqrt{3}", "text", (), None),
     ("math", "x^2+2x+1", "text", (), None),
     ("math", "\\{1, 2, (3, 4)\\}", "text", (), None),
+    ("math", "1.25", "text", (), None),
     ("math", "x > 3", "text", (), None),
     ("math", "B", "choice", ("1", "2"), None),
     ("mmmu_pro", "B", "choice", tuple("pqrstuvwxy"), None),
