@@ -75,7 +75,7 @@ def mathvista() -> Replica:
     rows = [
         row("1", "Which bar is higher?", "red", "text", choices=["red", "blue"], skills=["a b", "c d"]),
         row("2", "How many bars?", "4", "integer"),
-        row("3", "How long is it?", "1.20", "float", unit="cm", precision=2.0),
+        row("3", "How long is it?", "1.25", "float", unit="cm", precision=2.0),
         row("4", "Which values are there?", "[1, 2]", "list"),
     ]
     return Replica(features, rows)

@@ -1,9 +1,10 @@
 # ruff: noqa: E501
-"""Is a policy paid for an answer that is not right? python experiments/reward_hacking/run.py [--golds 3600] [--constants 2400]
+"""Is a policy paid for an answer that is not right? python experiments/reward_hacking/run.py [--golds 3600] [--constants 2400] [--neighbours 500]
 
 Constant answers, hedges, lists, units, equations and enumerations are tried against generated golds of every shape, under
-every rule. What is accepted without being equal is counted, and the most accepted answer of each rule is printed. Then
-each gold is rewritten, in ways that keep its meaning and in ways that do not.
+every rule. What is accepted without being equal is counted, and the most accepted answer of each rule is printed. So are
+neighbours: answers that lie beside the right one. Then each gold is rewritten, in ways that keep its meaning and in ways
+that do not.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def constants(count: int) -> Iterator[str]:
         made += 1
 
 
-RULES = ("math", "exact", "chartqa", "mathvista", "mmmu_pro", "logicvista")
+RULES = ("math", "exact", "chartqa", "chartqa_strict", "mathvista", "mmmu_pro", "logicvista")
 CHOICES = ("red", "dark red", "blue", "5", "none of these")
 
 
@@ -131,6 +132,90 @@ def search(rule: str, answers: list[Gold], tried: list[str]) -> tuple[Counter[st
     return found, len(of_rule), examples
 
 
+def numbers(count: int, seed: int = 2) -> Iterator[tuple[str, str]]:
+    """(kind, text) of the numbers that charts and questions have."""
+    generator = random.Random(seed)
+    for _ in range(count):
+        yield "year", str(generator.randint(1950, 2030))
+        yield "count", str(generator.randint(1, 30))
+        yield "whole number", str(generator.randint(31, 9999))
+        yield "large number", str(generator.randint(10_000, 9_999_999))
+        yield "decimal", f"{generator.randint(11, 999) / 10}"
+        yield "percentage", f"{generator.randint(1, 99)}%"
+
+
+def beside(text: str) -> Iterator[tuple[str, str]]:
+    """(what it is, answer) of what lies beside a number."""
+    digits = text.removesuffix("%")
+    value, sign = Fraction(digits), text[len(digits) :]
+    step = Fraction(1, 10) if "." in digits else Fraction(1)
+    for name, other in (
+        ("the last digit off by one", value + step),
+        ("the last digit off by minus one", value - step),
+        ("1 % more", value * Fraction(101, 100)),
+        ("5 % more", value * Fraction(105, 100)),
+        ("6 % more", value * Fraction(106, 100)),
+        ("half a step more", value + step / 2),
+        ("ten times", value * 10),
+        ("a tenth", value / 10),
+        ("the other sign", -value),
+    ):
+        yield name, f"{float(other):.12g}{sign}"
+    if not sign:
+        yield "with a word in front", f"not {text}"
+        yield "or its neighbour", f"{text} or {float(value + step):.12g}"
+
+
+def beside_option(right: int) -> Iterator[tuple[str, str]]:
+    """The same of an option of CHOICES."""
+    letter, text = "ABCDE"[right], CHOICES[right]
+    other = (right + 1) % len(CHOICES)
+    yield "the next letter", "ABCDE"[other]
+    yield "the next option's text", CHOICES[other]
+    yield "the next option with the right letter behind it", f"{CHOICES[other]} ({letter})"
+    yield "both letters", f"{letter}, {'ABCDE'[other]}"
+    yield "another word in front", f"not {text}"
+    yield "a letter of its text left out", text[:-1] or "?"
+
+
+def neighbours(rule: str, count: int) -> list[tuple[float, str, int]]:
+    """(share that is right, kind of gold and what lies beside it, golds), the most accepted first."""
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    cases = []
+    if rule not in ("mmmu_pro", "logicvista"):
+        for kind, text in numbers(count):
+            if rule in ("exact", "mathvista"):
+                type_ = "text" if "%" in text else "float" if "." in text else "integer"
+                type_ = "text" if rule == "exact" and type_ == "float" else type_
+            else:
+                type_ = "text"
+            item = Item("i", "q", (), answer=text, answer_type=type_, rule=rule, precision=1)
+            cases += [(item, f"{kind}, {name}", answer) for name, answer in beside(text) if answer != text]
+    if rule in ("exact", "mathvista", "mmmu_pro", "logicvista", "math"):
+        for n in range(len(CHOICES)):
+            named, choices = (CHOICES[n], CHOICES) if rule == "mathvista" else ("ABCDE"[n], CHOICES)
+            item = Item("i", "q", (), answer=named, answer_type="choice", rule=rule, choices=choices)
+            cases += [(item, f"option, {name}", answer) for name, answer in beside_option(n)]
+    for item, name, answer in cases:
+        grading = grade(item, f"\\boxed{{{answer}}}")
+        assert grading.verdict is not Verdict.UNSCORABLE, item
+        asked[name] += 1
+        right[name] += grading.correct
+    found = [(right[name] / asked[name], name, asked[name]) for name in asked]
+    return sorted(found, key=lambda row: (-row[0], row[1]))
+
+
+def another_bar(tolerance: float, bars: int = 8, charts: int = 20_000) -> float:
+    """Share of the values of a chart, evenly drawn between 20 and 100, that another bar's value is right for."""
+    generator = random.Random(3)
+    found = 0
+    for _ in range(charts):
+        value, *others = (generator.uniform(20, 100) for _ in range(bars))
+        found += any(abs(other - value) <= tolerance * value for other in others)
+    return found / charts
+
+
 def rewritten(answers: list[Gold]) -> tuple[list[tuple[str, str, str]], int, list[tuple[str, str, str]], int]:
     """(misses, of how many; what was let through, of how many): shape, gold, answer."""
     missed, through, same, different = [], [], 0, 0
@@ -151,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--golds", type=int, default=3600)
     parser.add_argument("--constants", type=int, default=2400)
+    parser.add_argument("--neighbours", type=int, default=500, help="numbers of each kind")
     options = parser.parse_args()
     answers = list(golds(options.golds))
     missed, same, through, different = rewritten(answers)
@@ -160,6 +246,12 @@ def main() -> None:
     for title, pairs in (("missed", missed), ("let through", through)):
         for (shape,), count in Counter((shape,) for shape, *_ in pairs).most_common(8):
             print(f"  {title}: {shape} {count}, such as {next(pair[1:] for pair in pairs if pair[0] == shape)}")
+    for tolerance in (0.05, 0.01):
+        print(f"another bar of eight is right within {tolerance:.0%} for {another_bar(tolerance):.1%} of the values")
+    for rule in RULES:
+        paid = [row for row in neighbours(rule, options.neighbours) if row[0]]
+        said = "; ".join(f"{name} {share:.0%} of {count}" for share, name, count in paid[:8]) or "none"
+        print(f"{rule}, neighbours that are right: {said}")
     tried = list(dict.fromkeys(constants(options.constants)))
     for rule in RULES:
         found, count, examples = search(rule, answers, tried)

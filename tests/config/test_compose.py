@@ -597,3 +597,10 @@ def test_validation_reads_its_rows_as_training_does(name):
     assert {key: cfg.data.val[key] for key in INHERITED} == INHERITED
     assert cfg.data.val.share != cfg.data.train.share or cfg.data.val.split != cfg.data.train.split
     assert composed(f"data={name}", *settings, "data.val.rule=exact").data.val.rule == "exact"
+
+
+def test_chartqa_is_trained_strictly_and_measured_officially():
+    assert composed("data=chartqa").data.train.rule == composed("data=chartqa").data.val.rule == "chartqa_strict"
+    assert composed("data=mixture").data.train.sources.chartqa.rule == "chartqa_strict"
+    measured = composed("benchmarks=[chartqa]", entry="evaluate").benchmarks.chartqa
+    assert (measured.rule, measured.schema) == (None, "chartqa")

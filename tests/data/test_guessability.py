@@ -6,6 +6,7 @@ import re
 import pytest
 from replicas import write_lines
 
+from papo.data.audit import DRAWN
 from papo.data.guessability import guessability_of
 from papo.data.module import PromptData
 from papo.data.order import Mixture, endless
@@ -53,14 +54,22 @@ def test_items_get_their_blind_accuracy(source, write):
     ]
 
 
-def test_without_a_file_nothing_is_known_and_nothing_looked_at():
-    class Untouched(Drawn):
+def test_without_a_file_nothing_is_known_and_few_items_are_drawn():
+    class Counted(Drawn):
+        drawn = 0
+
+        def __len__(self):
+            return 10_000
+
         def __getitem__(self, index):
-            raise AssertionError
+            self.drawn += 1
+            return super().__getitem__(index)
 
     assert guessability_of(None, None) is None
-    _, items = screened(Untouched(), None, None)
-    assert len(items) == 11
+    source = Counted()
+    _, items = screened(source, None, None)
+    assert len(items) == 10_000
+    assert source.drawn == DRAWN
 
 
 @pytest.mark.parametrize("source", [Rows(), Drawn()])
@@ -78,7 +87,8 @@ def test_items_above_the_limit_are_left_out_listed_and_not_bad(source, write, tm
     }
     assert (
         capsys.readouterr().out
-        == "data.train: 5 rows, 5 without a picture, 6 left out as guessable (see guessable.jsonl)\n"
+        == "data.train: 5 rows, 5 without a picture, 6 left out as guessable (see guessable.jsonl); "
+        "right answers plain numbers 100%\n"
     )
 
 

@@ -13,12 +13,24 @@ from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
 from papo.errors import ConfigError, SettingError
 from papo.lab import LabDataset
+from papo.types import Item
 
 
-def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
+def items(ids: str) -> list[Item]:
+    return [Item(id, "?", (), answer="1", answer_type="integer") for id in ids]
+
+
+TRAIN, VAL = items("abcdefghij"), items("vwxyz")
+
+
+def named(items) -> list[str]:
+    return [item.id for item in items]
+
+
+def make_data(train=TRAIN, val=VAL, **settings) -> PromptData:
     defaults = {
-        "collate": tuple,
-        "val_collate": list,
+        "collate": named,
+        "val_collate": named,
         "batch_size": 4,
         "val_batch_size": 2,
         "val_items": 3,
@@ -37,7 +49,7 @@ def batches(data: PromptData, count: int, step: int = 0) -> list:
 def test_training_batches_go_on_where_the_checkpoint_left_off():
     order = Passes("abcdefghij", 3)
     whole = batches(make_data(), 6)
-    assert whole == [tuple(order[i] for i in range(s * 4, s * 4 + 4)) for s in range(6)]
+    assert whole == [[order[i] for i in range(s * 4, s * 4 + 4)] for s in range(6)]
     assert batches(make_data(), 4, step=2) == whole[2:]
 
 
@@ -56,7 +68,7 @@ def test_in_the_midst_of_training_few_come_evenly_spread():
 
 
 def test_what_the_words_give_away_comes_second():
-    data = make_data(guessable=tuple("klmn"))
+    data = make_data(guessable=items("klmn"))
     assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]], [["k", "l"], ["m", "n"]]]
     assert held_out(data, "fit") == [[["v", "w"], ["y"]], [["k", "l"], ["m"]]]
 
@@ -70,10 +82,10 @@ def test_a_batch_is_at_most_the_data(batch_size):
 
 def test_refills_follow_step_and_number():
     data = make_data()
-    refills = {(step, number): tuple(data.refill(step, number)) for step in range(5) for number in range(5)}
-    assert all(len(set(items)) == 4 for items in refills.values())
-    assert len(set(refills.values())) > 20
-    assert refills == {key: tuple(make_data().refill(*key)) for key in refills}
+    refills = {(step, number): named(data.refill(step, number)) for step in range(5) for number in range(5)}
+    assert all(len(set(ids)) == 4 for ids in refills.values())
+    assert len(set(map(tuple, refills.values()))) > 20
+    assert refills == {key: named(make_data().refill(*key)) for key in refills}
     assert data.refill(0, 0) != make_data(seed=4).refill(0, 0)
 
 
@@ -85,10 +97,6 @@ def table(tmp_path):
     """A table of 20 rows, or a stream of it."""
     path = write_lines(tmp_path / "a.jsonl", [{"id": f"r{n}", "question": "?", "answer": n} for n in range(20)])
     return lambda **settings: table_source(schema="folder", path=str(path), **settings)
-
-
-def named(items) -> list[str]:
-    return [item.id for item in items]
 
 
 @pytest.fixture
@@ -189,7 +197,7 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
 
 @pytest.mark.parametrize("blank", [True, False])
 def test_training_and_refills_are_blank_and_held_out_items_are_not(blank):
-    data = make_data(LabDataset("train", 12), LabDataset("val", 3), blank=blank)
+    data = make_data(LabDataset("train", 12), LabDataset("val", 3), blank=blank, collate=list)
 
     def black(image: Image.Image) -> bool:
         return image.getextrema() == ((0, 0),) * 3

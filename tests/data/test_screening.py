@@ -1,20 +1,19 @@
 """Bad rows: found at start, listed, skipped up to a share; replaced where they turn bad later."""
 
 import json
-import multiprocessing
-import time
 from functools import partial
 
 import pytest
 
 from papo.data.order import Mixture, endless
-from papo.data.screening import Screen, Skips
+from papo.data.screening import Screen
 from papo.data.sources import table_source
 from papo.errors import BadRow, ConfigError, SettingError
 from papo.types import Item
 
 make_screen = partial(Screen, decode_at_start=False)
 
+GOLDS = "right answers plain numbers 100%\n"
 BAD = {2: "broken", 5: "empty answer"}
 
 
@@ -47,12 +46,12 @@ def test_good_rows_stay_in_their_order(capsys):
     screen = make_screen(max_bad_share=0.2)
     assert ids(screen(Rows(BAD), "data.train")) == [f"row-{n}" for n in range(10) if n not in BAD]
     assert screen.skips.reasons == {("data.train", "row-2"): "broken", ("data.train", "row-5"): "empty answer"}
-    assert capsys.readouterr().out == "data.train: 8 rows, 8 without a picture, 2 skipped (see skipped.jsonl)\n"
+    assert capsys.readouterr().out == f"data.train: 8 rows, 8 without a picture, 2 skipped (see skipped.jsonl); {GOLDS}"
 
 
 def test_a_source_of_good_rows_says_so(capsys):
     assert len(make_screen()(Rows(), "data.val")) == 10
-    assert capsys.readouterr().out == "data.val: 10 rows, 10 without a picture\n"
+    assert capsys.readouterr().out == f"data.val: 10 rows, 10 without a picture; {GOLDS}"
 
 
 def test_a_picture_may_be_asked_for():
@@ -188,90 +187,3 @@ def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
 def test_a_setting_that_cannot_work_is_named(settings, message):
     with pytest.raises(SettingError, match=message):
         make_screen(**settings)
-
-
-# ---------------------------------------------------------------------------------------------------------- the list
-
-
-def listed(path) -> list[tuple[str, str, str]]:
-    return [tuple(json.loads(line).values()) for line in path.read_text().splitlines()]
-
-
-def test_skips_are_listed_once_each(tmp_path):
-    skips, path = Skips(), tmp_path / "skipped.jsonl"
-    skips.add("data.train", BadRow("a", "early"))
-    assert skips.count() == 1
-    skips.log_to(path)
-    for id in ("a", "b", "b", 'c\n"é'):
-        skips.add("data.train", BadRow(id, "late"))
-    skips.add("data.val", BadRow("a", "of another source"))
-    assert listed(path) == [
-        ("data.train", "a", "early"),
-        ("data.train", "b", "late"),
-        ("data.train", 'c\n"é', "late"),
-        ("data.val", "a", "of another source"),
-    ]
-    assert skips.count() == 4
-
-
-def test_no_skip_no_file(tmp_path):
-    skips = Skips()
-    skips.log_to(tmp_path / "skipped.jsonl")
-    assert skips.count() == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_resumed_run_goes_on_with_the_list(tmp_path):
-    path = tmp_path / "skipped.jsonl"
-    first, second = Skips(), Skips()
-    for skips, ids in ((first, "ab"), (second, "bc")):
-        for id in ids:
-            skips.add("data.train", BadRow(id, "bad"))
-        skips.log_to(path)
-    assert [id for _, id, _ in listed(path)] == ["a", "b", "c"]
-    assert second.count() == 3
-    assert first.count() == 3  # what others append is counted
-
-
-def test_half_a_line_is_read_when_it_is_whole(tmp_path):
-    path = tmp_path / "skipped.jsonl"
-    skips = Skips()
-    skips.log_to(path)
-    line = '{"source": "data.train", "id": "a", "reason": "bad"}\n'
-    path.write_text(line[:20])
-    assert skips.count() == 0
-    path.write_text(line)
-    assert skips.count() == 1
-
-
-def add_many(skips: Skips, who: int) -> None:
-    for n in range(200):
-        skips.add("data.train", BadRow(f"{who}-{n}", "x" * (n % 50)))
-
-
-def in_processes(function, *arguments: tuple) -> None:
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=function, args=given) for given in arguments]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * len(workers)
-
-
-def test_processes_write_whole_lines(tmp_path):
-    skips = Skips()
-    skips.log_to(tmp_path / "skipped.jsonl")
-    in_processes(add_many, *((skips, who) for who in range(3)))
-    assert skips.count() == 600
-    assert len(listed(tmp_path / "skipped.jsonl")) == 600
-
-
-def test_processes_list_a_row_once(tmp_path, monkeypatch):
-    """Those that find the same rows at the same time; between looking and writing there is time for another to come."""
-    read = Skips._read
-    monkeypatch.setattr(Skips, "_read", lambda skips, file: (read(skips, file), time.sleep(0.002))[0])
-    skips = Skips()
-    skips.log_to(tmp_path / "skipped.jsonl")
-    in_processes(add_many, *((skips, 0) for _ in range(3)))
-    assert len(listed(tmp_path / "skipped.jsonl")) == 200

@@ -13,6 +13,7 @@ SAME = r"""
 0.5 | .5
 1,000 | 1000
 1{,}000 | 1000
+1 {, }000 | 1000
 1\,000\,000 | 1000000
 10 000 | 10000
 1e3 | 1000
@@ -501,3 +502,33 @@ def test_long_answers_are_not_looked_into():
     thirty = ",".join(map(str, range(1, 31)))
     assert equivalent(thirty, ",".join(map(str, range(30, 0, -1))))
     assert not equivalent(thirty + ",31", "31," + thirty)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "same"),
+    [
+        ("1.22", "1,22", True),
+        ("1000.99", "1000,99", True),
+        ("0.111", "0,111", True),
+        ("-2.50", "-2,5", True),
+        ("1.22", "1, 22", False),
+        ("1.22", "1,23", False),
+        ("1.234", "1,234", False),
+        ("122", "1,22", False),
+        ("1,22", "1.22", False),
+        ("0,1", "0.1", False),
+        ("1.5", f"{'1' * 50},{'1' * 50}", False),
+    ],
+)
+def test_an_answer_may_have_a_decimal_comma_where_a_decimal_is_asked_for(gold, answer, same):
+    """A gold with a comma is a list, and 0.1 is no 0 and 1."""
+    assert equivalent(gold, answer) is same
+
+
+def test_what_an_answer_says_again_it_has_said():
+    assert equivalent("1, 2", "2, 1, 2")
+    assert equivalent(r"\{1, 2\}", r"\{1, 1.0, 2\}")
+    assert not equivalent("1, 2", "1, 1")
+    assert not equivalent("1, 1, 2", "1, 2")  # what is asked for twice
+    assert not equivalent("1, 2", "1, 2, 3")
+    assert not equivalent("(1, 2)", "(1, 2, 2)")

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from papo.equivalence.prepare import plain, prepared
+from papo.rewards.extraction import unwrapped
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,9 @@ def test_linear(piece):
     plain(piece * (200_000 // len(piece)))
     prepared(piece * (200_000 // len(piece)))
     assert time.process_time() - start < 1
+
+
+def test_signs_of_full_width_are_plain_ones():
+    wide = "".join(chr(0xFEE0 + ord(sign)) for sign in "x+1.5-y%")
+    assert prepared(wide) == "x+1.5-y%"
+    assert unwrapped(wide) == "x+1.5-y%"

@@ -13,9 +13,10 @@ from papo import ranks
 from papo.arguments import Count, Natural, Share, Text, checked
 from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
-from papo.data.order import Endless, Mixture, StepSampler, endless
+from papo.data.order import Endless, Mixture, StepSampler, endless, spread
 from papo.data.order import Source as Source  # also found here
-from papo.data.screening import Screen, Skips
+from papo.data.screening import Screen
+from papo.data.skips import Skips
 from papo.errors import SettingError
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -151,13 +152,3 @@ class PromptData(LightningDataModule):
             step = self.trainer.lightning_module.step + 1
             self.trainer.logger.log_metrics({"data/skipped": self.skips.count()}, step=step)
         return batch
-
-
-def spread(size: int, count: int) -> list[int]:
-    """At most `count` of range(size), as far apart as can be.
-
-    >>> spread(10, 4)
-    [0, 2, 5, 7]
-    """
-    count = min(size, count)
-    return [i * size // count for i in range(count)]

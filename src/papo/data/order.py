@@ -132,6 +132,16 @@ def shares_of(total: int, weights: list[float]) -> list[int]:
     return parts
 
 
+def spread(size: int, count: int) -> list[int]:
+    """At most `count` of range(size), as far apart as can be.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    count = min(size, count)
+    return [i * size // count for i in range(count)]
+
+
 class StepSampler(Sampler[list[int]]):
     """Batches of positions from `start_step` on, without end: batch s holds this rank's share of s * batch_size and
     those that follow."""

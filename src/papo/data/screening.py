@@ -1,21 +1,21 @@
 """Rows that are left out: bad ones, up to a share, and those that are answered without their picture.
 
 Both are counted and listed; found at start where a source can be looked through, replaced where they turn up later.
+At start, too, the right answers are looked at: what cannot be matched teaches nothing.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count, islice
-from pathlib import Path
-from typing import Any, BinaryIO
-
-from filelock import FileLock
+from typing import Any
 
 from papo.arguments import Count, Share, checked
+from papo.data.audit import DRAWN, LOOKED_AT, Audit
 from papo.data.guessability import Guessability, TooGuessable
-from papo.data.order import Endless, Mixture, endless
+from papo.data.order import Endless, Mixture, endless, spread
+from papo.data.skips import Skips
 from papo.errors import BadRow, ConfigError
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -25,55 +25,6 @@ LISTED = 20  # bad rows that an error message shows
 ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given up
 
 
-class Skips:
-    """Rows that were left out, by any process: each once, listed in a file (skipped.jsonl) once it has a place."""
-
-    def __init__(self) -> None:
-        self.reasons: dict[tuple[str, str], str] = {}  # (source, id) -> reason
-        self.path: Path | None = None
-        self.read = 0  # bytes of the file that are known here
-
-    def add(self, source: str, bad: BadRow) -> None:
-        if (source, bad.id) not in self.reasons:
-            self.reasons[source, bad.id] = bad.reason
-            self._list([(source, bad.id)])
-
-    def log_to(self, path: Path) -> None:
-        """From here on every skip is in the file. What an earlier part of the run left there stays."""
-        self.path, self.read = path, 0
-        self._list(list(self.reasons))
-
-    def count(self) -> int:
-        """Skipped rows so far, those that other processes found included."""
-        if self.path is not None and self.path.exists():
-            with self.path.open("rb") as file:
-                self._read(file)
-        return len(self.reasons)
-
-    def _list(self, keys: list[tuple[str, str]]) -> None:
-        """Appends the rows that no other process has listed."""
-        if self.path is None or not keys:
-            return
-        with FileLock(self.path.with_name(f".{self.path.name}.lock")), self.path.open("a+b", buffering=0) as file:
-            listed = self._read(file)
-            rows = [
-                {"source": source, "id": id, "reason": self.reasons[source, id]}
-                for source, id in keys
-                if (source, id) not in listed
-            ]
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
-
-    def _read(self, file: BinaryIO) -> set[tuple[str, str]]:
-        """What the file lists that was not read yet, whole lines only."""
-        file.seek(self.read)
-        whole, end, _ = file.read().rpartition(b"\n")
-        self.read += len(whole + end)
-        rows = [json.loads(line) for line in whole.splitlines()]
-        for row in rows:
-            self.reasons.setdefault((row["source"], row["id"]), row["reason"])
-        return {(row["source"], row["id"]) for row in rows}
-
-
 class Screen:
     """What a row must fulfil beyond its source's own rules, and what happens to one that does not.
 
@@ -81,7 +32,8 @@ class Screen:
         length: tokens of an item's prompt, pictures included; raises ValueError where it cannot be a prompt. None does
             not look at prompts.
         max_prompt_tokens: longest prompt, in tokens; null = any.
-        max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start.
+        max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start;
+            and of its right answers, that no response can match.
         decode_at_start: whether pictures are then decoded, rather than their headers read.
         require_image: whether a row without a picture is a bad one. Otherwise it is trained on without the terms that
             compare views of a picture.
@@ -105,6 +57,7 @@ class Screen:
         self.require_image = require_image
         self.skips = Skips()
         self.too_guessable = Skips()  # good rows that are answered blind too often
+        self.audits: dict[str, Audit] = {}  # by the source's place, what its right answers are like
 
     def __call__(self, source: Any, key: str, guessability: Guessability | None = None) -> Any:
         """The source without its bad rows; `key` is its place in the configuration.
@@ -113,7 +66,8 @@ class Screen:
             guessability: gives items their blind accuracy and leaves further ones out; None does neither.
 
         Raises:
-            ConfigError: more rows are bad than max_bad_share allows; lists the first of them.
+            ConfigError: more rows are bad, or more right answers cannot be matched, than max_bad_share allows; lists
+                the first of them.
             SettingError: blind accuracies cannot be read.
         """
         if isinstance(source, Mixture):
@@ -161,6 +115,7 @@ class Screen:
         bad: list[BadRow] = []
         guessable: list[TooGuessable] = []
         ids: set[str] = set()
+        sample, audited = set(spread(len(source), LOOKED_AT)), Audit()
         blind = 0
         for index in range(len(source)):
             try:
@@ -170,6 +125,8 @@ class Screen:
                 ids.add(item.id)
                 good.append(index)
                 blind += not item.images
+                if index in sample:
+                    audited.add(item)
             except TooGuessable as found:
                 guessable.append(found)
             except BadRow as found:
@@ -185,8 +142,30 @@ class Screen:
         said += [f"{blind} without a picture"] if blind else []
         said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
-        print(", ".join(said))
+        self.say(source, key, said, audited)
         return good
+
+    def say(self, source: Any, key: str, said: Sequence[str], audited: Audit, *, few: bool = False) -> None:
+        """Prints what is known of a source at start, in a line, and one more where right answers cannot be matched.
+
+        Args:
+            few: whether so few of many items were looked at that one of them may be chance.
+
+        Raises:
+            ConfigError: they are more than max_bad_share allows.
+        """
+        self.audits[key] = audited
+        unmatched = audited.complaint()
+        chance = 1 if few and self.max_bad_share else 0
+        if len(audited.unmatched) > max(chance, self.max_bad_share * audited.total):
+            rule = f"name another rule ({key}.rule), " if hasattr(source, "reading") else ""
+            owner = "data.max_bad_share" if key.startswith("data.") else "max_bad_share"
+            raise ConfigError(
+                f"{key}: {unmatched}; mend them, {rule}or let in more than {owner}={self.max_bad_share:g}"
+            )
+        print(", ".join(said) + (f"; {audited.shares()}" if audited.total else ""))
+        if unmatched:
+            print(f"    {unmatched}")
 
     def complaint(self, key: str, bad: list[BadRow], rows: int) -> str:
         """Why a source cannot be used, with the first bad rows by id and reason."""
@@ -205,6 +184,15 @@ def said_of(source: Any, key: str) -> list[str]:
     return [f"layout {layout}" + "".join(f" (or {key}.schema={other})" for other in others)]
 
 
+def first_looks(look: Callable[[int], Item], indices: Iterable[int]) -> Audit:
+    """Of the items that can be had; the others are found, and counted, when they are wanted."""
+    found = Audit()
+    for index in indices:
+        with suppress(BadRow):
+            found.add(look(index))
+    return found
+
+
 class Screened:
     """The good rows of a source, in its order. One that turns bad later is replaced by another one."""
 
@@ -212,7 +200,12 @@ class Screened:
         self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
         # What the package draws or ships has no draft to look at, and no row that is worse than another.
         looked_through = hasattr(source, "draft") or guessability is not None
-        self.rows = screen.scan(source, key, guessability) if looked_through else range(len(source))
+        if looked_through:
+            self.rows: Sequence[int] = screen.scan(source, key, guessability)
+        else:
+            self.rows = range(len(source))
+            found = first_looks(source.__getitem__, spread(len(source), DRAWN))
+            screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -241,7 +234,8 @@ class ScreenedStream:
 
     def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
         self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
-        print(", ".join([f"{key}: a stream", *said_of(source, key)]))
+        found = first_looks(source.beginning(DRAWN).draft, range(DRAWN))
+        screen.say(source, key, [f"{key}: a stream", *said_of(source, key)], found, few=True)
 
     def endless(self, seed: int) -> Endless:
         return _ScreenedOrder(self, endless(self.source, seed))

@@ -18,6 +18,8 @@ LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept
 ROUNDED = 6  # decimals from which on a number may be another one, rounded: 0.333333 is 1/3, 0.33 is not
 COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
+# A comma where others write a point. Three digits behind it are thousands, unless nothing but a 0 is before it.
+DECIMAL_COMMA = re.compile(r"[-+]?(?:0,[0-9]++|[0-9]++,(?![0-9]{3}\Z)[0-9]++)")
 FUNCTION = re.compile(r"y|[fgh](\([a-z]\))?")
 MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
 INFINITY, MINUS_INFINITY = read(r"\infty"), read(r"-\infty")
@@ -32,14 +34,14 @@ def equivalent(gold: str, answer: str) -> bool:
     >>> equivalent(r"\frac{1}{2}", "0.5"), equivalent("x = 3", "3"), equivalent("(1, 2)", "(2, 1)")
     (True, True, False)
     """
-    if len(answer) > LONGEST:
+    if gold == answer or len(answer) > LONGEST:
         return gold == answer
     a, b = seen(gold), seen(answer)
     if a.plain == b.plain:
         return True
     if a.answer is None or b.answer is None or (a.words and b.words):
         return a.plain.casefold() == b.plain.casefold()
-    return same_answer(a.answer, b.answer)
+    return same_answer(a.answer, b.answer) or (", " not in answer and same_with_comma(a, b))
 
 
 class Seen(NamedTuple):
@@ -61,6 +63,14 @@ remembered = lru_cache(4096)(looked_into)
 def seen(text: str) -> Seen:
     """A gold is compared with every response of its group, and their answers are often the same."""
     return remembered(text) if len(text) <= REMEMBERED else looked_into(text)
+
+
+def same_with_comma(gold: Seen, answer: Seen) -> bool:
+    """Whether 1,22, which is a list, is the 1.22 that is asked for. A gold with a comma stays a list."""
+    if not (isinstance(gold.answer, Scalar) and gold.answer.decimals and DECIMAL_COMMA.fullmatch(answer.plain)):
+        return False
+    decimal = seen(answer.plain.replace(",", ".")).answer  # None: it has too many digits
+    return decimal is not None and same_answer(gold.answer, decimal)
 
 
 def same_answer(a: Answer, b: Answer) -> bool:
@@ -104,7 +114,8 @@ def in_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
 
 
 def any_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
-    """Whether each has its own partner in the other."""
+    """Whether each has its own partner in the other; what `b` says again it has said."""
+    b = distinct(b) if len(b) > len(a) else b
     if len(a) != len(b):
         return False
     left = list(b)
@@ -114,6 +125,14 @@ def any_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
             return False
         del left[partner]
     return True
+
+
+def distinct(items: Sequence[Answer]) -> list[Answer]:
+    found: list[Answer] = []
+    for item in items:
+        if not any(same_answer(item, other) for other in found):
+            found.append(item)
+    return found
 
 
 def same_scalar(a: Scalar, b: Scalar) -> bool:

@@ -7,19 +7,21 @@ Every pattern reads each character a bounded number of times: answers may be a m
 from __future__ import annotations
 
 import re
+from string import ascii_letters
 
 SIGNS = {
     "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∗": "*", "÷": "/", "∕": "/",
     "√": r"\sqrt ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ",
     "≠": r"\ne ", "≈": r"\approx ", "∈": r"\in ", "∪": r"\cup ", "±": r"\pm ", "∓": r"\mp ", "°": r"^{\circ}",
     "º": r"^{\circ}", "˚": r"^{\circ}", "′": "'", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "％": "%", "＝": "=", "θ": r"\theta ",
+    "¾": r"\frac{3}{4}", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "＝": "=", "θ": r"\theta ",
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "∠": r"\angle ", "△": r"\triangle ", "\xa0": " ", "。": ".",
     "∅": r"\emptyset ", "⁄": "/", "、": ",", "∶": ":", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "⟨": "(", "⟩": ")",
     "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
 }  # fmt: skip
-WIDE = dict(zip("０１２３４５６７８９", "0123456789", strict=True))
-SIGN = str.maketrans(SIGNS | WIDE)
+# What keyboards of other languages write: digits, letters and signs of full width.
+WIDE = {0xFEE0 + ord(sign): sign for sign in "0123456789+-.%" + ascii_letters}
+SIGN = str.maketrans(SIGNS) | WIDE
 
 SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n|\{\}(?=\s*+\^)")
 SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?")
@@ -32,7 +34,8 @@ STYLE = re.compile(
 TEXT = re.compile(r"\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*+\{([^{}]*)\}")
 NUMBER = re.compile(r"\\(?:text(?:bf|rm)?|mathrm|mbox)\s*+\{\s*+([0-9][0-9.]*+)\s*+\}")
 SEPARATOR = r"(?:,?\\[,!;:]|\{\s*+,\s*+\})"
-GROUPED = re.compile(rf"(?<=[0-9])(?:{SEPARATOR}\s*+)++(?=[0-9]{{3}}(?![0-9]))")  # 1\,000, 1{,}000 and 1,\!000
+# 1\,000, 1{,}000, 1 {, }000 and 1,\!000
+GROUPED = re.compile(rf"(?<=[0-9])(?:\s*+(?=\{{))?(?:{SEPARATOR}\s*+)++(?=[0-9]{{3}}(?![0-9]))")
 THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?: [0-9]{3})++(?![0-9])")  # 10 000
 DIGITS_APART = re.compile(r"(?<=[0-9.])\s++(?=[0-9.])")
 SHORT_FRACTION = re.compile(r"\\frac\s*+([0-9])\s*+([0-9])")

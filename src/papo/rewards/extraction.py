@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from string import ascii_letters
+
+from papo.equivalence.prepare import WIDE
 
 BOX = "\\boxed"
 # A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text between,
@@ -19,8 +20,7 @@ AROUND = re.compile(
 DEGREES = re.compile(r"(?:\^\s*+(?:\\circ|\{\s*+\\circ\s*+\})|\\degree|\N{DEGREE SIGN})\Z")
 ESCAPED = re.compile(r"\\([%&_#])")
 THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,|\\,|,?\\!|\{,\})[0-9]{3})++(?:\.[0-9]+)?%?")
-# What keyboards of other languages write: digits, letters and signs of full width, and the minus sign.
-WIDE = {0xFEE0 + ord(sign): sign for sign in "0123456789+-.%" + ascii_letters} | {0x2212: "-"}
+PLAIN = WIDE | {ord("\N{MINUS SIGN}"): "-"}
 LONGEST = 10_000  # characters of an answer that is looked into
 WRAPPINGS = 5  # around one another
 
@@ -91,7 +91,7 @@ def unwrapped(answer: str) -> str:
     """
     if len(answer) > LONGEST:
         return answer
-    answer = answer.translate(WIDE)
+    answer = answer.translate(PLAIN)
     for _ in range(WRAPPINGS):
         before, answer = answer, answer.strip()
         around = AROUND.fullmatch(answer)

@@ -166,6 +166,9 @@ def test_what_else_a_layout_says(opened):
         assert opened(CASES[name][1])[0].question == "How many?\n(A) 3\n(B) 4"
 
 
+GOLDS = "right answers plain numbers 100%\n"
+
+
 def test_a_run_says_the_layout_and_which_others_fit(opened, capsys):
     screen = Screen(decode_at_start=False)
     for schema, said in (
@@ -174,10 +177,10 @@ def test_a_run_says_the_layout_and_which_others_fit(opened, capsys):
     ):
         row = {"problem": "How many?", "prompt": "And now?", "solution": "3"}
         source = screen(opened(row, schema=schema), "data.train")
-        assert capsys.readouterr().out == f"data.train: 1 rows{said}, 1 without a picture\n"
+        assert capsys.readouterr().out == f"data.train: 1 rows{said}, 1 without a picture; {GOLDS}"
         assert source[0].question == ("And now?" if schema else "How many?")
     screen(opened(CASES["verl"][1], streaming=True), "data.train")
-    assert capsys.readouterr().out == "data.train: a stream, layout verl\n"
+    assert capsys.readouterr().out == f"data.train: a stream, layout verl; {GOLDS}"
 
 
 def test_what_no_layout_fits_is_held_against_the_nearest(opened):

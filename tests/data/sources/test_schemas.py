@@ -86,7 +86,7 @@ def test_mathvista(items):
     assert facts(choice, "answer", "answer_type", "choices") == ("red", "choice", ("red", "blue"))
     assert whole.question == "Whole.\nHow many bars?"
     assert decimal.question == "2 decimals.\nHow long is it? (Unit: cm)"
-    assert facts(decimal, "answer", "answer_type", "precision") == ("1.20", "float", 2)
+    assert facts(decimal, "answer", "answer_type", "precision") == ("1.25", "float", 2)
     assert type(decimal.precision) is int  # the file says 2.0
     assert facts(several, "answer", "answer_type", "rule") == ("[1, 2]", "list", "mathvista")
     assert [item.id for item in (choice, whole, decimal, several)] == ["1", "2", "3", "4"]

@@ -25,6 +25,10 @@ class TableStream:
     def endless(self, seed: int) -> StreamReader:
         return StreamReader(self, seed)
 
+    def beginning(self, count: int) -> StreamReader:
+        """So many items that a look costs no more rows than twice as many: a small buffer is soon full."""
+        return StreamReader(TableStream(self.reading, count), seed=0)
+
     def rows(self, seed: int) -> Iterator[tuple[str, Row]]:
         """Reshuffled passes over the wanted rows with their numbers, without end."""
         for epoch in count():
@@ -70,6 +74,13 @@ class StreamReader:
 
     def __getitem__(self, index: int) -> Item:
         """Raises BadRow where the row cannot become a prompt."""
+        return self._item(index, decode=True)
+
+    def draft(self, index: int) -> Item:
+        """The item with `Unread` pictures. Raises as __getitem__."""
+        return self._item(index, decode=False)
+
+    def _item(self, index: int, *, decode: bool) -> Item:
         if self.rows is None or (index < self.next and index not in self.ahead):
             self.rows, self.next, self.ahead = self.stream.rows(self.seed), 0, {}
         self.ahead = {i: row for i, row in self.ahead.items() if i >= index}
@@ -79,4 +90,4 @@ class StreamReader:
                 del self.ahead[self.next]
             self.next += 1
         number, row = self.ahead[index]
-        return self.stream.reading.item(row, number, decode=True)
+        return self.stream.reading.item(row, number, decode=decode)

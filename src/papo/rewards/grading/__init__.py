@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from papo.errors import ConfigError
-from papo.rewards.grading import chartqa, exact, logicvista, math, mathvista, mmmu_pro, own
+from papo.rewards.grading import chartqa, chartqa_strict, exact, logicvista, math, mathvista, mmmu_pro, own
 from papo.rewards.grading.verdict import Grade as Grade
 from papo.rewards.grading.verdict import Verdict as Verdict
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RULES = {
     "exact": exact.grade,
     "chartqa": chartqa.grade,
+    "chartqa_strict": chartqa_strict.grade,
     "mathvista": mathvista.grade,
     "math": math.grade,
     "mmmu_pro": mmmu_pro.grade,
