@@ -14,13 +14,13 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
+from papo.sweep import sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it.
 SWITCHES = {"plan": "plan.only"}
@@ -109,22 +109,25 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
             return end_run(FAILED, error)
         except Interrupted as stop:
             print(f"\n{stop}", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+            interrupted()
         except Exception:  # a bug, whose traceback is shown
             if not sweeping():
                 raise
             traceback.print_exc()
             return end_run(FAILED, "see above")
         if result.get("interrupted"):
-            sys.exit(INTERRUPTED)
+            interrupted()
         greedy = result.get("greedy_after")
         return result.get("accuracy_after") if greedy is None else greedy["mean"]
 
     return run_task
 
 
-def sweeping() -> bool:
-    return HydraConfig.get().mode == RunMode.MULTIRUN
+def interrupted() -> None:
+    """Ends the process, and a sweep with it."""
+    if sweeping():
+        print(f"the same command with hydra.sweep.dir={HydraConfig.get().sweep.dir} makes what the sweep lacks")
+    sys.exit(INTERRUPTED)
 
 
 def end_run(status: int, message: object) -> float:

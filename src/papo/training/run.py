@@ -135,6 +135,9 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
                 run.clear()
             run.start(cfg, fast_layers=loaded.fast_layers)
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
+        if folder != Path(cfg.run_dir):  # torchrun's processes have asked for an unused one each
+            with contextlib.suppress(OSError):  # not empty, or gone
+                Path(cfg.run_dir).rmdir()
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
         ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
