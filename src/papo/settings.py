@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-# Where a run goes, how it got there and what was planned, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume", "plan", "export")
+# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run.
+PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None, "best": None, "require_image": False}
@@ -35,7 +35,7 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
     found = {
         key: value.replace(place, "") if isinstance(value, str) else value
         for key, value in leaves(config)
-        if key.partition(".")[0] not in PLACE and not came_later(key, value)
+        if not lies_in(key, PLACE) and not came_later(key, value)
     }
     own = str(found.get("ckpt_path")).startswith("/checkpoints/")
     return found | {"ckpt_path": None} if own else found
@@ -56,6 +56,11 @@ def changed_setting(folder: Path, cfg: DictConfig, besides: Collection[str] = ()
             then, now = (of.get(key, "absent") for of in (had, asked))
             return f"{key}: {then} then, {now} now"
     return None
+
+
+def lies_in(key: str, places: Iterable[str]) -> bool:
+    """Whether a key is one of these, or inside of one."""
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def came_later(key: str, value: Any) -> bool:

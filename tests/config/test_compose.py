@@ -384,7 +384,11 @@ TRAINER = {
 }
 CALLBACKS = {
     "stop": {"_target_": "papo.training.callbacks.GracefulStop"},
-    "progress": {"_target_": "lightning.pytorch.callbacks.TQDMProgressBar", "refresh_rate": 1},
+    "progress": {
+        "_target_": "papo.training.progress.make_progress",
+        "refresh_rate": 1,
+        "seconds_between_lines": 30.0,
+    },
     "training_blind": {
         "_target_": "papo.training.blind.TrainingBlind",
         "items": 64,
@@ -442,7 +446,7 @@ def test_the_trainer_is_built(logger, kind, tmp_path):
     assert trainer.limit_train_batches == 20
     assert type(trainer.logger).__name__ == kind
     ours = [type(callback).__name__ for callback in trainer.callbacks if "papo" in type(callback).__module__]
-    assert ours == ["GracefulStop", "TrainingBlind", "StepLog", "HeldOutLog", "Checkpointer"]
+    assert ours == ["GracefulStop", "ProgressLines", "TrainingBlind", "StepLog", "HeldOutLog", "Checkpointer"]
     assert list(tmp_path.iterdir()) == []
 
 
