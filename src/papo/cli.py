@@ -9,9 +9,10 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -43,6 +44,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except (HydraException, OmegaConfBaseException) as error:
         fail(MISTAKE, refusal(error))
+    except yaml.YAMLError as error:
+        fail(MISTAKE, " ".join(str(error).split()))  # with the file and the line in it
     except OSError as error:
         if not raised_by_hydra(error):
             raise
@@ -138,6 +141,19 @@ def end_run(status: int, message: object) -> float:
     print(f"error: {name}: {message}", file=sys.stderr)
     failed.append(name)
     return math.nan
+
+
+def exit_with(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> None:
+    """Calls a main that is not Hydra's, and ends with the status that it returns; a user's mistake as everywhere."""
+    try:
+        status = main(arguments)
+        sys.stdout.flush()
+    except ConfigError as error:
+        fail(MISTAKE, error)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own last flush goes
+        status = FAILED
+    sys.exit(status)
 
 
 def fail(status: int, message: object) -> None:

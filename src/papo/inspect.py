@@ -78,7 +78,4 @@ def report(found: Audit, bad: dict[str, str], title: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ConfigError as error:
-        cli.fail(cli.MISTAKE, error)
+    cli.exit_with(main, sys.argv[1:])

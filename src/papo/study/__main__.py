@@ -143,8 +143,4 @@ def asked_for(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    try:
-        status = main(sys.argv[1:])
-    except ConfigError as error:
-        cli.fail(cli.MISTAKE, error)
-    sys.exit(status)
+    cli.exit_with(main, sys.argv[1:])
