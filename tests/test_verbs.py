@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 
 from papo import cli, listing, verbs
 
@@ -93,6 +93,37 @@ def test_verbs_are_what_the_scripts_do(papo, words, task, found, tmp_path, monke
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # set by cli.run: here it is taken back
     assert papo(*words)[0] == 0
     assert {key: seen[0][key] for key in found} == found
+
+
+MINE = """\
+# @package _global_
+defaults:
+  - papo_qwen
+  - _self_
+algorithm:
+  objective:
+    mine:
+      _target_: my_term_of_test_verbs.Mine
+      coef: 0.5
+"""
+
+
+@pytest.mark.parametrize("way", ["--config-dir", "hydra.searchpath"])
+def test_what_lies_in_the_working_folder_is_found(papo, way, tmp_path, monkeypatch):
+    """A term, and the experiment that has it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_term_of_test_verbs.py").write_text("class Mine:\n    def __init__(self, coef): self.coef = coef\n")
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "mine.yaml").write_text(MINE)
+    made = []
+    monkeypatch.setattr(
+        "papo.training.run.train", lambda cfg: made.append(instantiate(cfg.algorithm.objective.mine)) or {}
+    )
+    monkeypatch.setattr(cli, "bound_caches", lambda: None)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    place = ["--config-dir", "mine"] if way == "--config-dir" else [f"hydra.searchpath=[file://{tmp_path}/mine]"]
+    assert papo("train", *place, "experiment=mine", "algorithm.objective.mine.coef=0.25")[0] == 0
+    assert (type(made[0]).__name__, made[0].coef) == ("Mine", 0.25)
 
 
 def test_a_file_that_is_no_yaml_is_named(papo, tmp_path, monkeypatch):

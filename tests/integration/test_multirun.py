@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from papo.cli import guarded
-from papo.sweep import folder_name, unused
+from papo.sweep import folder_name, table, unused
 from papo.training import run
 
 ALSO = "algorithm.normalize_std=False", "corruption=patch_shuffle", "data.train.seed=3"
@@ -241,6 +241,37 @@ def test_a_sweep_over_experiments_has_one_folder(command, tmp_path, monkeypatch)
     (root,) = tmp_path.glob("outputs/sweeps/*/*")
     names = [f"{n}_experiment={name}_qwen,seed={n % 2}" for n, name in enumerate(("papo", "papo", "grpo", "grpo"))]
     assert sorted(path.parent.name for path in root.glob("*/ran")) == names
+
+
+def test_a_sweep_that_is_stopped_says_how_it_goes_on(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(run, "train", lambda cfg: seen.append(cfg.seed) or {"interrupted": True})
+    finished = command("train.py", "-m", "seed=0,1", "hydra.sweep.dir=there")
+    assert (finished.status, seen) == (130, [0])
+    assert "the same command with hydra.sweep.dir=there makes what the sweep lacks" in finished.out
+
+
+def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
+    for number, mean in enumerate((0.25, 0.5)):
+        folder = tmp_path / f"{number}_seed={number}"
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+        (folder / "provenance.json").write_text(json.dumps({"overrides": ["k=2", f"seed={number}"]}))
+        measured = {"avg@2": {"mean": mean, "ci95": [0.125, 0.75], "n": 4}, "pass@2": {}}
+        results = {"k": 2, "benchmarks": {"lab": {"models": {"lab_qwen": measured}}}}
+        (folder / "results.json").write_text(json.dumps(results))
+    found = table(tmp_path, ["k"])
+    assert found.columns == ("run", "seed", "lab avg@2")
+    assert found.rows == (("0", "0", "25.0 [12.5, 75.0]"), ("1", "1", "50.0 [12.5, 75.0]"))
+
+
+def test_a_run_that_is_not_finished_is_a_row_too(sweep, tmp_path):
+    copied = shutil.copytree(sweep, tmp_path / "sweep")
+    (copied / FOLDERS[0] / "metrics.json").unlink()
+    found = table(copied, ["experiment", "trainer.max_steps", *(text.partition("=")[0] for text in ALSO)])
+    assert [row[:3] for row in found.rows] == [("0", "0.4", "not finished"), ("1", "0.6", found.rows[1][2])]
+    assert {len(row) for row in found.rows} == {len(found.columns)}
 
 
 def test_what_a_sweeper_looks_at(monkeypatch):
