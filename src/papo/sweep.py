@@ -78,7 +78,8 @@ def folder_name(number: int | str, overrides: Sequence[str], alike: Sequence[str
     return name
 
 
-# Once for a command: the runs of a sweep share its folder, and whoever asks again is told the same.
+# Once for a command, by how it is written in conf/: who asks again is told the same, and so are all runs of a sweep,
+# whatever their `name`.
 OmegaConf.register_new_resolver("unused", unused, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
 
@@ -90,14 +91,10 @@ class Sweep(Callback):
     """What a sweep does before its first run and after its last one."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Says to all runs where the sweep is, which depends on `name` unless it is given, and what they have alike."""
-        told = {
-            "hydra.sweep.dir": quoted(config.hydra.sweep.dir),
-            "hydra.job.config.override_dirname.exclude_keys": f"[{','.join(map(quoted, alike(config)))}]",
-        }
+        """Says to all runs what they have alike."""
+        keys = ",".join(map(quoted, alike(config)))
         with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.sweep.dir = str(config.hydra.sweep.dir)
-            config.hydra.overrides.hydra.extend([f"{key}={value}" for key, value in told.items()])
+            config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Writes and prints the table."""
