@@ -28,8 +28,9 @@ LONGEST_NAME = 120
 
 TABLE = "sweep.md"  # in the sweep's folder
 
-# Columns of the table by what is read of metrics.json, where it is called NAME_before and NAME_after.
-MEASURES = {"greedy": "greedy", "": "avg@k", "guessed": "guessed", "readable_masked": "readable, masked"}
+# Columns of the table by what is read of metrics.json, where it is called NAME_before and NAME_after; "" is avg@k.
+MEASURES = {"greedy": "greedy", "": None, "guessed": "guessed", "readable_masked": "readable, masked"}
+BECAME = " -> "
 
 
 def sweeping() -> bool:
@@ -173,7 +174,9 @@ def table(folder: Path, alike: Sequence[str]) -> Any:
         else (number, *(overrides.get(key, "") for key in keys), "not finished", *[""] * (len(names) - 1))
         for number, overrides, found in runs
     ]
-    note = "%, with 95 % interval over items; before training -> after it"
+    note = "%, with 95 % interval over items"
+    if any(BECAME in cell for row in rows for cell in row):
+        note += f"; before training{BECAME}after it"
     return ReportTable("Sweep", ("run", *keys, *names), tuple(rows), note)
 
 
@@ -201,7 +204,8 @@ def trained(folder: Path) -> dict[str, str]:
     for name, column in MEASURES.items():
         before, after = (metrics.get(f"{name}_{when}" if name else when) for when in ("before", "after"))
         if after is not None:
-            found[column] = (f"{100 * before['mean']:.1f} -> " if before else "") + str(Estimate(**after))
+            said = f"{100 * before['mean']:.1f}{BECAME}" if before else ""
+            found[column or metrics["accuracy"]] = said + str(Estimate(**after))
     return found | {"s": f"{metrics['seconds']:.0f}"}
 
 

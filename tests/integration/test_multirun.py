@@ -77,7 +77,7 @@ def test_a_run_of_a_sweep_says_what_it_was_set_to(sweep):
 def test_a_sweep_ends_with_a_table_of_its_runs(sweep):
     lines = (sweep / "sweep.md").read_text().splitlines()
     header, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| "))
-    assert header == ["run", "mask_ratio", "greedy", "avg@k", "guessed", "readable, masked", "s"]
+    assert header == ["run", "mask_ratio", "greedy", "avg@1", "guessed", "readable, masked", "s"]
     assert [row[:2] for row in rows[1:]] == [["0", "0.4"], ["1", "0.6"]]
     greedy = json.loads((sweep / FOLDERS[1] / "metrics.json").read_text())
     before, after = (100 * greedy[f"greedy_{when}"]["mean"] for when in ("before", "after"))
@@ -263,6 +263,7 @@ def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
         (folder / "results.json").write_text(json.dumps(results))
     found = table(tmp_path, ["k"])
     assert found.columns == ("run", "seed", "lab avg@2")
+    assert found.note == "%, with 95 % interval over items"
     assert found.rows == (("0", "0", "25.0 [12.5, 75.0]"), ("1", "1", "50.0 [12.5, 75.0]"))
 
 
@@ -272,6 +273,7 @@ def test_a_run_that_is_not_finished_is_a_row_too(sweep, tmp_path):
     found = table(copied, ["experiment", "trainer.max_steps", *(text.partition("=")[0] for text in ALSO)])
     assert [row[:3] for row in found.rows] == [("0", "0.4", "not finished"), ("1", "0.6", found.rows[1][2])]
     assert {len(row) for row in found.rows} == {len(found.columns)}
+    assert found.note.endswith("; before training -> after it")
 
 
 def test_what_a_sweeper_looks_at(monkeypatch):
