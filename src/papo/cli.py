@@ -50,8 +50,8 @@ def run(main: Callable[[], None]) -> None:
         if not raised_by_hydra(error):
             raise
         # The one thing that Hydra does with files here: make the run directory before our code is called.
-        message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
-        fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
+        key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
+        fail(MISTAKE, f"{key}={error.filename} cannot be written ({error.strerror}); choose another with {key}=...")
     if failed:
         fail(FAILED, f"{len(failed)} of the sweep's runs failed: {', '.join(failed)}")
 

@@ -252,6 +252,16 @@ def test_a_sweep_that_is_stopped_says_how_it_goes_on(command, tmp_path, monkeypa
     assert "the same command with hydra.sweep.dir=there makes what the sweep lacks" in finished.out
 
 
+def test_a_sweep_that_cannot_be_written_is_named(command, tmp_path):
+    (tmp_path / "file").touch()
+    place = f"hydra.sweep.dir={tmp_path / 'file' / 'sweep'}"
+    finished = command("train.py", "-m", "seed=0,1", place)
+    assert finished.status == 2
+    assert finished.messages == [
+        f"error: {place} cannot be written (Not a directory); choose another with hydra.sweep.dir=..."
+    ]
+
+
 def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
     for number, mean in enumerate((0.25, 0.5)):
         folder = tmp_path / f"{number}_seed={number}"
