@@ -1,17 +1,7 @@
 """python train.py experiment=papo_qwen mask_ratio=0.6"""
 
-import hydra
-from omegaconf import DictConfig
-
 from papo import cli
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(cfg: DictConfig) -> float | None:
-    from papo import train  # after Hydra has read the command line, which is quick
-
-    return cli.guarded(train)(cfg)
-
+from papo.verbs import train
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(train)

@@ -5,6 +5,7 @@ from papo.settings import settings
 
 def test_where_a_run_lies_and_how_it_got_there_are_no_settings():
     config = {"run_dir": "a/b", "overwrite": True, "resume": {"allow": ["seed"]}, "seed": 3, "log": "a/b/events"}
+    config["callbacks"] = {"progress": {"refresh_rate": 2}}
     assert settings(config) == {"seed": 3, "log": "/events"}
 
 

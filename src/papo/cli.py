@@ -9,18 +9,19 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
+from papo.sweep import sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it.
 SWITCHES = {"plan": "plan.only"}
@@ -43,12 +44,14 @@ def run(main: Callable[[], None]) -> None:
         main()
     except (HydraException, OmegaConfBaseException) as error:
         fail(MISTAKE, refusal(error))
+    except yaml.YAMLError as error:
+        fail(MISTAKE, " ".join(str(error).split()))  # with the file and the line in it
     except OSError as error:
         if not raised_by_hydra(error):
             raise
         # The one thing that Hydra does with files here: make the run directory before our code is called.
-        message = f"hydra.run.dir={error.filename} cannot be written ({error.strerror})"
-        fail(MISTAKE, f"{message}; choose another with hydra.run.dir=...")
+        key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
+        fail(MISTAKE, f"{key}={error.filename} cannot be written ({error.strerror}); choose another with {key}=...")
     if failed:
         fail(FAILED, f"{len(failed)} of the sweep's runs failed: {', '.join(failed)}")
 
@@ -109,22 +112,25 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
             return end_run(FAILED, error)
         except Interrupted as stop:
             print(f"\n{stop}", file=sys.stderr)
-            sys.exit(INTERRUPTED)
+            interrupted()
         except Exception:  # a bug, whose traceback is shown
             if not sweeping():
                 raise
             traceback.print_exc()
             return end_run(FAILED, "see above")
         if result.get("interrupted"):
-            sys.exit(INTERRUPTED)
+            interrupted()
         greedy = result.get("greedy_after")
         return result.get("accuracy_after") if greedy is None else greedy["mean"]
 
     return run_task
 
 
-def sweeping() -> bool:
-    return HydraConfig.get().mode == RunMode.MULTIRUN
+def interrupted() -> None:
+    """Ends the process, and a sweep with it."""
+    if sweeping():
+        print(f"the same command with hydra.sweep.dir={HydraConfig.get().sweep.dir} makes what the sweep lacks")
+    sys.exit(INTERRUPTED)
 
 
 def end_run(status: int, message: object) -> float:
@@ -135,6 +141,19 @@ def end_run(status: int, message: object) -> float:
     print(f"error: {name}: {message}", file=sys.stderr)
     failed.append(name)
     return math.nan
+
+
+def exit_with(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> None:
+    """Calls a main that is not Hydra's, and ends with the status that it returns; a user's mistake as everywhere."""
+    try:
+        status = main(arguments)
+        sys.stdout.flush()
+    except ConfigError as error:
+        fail(MISTAKE, error)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own last flush goes
+        status = FAILED
+    sys.exit(status)
 
 
 def fail(status: int, message: object) -> None:

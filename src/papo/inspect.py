@@ -170,7 +170,4 @@ def encoded(image: Image.Image, format: str) -> bytes:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ConfigError as error:
-        cli.fail(cli.MISTAKE, error)
+    cli.exit_with(main, sys.argv[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
@@ -16,6 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.arguments import nearest
 from papo.errors import ConfigError
+
+# In an installed copy beside the code, in a clone of the repository at its top.
+INSTALLED = Path(__file__).parent / "conf"
+CONF = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def refusal(error: Exception) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
@@ -123,6 +124,13 @@ def holds_run(path: Path) -> bool:
     return all((path / name).is_file() for name in ("config.yaml", "provenance.json"))
 
 
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The metrics.json of a run that came to its end; None for any other."""
+    file = folder / "metrics.json"
+    metrics = json.loads(file.read_text()) if file.is_file() else None
+    return None if metrics is None or metrics["interrupted"] else metrics
+
+
 def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model: str | None) -> None:
     """Whether a training run may begin in a folder.
 
@@ -149,7 +157,7 @@ def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model
 
 
 def provenance(seed: int) -> dict[str, Any]:
-    """Commit, versions, machine and seed."""
+    """Commit, versions, machine, seed, and what the command line set; of a sweep's, what it set for this run."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -160,6 +168,7 @@ def provenance(seed: int) -> dict[str, Any]:
 
     return {
         "command": sys.argv,
+        "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
         "git_commit": git("rev-parse", "HEAD"),
         "git_dirty": bool(git("status", "--porcelain")),
         # torch's own version names the build (+cpu, +cu130), which its metadata may not.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
-# Where a run goes, how it got there and what was planned, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume", "plan", "export")
+# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run.
+PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None, "best": None, "require_image": False}
@@ -25,15 +26,41 @@ def settings_of(folder: Path) -> dict[str, Any]:
 def settings(config: dict[str, Any]) -> dict[str, Any]:
     """Each setting of a resolved configuration by its whole key, but for where the run lies.
 
-    >>> settings({"run_dir": "a/b", "log": {"dir": "a/b/log", "every": 2}})
-    {'log.dir': '/log', 'log.every': 2}
+    A run that went on from its own checkpoint is the same as one that was never stopped.
+
+    >>> settings({"run_dir": "a/b", "log": {"dir": "a/b/log", "every": 2}, "ckpt_path": "a/b/checkpoints/last.ckpt"})
+    {'log.dir': '/log', 'log.every': 2, 'ckpt_path': None}
     """
     place = config["run_dir"]
-    return {
+    found = {
         key: value.replace(place, "") if isinstance(value, str) else value
         for key, value in leaves(config)
-        if key.partition(".")[0] not in PLACE and not came_later(key, value)
+        if not lies_in(key, PLACE) and not came_later(key, value)
     }
+    own = str(found.get("ckpt_path")).startswith("/checkpoints/")
+    return found | {"ckpt_path": None} if own else found
+
+
+def changed_setting(folder: Path, cfg: DictConfig, besides: Collection[str] = ()) -> str | None:
+    """The first setting that is not what a run had, in words; None where all are.
+
+    Args:
+        folder: the run's.
+        cfg: the settings that are asked for.
+        besides: keys that may differ.
+    """
+    had = settings_of(folder)
+    asked = settings(OmegaConf.to_container(cfg, resolve=True))
+    for key in sorted((had.keys() | asked.keys()).difference(besides)):
+        if key not in had or key not in asked or had[key] != asked[key]:
+            then, now = (of.get(key, "absent") for of in (had, asked))
+            return f"{key}: {then} then, {now} now"
+    return None
+
+
+def lies_in(key: str, places: Iterable[str]) -> bool:
+    """Whether a key is one of these, or inside of one."""
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def came_later(key: str, value: Any) -> bool:

@@ -1,6 +1,10 @@
 """A sweep: one run directory per value, told apart by name and in TensorBoard."""
 
+import json
 import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -8,9 +12,11 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from papo.cli import guarded
+from papo.sweep import folder_name, table, unused
+from papo.training import run
 
 ALSO = "algorithm.normalize_std=False", "corruption=patch_shuffle", "data.train.seed=3"
-FOLDERS = [f"{number}_{','.join(ALSO)},mask_ratio={ratio}" for number, ratio in enumerate((0.4, 0.6))]
+FOLDERS = [f"{number}_mask_ratio={ratio}" for number, ratio in enumerate((0.4, 0.6))]
 
 TINY = """\
 # @package _global_
@@ -62,6 +68,22 @@ def test_a_sweep_leaves_one_readable_folder_per_run(sweep):
     assert all((sweep / name / "metrics.json").is_file() for name in folders)
 
 
+def test_a_run_of_a_sweep_says_what_it_was_set_to(sweep):
+    given = [json.loads((sweep / name / "provenance.json").read_text())["overrides"] for name in FOLDERS]
+    chosen = ["experiment=tiny", "mask_ratio=0.4", "trainer.max_steps=1", *ALSO]
+    assert given == [chosen, ["mask_ratio=0.6" if text == "mask_ratio=0.4" else text for text in chosen]]
+
+
+def test_a_sweep_ends_with_a_table_of_its_runs(sweep):
+    lines = (sweep / "sweep.md").read_text().splitlines()
+    header, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| "))
+    assert header == ["run", "mask_ratio", "greedy", "avg@1", "guessed", "readable, masked", "s"]
+    assert [row[:2] for row in rows[1:]] == [["0", "0.4"], ["1", "0.6"]]
+    greedy = json.loads((sweep / FOLDERS[1] / "metrics.json").read_text())
+    before, after = (100 * greedy[f"greedy_{when}"]["mean"] for when in ("before", "after"))
+    assert rows[2][2].startswith(f"{before:.1f} -> {after:.1f} [")
+
+
 def test_tensorboard_tells_the_runs_apart(sweep):
     found = [hyperparameters(sweep / name) for name in FOLDERS]
     assert [hparams["mask_ratio"] for hparams in found] == [0.4, 0.6]
@@ -94,8 +116,6 @@ def test_the_runs_of_a_sweep_do_not_share_a_mask(sweep):
 
 def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeypatch):
     """A setting that cannot work, and a bug, which keeps its traceback."""
-    from papo.training import run
-
     build = run.build
 
     def built(cfg):
@@ -119,6 +139,151 @@ def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeyp
     assert lines[1] == f"error: {bug.name}: see above"
     assert "KeyError: 'a bug'" in finished.err
     assert re.fullmatch(r"error: 2 of the sweep's runs failed: 0_.*mask_ratio=1.5, 1_.*mask_ratio=0.7", lines[2])
+
+
+@pytest.fixture
+def six(command, tiny_model, tmp_path, monkeypatch):
+    """`train.py -m`, six runs by twelve overrides; returns also which were trained."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "tiny.yaml").write_text(TINY.format(path=tiny_model))
+    trained = []
+    build = run.build
+    monkeypatch.setattr(run, "build", lambda cfg: trained.append((cfg.seed, cfg.ckpt_path)) or build(cfg))
+    also = ["val.greedy=false", "val.blind=false", "val.masked=null", "val.training_items=0", "val.every=0"]
+    also += ["data.train.prior_strength=0.25", "algorithm.normalize_std=false", "trainer.checkpoint_every=1"]
+    swept = ["experiment=tiny", "seed=0,1,2", "mask_ratio=0.4,0.6", "trainer.max_steps=2"]
+
+    def six(*overrides: str):
+        trained.clear()
+        path = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+        finished = command("train.py", "-m", *swept, *also, path, "hydra.sweep.dir=here", *overrides)
+        return finished, tmp_path / "here", list(trained)
+
+    return six
+
+
+def test_a_sweep_that_was_cut_goes_on(six, monkeypatch):
+    """Killed in its third run: two are skipped, the third goes on from its checkpoint, three begin."""
+    save = run.save
+
+    def killed(kept, loaded, cfg, state):
+        if "2_" in kept.path.name:
+            raise SystemExit(137)
+        save(kept, loaded, cfg, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "save", killed)
+        finished, folder, trained = six()
+    assert finished.status == 137
+    assert trained == [(0, None), (0, None), (1, None)]
+    names = [f"{n}_seed={n // 2},mask_ratio={(0.4, 0.6)[n % 2]}" for n in range(6)]
+    assert sorted(path.name for path in folder.glob("*_*")) == names[:3]
+    assert not (folder / "sweep.md").exists()
+
+    made = (folder / names[0] / "metrics.json").read_bytes()
+    shutil.rmtree(folder / names[1])
+    (folder / names[1]).mkdir()  # asked for, and killed before anything was written
+    finished, folder, trained = six()
+    assert finished.status == 0, finished.err
+    own = str(folder / names[2] / "checkpoints" / "last.ckpt")
+    assert trained == [(0, None), (1, own), (1, None), (2, None), (2, None)]
+    assert (folder / names[0] / "metrics.json").read_bytes() == made
+    assert [line for line in finished.out.splitlines() if "skipped" in line] == [f"{names[0]} is finished: skipped"]
+    assert all((folder / name / "metrics.json").is_file() for name in names)
+    rows = (folder / "sweep.md").read_text().splitlines()
+    assert [row.split("|")[1].strip() for row in rows if row.startswith("| ")][2:] == list("012345")
+
+    shutil.rmtree(folder / names[5] / "checkpoints")
+    (folder / names[5] / "metrics.json").unlink()  # killed before its first checkpoint
+    finished, folder, trained = six()
+    assert trained == [(2, None)]
+    assert f"{names[5]} had saved nothing and begins anew" in finished.out
+
+    finished, folder, trained = six("optimizer.lr=0.25")
+    assert (finished.status, trained) == (1, [])
+    other = f"{folder / names[0]} is of a sweep with other settings (algorithm.optimizer.lr: 0.125 then, 0.25 now)"
+    assert other in finished.err
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_folder_has_room_for_its_name(count):
+    overrides = [f"group.of.settings.number_{n}=some_value" for n in range(count)]
+    name = folder_name(7, overrides, ["group.of.settings.number_1"])
+    assert len(name) <= 120
+    assert name.split(",")[0] == "7_group.of.settings.number_0=some_value"
+    assert name.count("=") == (1 if count == 1 else 3)  # whole ones alone
+    assert "number_1=" not in name
+    assert len(folder_name(7, [f"model.path={'ä/b' * 200}", "seed=1"], [])) == 120
+    assert folder_name(7, ["model.path=/a/b c", "seed=1"], []) == "7_model.path=_a_b_c,seed=1"
+
+
+def test_runs_that_begin_at_once_have_a_folder_each(tmp_path):
+    wanted = str(tmp_path / "papo" / "now")
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(unused, [wanted] * 20))
+    assert sorted(found) == sorted([wanted, *(f"{wanted}_{n}" for n in range(2, 21))])
+    assert all(Path(folder).is_dir() for folder in found)
+
+
+def test_where_no_folder_can_be_made_none_is_looked_for(tmp_path):
+    (tmp_path / "file").touch()
+    wanted = str(tmp_path / "file" / "now")
+    assert unused(wanted) == wanted
+
+
+def test_a_sweep_over_experiments_has_one_folder(command, tmp_path, monkeypatch):
+    """Although `name`, which the folder is called after, is another one for each of its runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "train", lambda cfg: Path(cfg.run_dir, "ran").touch() or {})
+    finished = command("train.py", "-m", "experiment=papo_qwen,grpo_qwen", "seed=0,1")
+    assert finished.status == 0, finished.err
+    (root,) = tmp_path.glob("outputs/sweeps/*/*")
+    names = [f"{n}_experiment={name}_qwen,seed={n % 2}" for n, name in enumerate(("papo", "papo", "grpo", "grpo"))]
+    assert sorted(path.parent.name for path in root.glob("*/ran")) == names
+
+
+def test_a_sweep_that_is_stopped_says_how_it_goes_on(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(run, "train", lambda cfg: seen.append(cfg.seed) or {"interrupted": True})
+    finished = command("train.py", "-m", "seed=0,1", "hydra.sweep.dir=there")
+    assert (finished.status, seen) == (130, [0])
+    assert "the same command with hydra.sweep.dir=there makes what the sweep lacks" in finished.out
+
+
+def test_a_sweep_that_cannot_be_written_is_named(command, tmp_path):
+    (tmp_path / "file").touch()
+    place = f"hydra.sweep.dir={tmp_path / 'file' / 'sweep'}"
+    finished = command("train.py", "-m", "seed=0,1", place)
+    assert finished.status == 2
+    assert finished.messages == [
+        f"error: {place} cannot be written (Not a directory); choose another with hydra.sweep.dir=..."
+    ]
+
+
+def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
+    for number, mean in enumerate((0.25, 0.5)):
+        folder = tmp_path / f"{number}_seed={number}"
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+        (folder / "provenance.json").write_text(json.dumps({"overrides": ["k=2", f"seed={number}"]}))
+        measured = {"avg@2": {"mean": mean, "ci95": [0.125, 0.75], "n": 4}, "pass@2": {}}
+        results = {"k": 2, "benchmarks": {"lab": {"models": {"lab_qwen": measured}}}}
+        (folder / "results.json").write_text(json.dumps(results))
+    found = table(tmp_path, ["k"])
+    assert found.columns == ("run", "seed", "lab avg@2")
+    assert found.note == "%, with 95 % interval over items"
+    assert found.rows == (("0", "0", "25.0 [12.5, 75.0]"), ("1", "1", "50.0 [12.5, 75.0]"))
+
+
+def test_a_run_that_is_not_finished_is_a_row_too(sweep, tmp_path):
+    copied = shutil.copytree(sweep, tmp_path / "sweep")
+    (copied / FOLDERS[0] / "metrics.json").unlink()
+    found = table(copied, ["experiment", "trainer.max_steps", *(text.partition("=")[0] for text in ALSO)])
+    assert [row[:3] for row in found.rows] == [("0", "0.4", "not finished"), ("1", "0.6", found.rows[1][2])]
+    assert {len(row) for row in found.rows} == {len(found.columns)}
+    assert found.note.endswith("; before training -> after it")
 
 
 def test_what_a_sweeper_looks_at(monkeypatch):

@@ -107,7 +107,8 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study |
 
 
 def run(options: argparse.Namespace) -> int:
-    from papo.study.running import RUNS, finished, listing, plan, run_missing
+    from papo.run_dir import finished
+    from papo.study.running import RUNS, listing, plan, run_missing
 
     for name in ("jobs", "threads"):
         if getattr(options, name) < 1:
@@ -142,8 +143,4 @@ def asked_for(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    try:
-        status = main(sys.argv[1:])
-    except ConfigError as error:
-        cli.fail(cli.MISTAKE, error)
-    sys.exit(status)
+    cli.exit_with(main, sys.argv[1:])

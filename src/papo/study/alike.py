@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from papo.errors import ConfigError
+from papo.settings import lies_in
 from papo.study.arms import ABSENT, Cell
 from papo.study.runs import HELD_OUT, Run
 
@@ -57,7 +58,3 @@ def check_items(first: Run, other: Run) -> None:
     for key in first.pictures.keys() & other.pictures.keys():
         if first.pictures[key] != other.pictures[key]:
             raise ConfigError(f"{HELD_OUT} of {first.name} and {other.name}: {key[1]} has another picture")
-
-
-def lies_in(key: str, places: Sequence[str]) -> bool:
-    return any(key == place or key.startswith(f"{place}.") for place in places)

@@ -15,11 +15,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError
-from papo.overrides import check_experiment, refusal
+from papo.overrides import CONF, check_experiment, refusal
 from papo.settings import settings
 from papo.study.definition import Planned
-
-CONF = Path(__file__).parents[3] / "conf"
 
 
 def compose_runs(runs: Sequence[Planned], folder: Path) -> dict[str, DictConfig]:

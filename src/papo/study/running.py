@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
 import time
@@ -11,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from papo.errors import ConfigError
-from papo.settings import settings, settings_of
+from papo.run_dir import finished
+from papo.settings import changed_setting
 from papo.study.composing import compose_runs
 from papo.study.definition import Planned, Study
 from papo.study.worker import LOG, train_all
@@ -86,24 +86,6 @@ def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
         if metrics and not difference:
             done[run.folder] = metrics
     return Work(runs, configs, done, folder)
-
-
-def finished(folder: Path) -> dict[str, Any] | None:
-    """The metrics.json of a run that came to its end; None for any other."""
-    file = folder / "metrics.json"
-    metrics = json.loads(file.read_text()) if file.is_file() else None
-    return None if metrics is None or metrics["interrupted"] else metrics
-
-
-def changed_setting(folder: Path, cfg: DictConfig) -> str | None:
-    """The first setting that is not what a finished run had, in words; None where all are."""
-    had = settings_of(folder)
-    asked = settings(OmegaConf.to_container(cfg, resolve=True))
-    for key in sorted(had.keys() | asked.keys()):
-        if key not in had or key not in asked or had[key] != asked[key]:
-            then, now = (of.get(key, "absent") for of in (had, asked))
-            return f"{key}: {then} then, {now} now"
-    return None
 
 
 def run_missing(work: Work, jobs: int, threads: int) -> dict[str, str]:

@@ -31,6 +31,7 @@ from papo.schema import TrainKeys, check_all
 from papo.settings import PLACE
 from papo.training import launching
 from papo.training.base import PolicyModule
+from papo.training.beginning import first_lines
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, table, warnings
@@ -134,7 +135,11 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
                 run.clear()
             run.start(cfg, fast_layers=loaded.fast_layers)
+            print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
+        if folder != Path(cfg.run_dir):  # torchrun's processes have asked for an unused one each
+            with contextlib.suppress(OSError):  # not empty, or gone
+                Path(cfg.run_dir).rmdir()
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
         ended = measured_and_trained(trainer, module, data, folder, ckpt_path)

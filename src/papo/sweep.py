@@ -1,0 +1,223 @@
+"""Folders of runs that nobody named: unused ones; and sweeps (-m): a folder for each run, going on, a table at the end.
+
+Hydra's callbacks in conf/ name this module, so that whatever process a launcher starts has its resolvers too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from papo.errors import ConfigError
+from papo.settings import changed_setting
+
+# Of a folder's name. File systems take 255 bytes, and whole paths are shown in tables and in TensorBoard.
+LONGEST_NAME = 120
+
+TABLE = "sweep.md"  # in the sweep's folder
+
+# Columns of the table by what is read of metrics.json, where it is called NAME_before and NAME_after; "" is avg@k.
+MEASURES = {"greedy": "greedy", "": None, "guessed": "guessed", "readable_masked": "readable, masked"}
+BECAME = " -> "
+
+
+def sweeping() -> bool:
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+# ---------------------------------------------------------------------------------------------------------- resolvers
+
+
+def unused(wanted: str) -> str:
+    """Makes the folder, or the first of wanted_2, wanted_3, ... that is not there: of many that ask at once each gets
+    another one. `${unused:FOLDER}` in conf/ asks once for each command."""
+    folder = Path(wanted)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(2):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                break
+            folder = Path(f"{wanted}_{number}")
+    except OSError:
+        return wanted  # Hydra meets the same when it makes the folder, and is asked what (papo.cli)
+    return str(folder)
+
+
+def folder_name(number: int | str, overrides: Sequence[str], alike: Sequence[str]) -> str:
+    """The name of a sweep's run: its number, and as many of its overrides as there is room for.
+
+    Args:
+        number: of the run.
+        overrides: key=value.
+        alike: keys of those that all runs have alike, which are left out.
+
+    >>> folder_name(3, ["experiment=papo_qwen", "mask_ratio=0.4", "model.path=a/b"], ["experiment"])
+    '3_mask_ratio=0.4,model.path=a_b'
+    """
+    name, separator = str(number), "_"
+    for override in overrides:
+        if override.partition("=")[0] in alike:
+            continue
+        # What a file system, a shell or a pattern would take for something else.
+        longer = name + separator + re.sub(r"[^A-Za-z0-9.,=+@_-]+", "_", override)
+        if len(longer) > LONGEST_NAME:
+            return name if separator == "," else longer[:LONGEST_NAME]
+        name, separator = longer, ","
+    return name
+
+
+# Once for a command, by how it is written in conf/: who asks again is told the same, and so are all runs of a sweep,
+# whatever their `name`.
+OmegaConf.register_new_resolver("unused", unused, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- sweeps
+
+
+class Sweep(Callback):
+    """What a sweep does before its first run and after its last one."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Says to all runs what they have alike."""
+        keys = ",".join(map(quoted, alike(config)))
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Writes and prints the table."""
+        from papo.evaluation.result_tables import to_markdown
+        from papo.files import write_text
+
+        folder = Path(config.hydra.sweep.dir)
+        found = table(folder, alike(config))
+        if found is not None:
+            text = to_markdown(found)
+            write_text(folder / TABLE, text + "\n")
+            print(f"\n{text}\n\n{folder / TABLE}")
+
+
+def alike(config: DictConfig) -> list[str]:
+    """The keys that a sweep's command line sets to one value."""
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    return [override.get_key_element() for override in given if not override.is_sweep_override()]
+
+
+def quoted(text: Any) -> str:
+    """As a value of an override."""
+    return QuotedString(str(text), Quote.single).with_quotes()
+
+
+def going_on(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfig], dict[str, Any]]:
+    """`papo.train`, which in a sweep that was begun before makes no finished run again, and goes on with others.
+
+    Raises:
+        ConfigError: a run that is there has other settings.
+    """
+
+    def run_task(cfg: DictConfig) -> dict[str, Any]:
+        from papo.run_dir import finished, holds_run  # which imports torch
+
+        folder = Path(cfg.run_dir)
+        if not sweeping() or cfg.overwrite is True or not holds_run(folder):
+            return task(cfg)
+        difference = changed_setting(folder, cfg, besides=("ckpt_path",))
+        if difference is not None:
+            raise ConfigError(
+                f"{folder} is of a sweep with other settings ({difference}); choose another hydra.sweep.dir, or "
+                "replace its runs with overwrite=true"
+            )
+        metrics = finished(folder)
+        if metrics is not None:
+            print(f"{folder.name} is finished: skipped", flush=True)
+            return metrics
+        saved = folder / "checkpoints" / "last.ckpt"
+        if saved.is_file() or saved.with_name("previous.ckpt").is_file():
+            print(f"{folder.name} goes on from {saved}", flush=True)
+            return task(OmegaConf.merge(cfg, {"ckpt_path": str(saved)}))
+        print(f"{folder.name} had saved nothing and begins anew", flush=True)
+        return task(OmegaConf.merge(cfg, {"overwrite": True}))
+
+    return run_task
+
+
+def table(folder: Path, alike: Sequence[str]) -> Any:
+    """A papo.report.ReportTable with a row for each run of a sweep; None where there is none.
+
+    Args:
+        folder: the sweep's.
+        alike: see `folder_name`.
+    """
+    from papo.report import ReportTable
+
+    runs = list(of_sweep(folder))
+    if not runs:
+        return None
+    keys = list(dict.fromkeys(key for _, overrides, _ in runs for key in overrides if key not in alike))
+    names = list(dict.fromkeys(name for *_, found in runs for name in found)) or ["result"]
+    rows = [
+        (number, *(overrides.get(key, "") for key in keys), *(found.get(name, "") for name in names))
+        if found
+        else (number, *(overrides.get(key, "") for key in keys), "not finished", *[""] * (len(names) - 1))
+        for number, overrides, found in runs
+    ]
+    note = "%, with 95 % interval over items"
+    if any(BECAME in cell for row in rows for cell in row):
+        note += f"; before training{BECAME}after it"
+    return ReportTable("Sweep", ("run", *keys, *names), tuple(rows), note)
+
+
+def of_sweep(folder: Path) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """The runs in order: number, overrides, and what was found by its column in the table; {} = not finished."""
+    from papo.run_dir import holds_run
+
+    found = [path for path in folder.iterdir() if path.name.partition("_")[0].isdigit() and holds_run(path)]
+    for path in sorted(found, key=lambda path: int(path.name.partition("_")[0])):
+        given = json.loads((path / "provenance.json").read_text(encoding="utf-8")).get("overrides", ())
+        overrides = {key: value for key, _, value in (override.partition("=") for override in given)}
+        results = path / "results.json"
+        yield path.name.partition("_")[0], overrides, evaluated(results) if results.is_file() else trained(path)
+
+
+def trained(folder: Path) -> dict[str, str]:
+    """Of a training run's metrics.json."""
+    from papo.run_dir import finished
+    from papo.statistics import Estimate
+
+    metrics = finished(folder)
+    if metrics is None:
+        return {}
+    found = {}
+    for name, column in MEASURES.items():
+        before, after = (metrics.get(f"{name}_{when}" if name else when) for when in ("before", "after"))
+        if after is not None:
+            said = f"{100 * before['mean']:.1f}{BECAME}" if before else ""
+            found[column or metrics["accuracy"]] = said + str(Estimate(**after))
+    return found | {"s": f"{metrics['seconds']:.0f}"}
+
+
+def evaluated(results: Path) -> dict[str, str]:
+    """avg@k of each benchmark and model in an evaluation's results.json."""
+    from papo.statistics import Estimate
+
+    content = json.loads(results.read_text(encoding="utf-8"))
+    average = f"avg@{content['k']}"
+    return {
+        f"{benchmark} {average}" + (f", {model}" if len(of["models"]) > 1 else ""): str(Estimate(**metrics[average]))
+        for benchmark, of in content["benchmarks"].items()
+        for model, metrics in of["models"].items()
+        if average in metrics
+    }

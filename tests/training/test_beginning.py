@@ -1,0 +1,62 @@
+"""What a run says before its first step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from omegaconf import OmegaConf
+
+from papo.training.beginning import first_lines
+
+LOADED = SimpleNamespace(
+    fast_layers="oneDNN",
+    policy=SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(_attn_implementation="sdpa"))),
+)
+
+
+def lines(data=None, *, device="cpu", ranks=1, logger=TensorBoardLogger, run_dir="outputs/papo/now"):
+    cfg = OmegaConf.create(
+        {
+            "run_dir": run_dir,
+            "data": {"train": {"guessable_share": 0.95}} if data is None else data,
+            "trainer": {"precision": "32-true"},
+            "engine": {"captured": True},
+        }
+    )
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=torch.device(device)), world_size=ranks, logger=logger(save_dir="x")
+    )
+    return first_lines(cfg, LOADED, trainer)
+
+
+def test_a_run_says_where_it_is_and_what_it_runs_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    assert lines() == [
+        "words give away: 95 % of the training questions (guessable_share=0.95)",
+        "device: cpu, 2 threads, 32-true, layers oneDNN",
+        "folder: outputs/papo/now",
+        "tensorboard --logdir outputs/papo",
+    ]
+    assert lines(run_dir="/else where/run")[-1] == "tensorboard --logdir '/else where'"
+    assert lines(run_dir=f"{tmp_path}/a/run")[-1] == "tensorboard --logdir a"
+    assert lines(logger=CSVLogger)[-1] == "folder: outputs/papo/now"
+
+
+def test_an_accelerator_by_name(monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA X")
+    said = lines(device="cuda", ranks=2)[1]
+    assert said == "device: 2 x NVIDIA X, 32-true, steps captured as CUDA graphs, attention sdpa"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"train": {"guessable_share": 0.0}}, "0 % of the training questions (guessable_share=0)"),
+        ({"train": {}, "guessability": "a.jsonl"}, "what a.jsonl has measured"),
+        ({"train": {}, "guessability": None}, "unknown; python evaluate.py guessable=true measures how much"),
+    ],
+)
+def test_what_is_known_of_guesses(data, said):
+    assert lines(data)[0] == f"words give away: {said}"
