@@ -23,11 +23,11 @@ def train_each(runs: dict[str, DictConfig], cfg: DictConfig) -> dict[str, Any]:
 
     measured_and_trained, found = training.measured_and_trained, {}
 
-    def and_scored(trainer, module, data, folder, ckpt_path):
-        ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
+    def and_scored(trainer, module, data, ckpt_path, far):
+        ended = measured_and_trained(trainer, module, data, ckpt_path, far)
         scores = final_scores(module, data)  # in shares or whole, as the strategy has it
         if ranks.is_first():
-            torch.save(scores, folder / "final_scores.pt")
+            torch.save(scores, far.last.parents[1] / "final_scores.pt")
         return ended
 
     training.measured_and_trained = and_scored  # of this process, which ends with its task

@@ -1,5 +1,7 @@
 """Training, refill and validation batches."""
 
+import os
+import signal
 from itertools import islice
 from types import SimpleNamespace
 
@@ -116,6 +118,24 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
     refill = named(data().refill(3, 1))
     assert len(refill) == 4
     assert named(data().refill(3, 1)) == refill != named(data().refill(3, 2))
+
+
+class Interrupting(tuple):
+    """Items before each of which the process that reads them gets a Ctrl-C and is asked to end."""
+
+    __slots__ = ()
+
+    def __getitem__(self, position):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        return super().__getitem__(position)
+
+
+def test_a_signal_to_all_processes_is_none_for_workers():
+    """They prepare what the step that is to be finished needs."""
+    data = make_data(Interrupting("abcd"), Interrupting("vwxyz"), num_workers=1)
+    assert sorted(batches(data, 1)[0]) == [*"abcd"]
+    assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]]]
 
 
 def test_held_out_items_cannot_stream(table):

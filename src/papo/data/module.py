@@ -17,6 +17,7 @@ from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen, Skips
 from papo.errors import SettingError
+from papo.interrupts import left_to_parent
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -100,6 +101,7 @@ class PromptData(LightningDataModule):
             batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
+            worker_init_fn=left_to_parent,
         )
 
     def items(self, seed: int) -> Endless:
@@ -135,9 +137,9 @@ class PromptData(LightningDataModule):
             sources = [Subset(source, spread(len(source), self.val_items)) for source in sources]
         # A rank without any has an empty batch: Lightning would pass over its validation, and the others wait for it.
         batches = [ranks.batches(len(source), self.val_batch_size) or [[]] for source in sources]
-        settings = {"collate_fn": self.collated_for_validation, "num_workers": self.num_workers}
+        settings = {"num_workers": self.num_workers, "worker_init_fn": left_to_parent}
         return [
-            DataLoader(source, batch_sampler=of_source, **settings)
+            DataLoader(source, batch_sampler=of_source, collate_fn=self.collated_for_validation, **settings)
             for source, of_source in zip(sources, batches, strict=True)
         ]
 
