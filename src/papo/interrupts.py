@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM where there is no step to finish first, and processes whose parent is gone."""
+"""Ctrl-C and SIGTERM where there is no step to finish first, deadlines, and processes whose parent is gone."""
 
 from __future__ import annotations
 
@@ -53,6 +53,36 @@ def stopping_at_once(message: object) -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class Overdue(Exception):
+    """Something took longer than it may."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Inside, a Python program that computes for longer than `seconds` of this process's own time is ended.
+
+    Time in which the process waits, or others have its cores, does not count. In other threads than the main one there
+    is no deadline.
+
+    Raises:
+        Overdue: it took longer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame) -> None:
+        raise Overdue
+
+    previous = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN_S)  # again: it may be lost, as above
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
 
 
 def left_to_parent(worker: int) -> None:

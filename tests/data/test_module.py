@@ -2,6 +2,7 @@
 
 import os
 import signal
+import weakref
 from itertools import islice
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
 from papo.errors import ConfigError, SettingError
 from papo.lab import LabDataset
+from papo.types import Item
 
 
 def make_data(train=tuple("abcdefghij"), val=tuple("vwxyz"), **settings) -> PromptData:
@@ -118,6 +120,36 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
     refill = named(data().refill(3, 1))
     assert len(refill) == 4
     assert named(data().refill(3, 1)) == refill != named(data().refill(3, 2))
+
+
+class Photographs(list):
+    """Items with pictures, of which it counts how many exist at one time."""
+
+    def __init__(self, count):
+        super().__init__(range(count))
+        self.made, self.most = [], 0
+
+    @property
+    def alive(self):
+        return sum(reference() is not None for reference in self.made)
+
+    def __getitem__(self, position):
+        image = Image.new("RGB", (1100, 1000))
+        self.made.append(weakref.ref(image))
+        self.most = max(self.most, self.alive)
+        return Item(str(position), "red?", (image,), "11", "integer")
+
+
+def test_of_large_pictures_few_exist_at_one_time(processor, monkeypatch):
+    monkeypatch.setattr("papo.policy.processing.AT_ONCE", 2 * 1100 * 1000)
+    size = {"shortest_edge": 784, "longest_edge": 100 * 784}
+    monkeypatch.setattr(processor.processor.image_processor, "size", size)
+    items = [Photographs(12), Photographs(7)]
+    data = make_data(*items, collate=processor.prompts, val_collate=processor.prompts, batch_size=6, val_batch_size=7)
+    (batch,), ((held,),) = batches(data, 1), held_out(data, "validate")
+    assert (len(batch), len(held), batch.images.counts) == (6, 7, (1,) * 6)
+    assert [each.most for each in items] == [2, 2]  # as many as are processed together
+    assert [each.alive for each in items] == [0, 0]
 
 
 class Interrupting(tuple):
