@@ -1,9 +1,46 @@
-"""Processes whose parent is gone."""
+"""Signals, and processes whose parent is gone."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
+
+from papo.interrupts import SIGNALS, Interrupted, stopping_at_once
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_not_lost_where_nothing_can_be_raised(number, capsys):
+    """In a __del__, as between the forks of a data loader's workers, Python only says that it ignored an exception."""
+
+    class Raising:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    hook, handlers = sys.unraisablehook, [signal.getsignal(each) for each in SIGNALS]
+
+    def wait():
+        with stopping_at_once(Counted()):
+            Raising()
+            time.sleep(10)
+
+    with pytest.raises(Interrupted, match=r"^stopped 2$"):
+        wait()
+    assert capsys.readouterr().err == ""
+    assert (sys.unraisablehook, [signal.getsignal(each) for each in SIGNALS]) == (hook, handlers)
+
+
+class Counted:
+    """A message that changes."""
+
+    times = 0
+
+    def __str__(self):
+        self.times += 1
+        return f"stopped {self.times}"
 
 
 def test_a_process_ends_with_the_one_that_started_it():

@@ -15,13 +15,46 @@ from papo.errors import GraderFailed
 
 
 def train_each(runs: dict[str, DictConfig], cfg: DictConfig) -> dict[str, Any]:
-    """Several runs, one after another; of those that go on in place, in a copy of what they go on from."""
-    from papo.training.run import trained  # which the other tasks have no time for
+    """Several runs, one after another; of those that go on in place, in a copy of what they go on from.
 
-    found = {}
+    Beside each there is what its policy thought in the end, see `final_scores`.
+    """
+    from papo.training import run as training  # which the other tasks have no time for
+
+    measured_and_trained, found = training.measured_and_trained, {}
+
+    def and_scored(trainer, module, data, ckpt_path, far):
+        ended = measured_and_trained(trainer, module, data, ckpt_path, far)
+        scores = final_scores(module, data)  # in shares or whole, as the strategy has it
+        if ranks.is_first():
+            torch.save(scores, far.last.parents[1] / "final_scores.pt")
+        return ended
+
+    training.measured_and_trained = and_scored  # of this process, which ends with its task
     for name, run in runs.items():
         copy_for(run)
-        found[name] = trained(run)
+        found[name] = training.trained(run)
+    return found
+
+
+@torch.no_grad()
+def final_scores(module: Any, data: Any) -> list[dict[str, torch.Tensor]]:
+    """Of each held-out item, by itself: what transformers' own forward pass takes, and log-probabilities [T] in nats of
+    a response of known tokens, by the policy that was trained."""
+    found = []
+    for n in range(len(data.val)):
+        prompt = module.processor.prompts([data.val[n]])
+        responses = module.processor.targets([f"<think> red = {n} </think> \\boxed{{{n}}}"])
+        context = module.policy.prefill(prompt, module.policy.encode(prompt.images))
+        logprobs = module.policy.score(context, responses, temperature=1.0).logprobs
+        found.append(
+            {
+                "ids": torch.cat([prompt.prompt_ids[0], responses.response_ids[0]]),
+                "pixel_values": prompt.images.pixel_values,
+                "image_grid_thw": prompt.images.grid,
+                "logprobs": logprobs[0],
+            }
+        )
     return found
 
 

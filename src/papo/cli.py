@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
-from papo.interrupts import Interrupted
+from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
 from papo.overrides import check_experiment, groups, refusal
 from papo.sweep import sweeping
 
@@ -35,13 +36,18 @@ failed: list[str] = []  # the runs of a sweep that did not come through
 def run(main: Callable[[], None]) -> None:
     """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's own exit with status 1
+    # Last of all, for the second or two in which Python takes down what it imported: the run has ended as it said.
+    atexit.register(ignore_signals)
     bound_caches()
     quieten()
     OmegaConf.register_new_resolver("groups", groups, replace=True)  # used by conf/hydra/help
     sys.argv[1:] = map(spelt_out, sys.argv[1:])
     failed.clear()
     try:
-        main()
+        with stopping_at_once("stopped"):  # while libraries are imported and settings are read; a run says more
+            main()
+    except Interrupted as stop:
+        interrupted(stop)
     except (HydraException, OmegaConfBaseException) as error:
         fail(MISTAKE, refusal(error))
     except yaml.YAMLError as error:
@@ -81,6 +87,7 @@ def quieten() -> None:
     """Leaves the screen to the run's own progress and table."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.WARNING)  # counts its cache's uses at exit
     warnings.filterwarnings("ignore", message=r"Glyph \d+")  # a box stands for what a model wrote and the font lacks
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # as it should be: no dropout
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its own deprecated call
@@ -111,8 +118,7 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
         except (TrainingDiverged, GraderFailed, ProcessLost, DiskFull) as error:
             return end_run(FAILED, error)
         except Interrupted as stop:
-            print(f"\n{stop}", file=sys.stderr)
-            interrupted()
+            interrupted(stop)
         except Exception:  # a bug, whose traceback is shown
             if not sweeping():
                 raise
@@ -126,9 +132,11 @@ def guarded(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConfi
     return run_task
 
 
-def interrupted() -> None:
-    """Ends the process, and a sweep with it."""
-    if sweeping():
+def interrupted(stop: Interrupted | None = None) -> None:
+    """Ends the process, and a sweep with it; a run that saved itself has said how it goes on."""
+    if stop is not None:
+        print(f"\n{stop}", file=sys.stderr)
+    if HydraConfig.initialized() and sweeping():
         print(f"the same command with hydra.sweep.dir={HydraConfig.get().sweep.dir} makes what the sweep lacks")
     sys.exit(INTERRUPTED)
 

@@ -35,13 +35,20 @@ class Guess(NamedTuple):
     answer: str  # what follows from them
 
 
+class LetGo(NamedTuple):
+    """What is left of an item's picture once the model's input was made of it, which may be a hundredth of its size."""
+
+    width: int  # pixels
+    height: int
+
+
 @dataclass(frozen=True)
 class Item:
     """One question about zero or more images, with the answer that a grader trusts."""
 
     id: str
     question: str
-    images: tuple[Image.Image, ...]
+    images: tuple[Image.Image, ...] | tuple[LetGo, ...]  # in a batch the latter: what is seen is in PromptBatch.images
     answer: str  # of a choice: the right option's text or its letter
     answer_type: str  # "integer" | "float" | "text" | "choice" | "list"
     choices: tuple[str, ...] = ()  # the options as the question lists them, (A) first; may be empty for a letter

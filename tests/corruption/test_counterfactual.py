@@ -61,8 +61,8 @@ def test_where_there_is_none_another_maker_serves(maker, processor, items):
     """Prompt by prompt, each from its own seed."""
     maker.otherwise = RandomPatchMask(1.0)
     with_other = batch(processor, items)
-    lacking = [replace(item, counterfactual=None) if n in (0, 3) else item for n, item in enumerate(with_other.items)]
-    prompts = processor.prompts(lacking)
+    others = [item if n in (0, 3) else replace(item, counterfactual=Redrawn(item)) for n, item in enumerate(items)]
+    prompts = processor.prompts(others)
     view = maker.of(prompts, SEEDS)
     assert (view.counts, view.grid.tolist()) == (prompts.images.counts, prompts.images.grid.tolist())
     redrawn, black = maker.of(with_other, SEEDS), RandomPatchMask(1.0)(prompts.images, SEEDS)

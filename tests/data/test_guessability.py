@@ -170,5 +170,5 @@ def test_held_out_items_are_not_asked_about(write):
 def test_the_first_items_are_those_of_the_first_steps():
     data = make_data()
     order = endless(data.train, 3)
-    assert data.first(6) == [order[position] for position in range(6)]
+    assert [*data.first(6)] == [order[position] for position in range(6)]
     assert sorted(item.id for item in data.first(64)) == sorted(item.id for item in data.train)

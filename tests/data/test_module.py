@@ -1,5 +1,8 @@
 """Training, refill and validation batches."""
 
+import os
+import signal
+import weakref
 from itertools import islice
 from types import SimpleNamespace
 
@@ -124,6 +127,54 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
     refill = named(data().refill(3, 1))
     assert len(refill) == 4
     assert named(data().refill(3, 1)) == refill != named(data().refill(3, 2))
+
+
+class Photographs(list):
+    """Items with pictures, of which it counts how many exist at one time."""
+
+    def __init__(self, count):
+        super().__init__(range(count))
+        self.made, self.most = [], 0
+
+    @property
+    def alive(self):
+        return sum(reference() is not None for reference in self.made)
+
+    def __getitem__(self, position):
+        image = Image.new("RGB", (1100, 1000))
+        self.made.append(weakref.ref(image))
+        self.most = max(self.most, self.alive)
+        return Item(str(position), "red?", (image,), "11", "integer")
+
+
+def test_of_large_pictures_few_exist_at_one_time(processor, monkeypatch):
+    monkeypatch.setattr("papo.policy.processing.AT_ONCE", 2 * 1100 * 1000)
+    size = {"shortest_edge": 784, "longest_edge": 100 * 784}
+    monkeypatch.setattr(processor.processor.image_processor, "size", size)
+    items = [Photographs(12), Photographs(7)]
+    data = make_data(*items, collate=processor.prompts, val_collate=processor.prompts, batch_size=6, val_batch_size=7)
+    (batch,), ((held,),) = batches(data, 1), held_out(data, "validate")
+    assert (len(batch), len(held), batch.images.counts) == (6, 7, (1,) * 6)
+    assert [each.most for each in items] == [2, 2]  # as many as are processed together
+    assert [each.alive for each in items] == [0, 0]
+
+
+class Interrupting(tuple):
+    """Items before each of which the process that reads them gets a Ctrl-C and is asked to end."""
+
+    __slots__ = ()
+
+    def __getitem__(self, position):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        return super().__getitem__(position)
+
+
+def test_a_signal_to_all_processes_is_none_for_workers():
+    """They prepare what the step that is to be finished needs."""
+    data = make_data(Interrupting("abcd"), Interrupting("vwxyz"), num_workers=1)
+    assert sorted(batches(data, 1)[0]) == [*"abcd"]
+    assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]]]
 
 
 def test_held_out_items_cannot_stream(table):

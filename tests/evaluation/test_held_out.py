@@ -10,7 +10,7 @@ from papo.corruption import RandomPatchMask
 from papo.errors import SettingError
 from papo.evaluation import held_out
 from papo.evaluation.answering import graded
-from papo.evaluation.held_out import HeldOut, picture_of, with_image
+from papo.evaluation.held_out import HeldOut, pictures_of, with_image
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.types import Guess
@@ -134,12 +134,13 @@ def test_what_the_data_does_not_know_is_left_out(charted):
     assert with_image(graded(plain, ["\\boxed{11}"]), "Box it.") == {"accuracy": 1.0, "readable": 1.0}
 
 
-def test_items_about_one_picture_share_its_name(item):
-    red, wide = Image.new("RGB", (2, 3), "red"), Image.new("RGB", (3, 2), "red")
-    first, second = item("a", "?", red), item("b", "what?", red.copy())
-    assert picture_of(first) == picture_of(second)
-    others = [item("c", "?", wide), item("d", "?", red, wide), item("e", "?"), item("f", "?")]
-    assert len({picture_of(one) for one in (first, *others)}) == 5
+def test_items_about_one_picture_share_its_name(item, processor):
+    red, wide = Image.new("RGB", (56, 84), "red"), Image.new("RGB", (84, 56), "red")
+    items = [item("a", "?", red), item("b", "what?", red.copy()), item("c", "?", wide), item("d", "?", red, wide)]
+    first, second, *others = pictures_of(processor.prompts([*items, item("e", "?"), item("f", "?")]))
+    assert first == second
+    assert len({first, *others}) == 5
+    assert others[-2:] == ["e", "f"]
 
 
 @pytest.mark.parametrize("name", ["samples", "samples_during"])

@@ -330,6 +330,20 @@ def test_what_a_run_needs_is_not_overwritten(command, tiny, used, tiny_model):
     assert content(used) == before
 
 
+def test_a_model_whose_chat_template_does_not_end_is_refused(command, tiny, tiny_model, here, monkeypatch):
+    """A folder that somebody else made: its template is a program."""
+    monkeypatch.setattr("papo.policy.processing.RENDER_S", 0.2)
+    shutil.copytree(tiny_model, here / "model")
+    loops = [f"{{% for {name} in range(9999) %}}" for name in "abc"]
+    (here / "model" / "chat_template.jinja").write_text("".join(loops) + "{% endfor %}" * 3)
+    for script in ("train.py", "evaluate.py"):
+        overrides = tiny if script == "train.py" else ["benchmarks.lab.size=2"]
+        finished = command(script, *overrides, f"model.path={here / 'model'}", f"hydra.run.dir={here / 'run'}")
+        assert_refused(finished, f"model.path={here / 'model'}: its chat template did not end within")
+        assert len(finished.messages) == 1
+        assert not (here / "run").exists()
+
+
 @pytest.mark.parametrize("value", ["no", "off", "1"])
 def test_overwriting_is_said_by_true_alone(command, tiny, used, value):
     """Hydra makes texts of no and off."""

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 from replicas import picture
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 from two_ranks import asked_to_stop, copy_for, exchanges_and_shards, one_fails, train_each
 
 from papo import ranks
@@ -209,6 +210,32 @@ def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, 
         (id,) = {id for id in ids if ids.count(id) > 1}
         groups = [tuple(row["response"] for row in step[3 * n : 3 * n + 3]) for n, of in enumerate(ids) if of == id]
         assert len(set(groups)) == len(groups)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["papo", "lora"])
+def test_what_shares_leave_is_a_model_of_plain_transformers(runs, name, tiny_model):
+    """Which gives the log-probabilities that the policy of the run gave in the end, up to what float32 rounds; of an
+    adapter, which was computed beside the weights and is now in them, too."""
+    folder, _ = runs
+    run = folder_of(folder, "fsdp", name)
+    model = AutoModelForImageTextToText.from_pretrained(run / "model").eval()
+    before = AutoModelForImageTextToText.from_pretrained(tiny_model).eval()
+    found = torch.load(run / "final_scores.pt", weights_only=True)
+    assert len(found) == 3
+    for scored in found:
+        got, started = (plain_logprobs(each, scored) for each in (model, before))
+        assert (got - started).abs().max() > 1e-3
+        torch.testing.assert_close(got, scored["logprobs"], atol=1e-6, rtol=1e-6)
+
+
+def plain_logprobs(model, scored):
+    """[T] nats of the response at the end of the ids, as transformers computes them."""
+    ids, length = scored["ids"][None], len(scored["logprobs"])
+    vision = {name: scored[name] for name in ("pixel_values", "image_grid_thw")}
+    of_image = (ids == model.config.image_token_id).int()
+    logits = model(input_ids=ids, mm_token_type_ids=of_image, use_cache=False, **vision).logits[0, -length - 1 : -1]
+    return logits.log_softmax(-1).gather(-1, ids[0, -length:, None]).squeeze(-1)
 
 
 @pytest.mark.parametrize(("before", "strategy"), GOING_ON)

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from hydra.utils import get_object
 
 from papo.training.papo import PapoModule
 
@@ -127,7 +128,7 @@ def test_a_signal_while_nothing_is_trained_stops_at_once(command, tiny, while_me
     assert finished.status == 130
     assert signal.getsignal(number) is handler
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    said = f"ckpt_path={last} finishes the run" if step else "there is nothing to continue"
+    said = f"ckpt_path={last} goes on" if step else "there is nothing to continue"
     assert finished.messages[-1].endswith(said)
     assert last.exists() is (step == 1)
     assert not (tmp_path / "run" / "metrics.json").exists()
@@ -175,10 +176,56 @@ def test_a_second_signal_stops_at_once(command, tiny, at_step, tmp_path):
     at_step(2, twice)
     handler = signal.getsignal(signal.SIGINT)
     finished = command("train.py", *tiny, "trainer.checkpoint_every=1", f"hydra.run.dir={tmp_path / 'run'}")
-    assert finished.status != 0
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert finished.status == 130
+    assert finished.messages[-1] == f"stopped in the midst of training: ckpt_path={last} goes on"
     assert signal.getsignal(signal.SIGINT) is handler
-    assert torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["step"] == 1
+    assert torch.load(last, weights_only=True)["step"] == 1
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "said"),
+    [
+        ("papo.policy.loading.read_weights", 0, "before anything was written: there is nothing to continue"),
+        ("papo.training.callbacks.StepLog.on_fit_start", 0, "in the midst of training: there is nothing to continue"),
+        ("papo.training.run.save", 4, "before the model was written: ckpt_path={last} goes on"),
+        (
+            "papo.policy.loading.ProcessorMixin.save_pretrained",
+            4,
+            "before the model was written: ckpt_path={last} goes on",
+        ),
+        ("papo.training.run.log_hyperparameters", 4, "when all was written: there is nothing to continue"),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_anywhere_else_stops_at_once_and_says_how_to_go_on(
+    command, tiny, four_steps, train, monkeypatch, tmp_path, place, step, said, number
+):
+    """Status, message and files agree, and what goes on comes to the end of the undisturbed run."""
+    original, calls = get_object(place), []
+
+    def asked(*arguments, **named):
+        calls.append(place)
+        signal.raise_signal(number)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(place, asked)
+    handler, path = signal.getsignal(number), tmp_path / "run"
+    settings = [*SETTINGS, "trainer.max_steps=4"]
+    finished = command("train.py", *tiny, *settings, f"hydra.run.dir={path}")
+    last = path / "checkpoints" / "last.ckpt"
+    assert (finished.status, calls, signal.getsignal(number)) == (130, [place], handler)
+    assert finished.messages[-1] == f"stopped {said.format(last=last)}"
+    assert last.exists() == (step > 0)
+    done = (path / "metrics.json").exists()
+    assert done == ("all was written" in said)
+    assert [*path.rglob("*.part")] == []
+    monkeypatch.undo()
+    if not done:
+        again = f"ckpt_path={last}" if step else "overwrite=true"
+        run = train(*settings, again, path=path)
+        assert_same(run, four_steps)
 
 
 def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at_step, monkeypatch, tmp_path):

@@ -38,7 +38,26 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("harm", [flip_a_bit, cut, lambda path: path.unlink()], ids=["bit", "cut", "gone"])
+def kill_between_moves(path):
+    """What was the last one is the one before now, and what was written next has not taken its place."""
+    path.rename(part_of(path))
+
+
+def kill_while_it_writes(path):
+    """The last checkpoint is where it was, and half of the next one beside it."""
+    part_of(path).write_bytes(path.read_bytes())
+    cut(part_of(path))
+    path.write_bytes(path.with_name("previous.ckpt").read_bytes())
+
+
+def part_of(path):
+    return path.with_name(f"{path.name}.part")
+
+
+HARMS = [flip_a_bit, cut, lambda path: path.unlink(), kill_between_moves, kill_while_it_writes]
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=["bit", "cut", "gone", "between", "writing"])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(two_checkpoints, train, four_steps, harm, capsys):
     run, last = two_checkpoints, last_of(two_checkpoints)
     steps = [torch.load(last.with_name(name), weights_only=True)["step"] for name in ("last.ckpt", "previous.ckpt")]
@@ -50,6 +69,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(two_checkpoi
     assert again.rollouts == four_steps.rollouts  # steps 3 and 4 once
     assert torch.load(last, weights_only=True)["step"] == 4
     assert torch.load(last.with_name("previous.ckpt"), weights_only=True)["step"] == 2  # not the damaged one
+    assert not part_of(last).exists()
 
 
 def test_what_is_used_instead_is_said(two_checkpoints, capsys):

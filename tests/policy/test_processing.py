@@ -1,14 +1,19 @@
 """From items to model inputs and back."""
 
 import re
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
 from papo.data.sources.pictures import Unread
+from papo.errors import ConfigError
 from papo.types import Responses
 
+ENDLESS = (
+    "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}"
+)
 IMAGE = "<|vision_start|>{}<|vision_end|>"
 
 
@@ -34,9 +39,9 @@ def test_prompts_are_padded_left(processor, prompts):
     assert set(prompts.prompt_ids[~prompts.prompt_mask].tolist()) == {processor.tokenizer.pad_token_id}
 
 
-def test_prompts_do_not_depend_on_the_state_of_the_tokenizer(processor, prompts):
+def test_prompts_do_not_depend_on_the_state_of_the_tokenizer(processor, prompts, items):
     processor.tokenizer.padding_side = "right"
-    assert torch.equal(processor.prompts(prompts.items).prompt_ids, prompts.prompt_ids)
+    assert torch.equal(processor.prompts(items).prompt_ids, prompts.prompt_ids)
 
 
 def test_no_instruction_leaves_no_space(image_text_processor, item):
@@ -181,3 +186,26 @@ def test_a_template_without_one_is_told_so(processor, item, monkeypatch):
     processor.length(item("a", "red?"))
     with pytest.raises(ValueError, match="no place for a system turn"):
         processor.length(replace(item("a", "red?"), system="Be brief."))
+
+
+def test_a_chat_template_that_does_not_end_is_ended(processor, items, monkeypatch):
+    monkeypatch.setattr("papo.policy.processing.RENDER_S", 0.2)
+    handler, template = signal.getsignal(signal.SIGVTALRM), processor.processor.chat_template
+    monkeypatch.setattr(processor.processor, "chat_template", ENDLESS + template)
+    with pytest.raises(ConfigError, match=r"^model\.path=.*: its chat template did not end within"):
+        processor.length(items[0])
+    monkeypatch.setattr(processor.processor, "chat_template", template)
+    assert processor.length(items[0]) > 0
+    assert signal.getsignal(signal.SIGVTALRM) is handler
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no system turns') }}", "{{ messages.gone.further }}", "{{ 1 / 0 }}"]
+)
+def test_what_a_chat_template_refuses_is_said(processor, items, monkeypatch, template):
+    monkeypatch.setattr(processor.processor, "chat_template", template)
+    with pytest.raises(
+        ValueError, match=r"^the model's chat template fails \((no system turns|.*gone|division by zero)"
+    ):
+        processor.length(items[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from lightning import LightningDataModule
@@ -18,6 +18,7 @@ from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen
 from papo.data.skips import Skips
 from papo.errors import SettingError
+from papo.interrupts import left_to_parent
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -28,7 +29,7 @@ class PromptData(LightningDataModule):
     Args:
         train: items that roll-outs (or supervised targets) are made from: a source, a stream or a Mixture of them.
         val: held-out items that accuracy is measured on.
-        collate: turns a list of items into a batch.
+        collate: turns items, which come one after another, into a batch.
         val_collate: the same for held-out items.
         batch_size: prompts per step, those of all ranks together.
         val_batch_size: prompts per validation batch.
@@ -51,8 +52,8 @@ class PromptData(LightningDataModule):
         train: Any,
         val: Source,
         *,
-        collate: Callable[[Sequence[Item]], Any],
-        val_collate: Callable[[Sequence[Item]], Any],
+        collate: Callable[[Iterable[Item]], Any],
+        val_collate: Callable[[Iterable[Item]], Any],
         batch_size: Count,
         val_batch_size: Count,
         val_items: Count,
@@ -97,10 +98,11 @@ class PromptData(LightningDataModule):
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
         return DataLoader(
-            self.items(self.seed),
+            OneByOne(self.items(self.seed)),
             batch_sampler=StepSampler(self.batch_size, start_step),
             collate_fn=self.collate,
             num_workers=self.num_workers,
+            worker_init_fn=left_to_parent,
         )
 
     def items(self, seed: int) -> Endless:
@@ -122,12 +124,11 @@ class PromptData(LightningDataModule):
         items = self.items(derive_seed("refill", self.seed, step, refill))
         return [items[position] for position in range(self.batch_size)]
 
-    def first(self, count: int) -> list[Item]:
+    def first(self, count: int) -> Sequence[Item]:
         """The first `count` training items of the run, or all where there are fewer."""
         if hasattr(self.train, "__len__"):
             count = min(count, len(self.train))
-        items = self.items(self.seed)
-        return [items[position] for position in range(count)]
+        return Subset(self.items(self.seed), range(count))
 
     def val_dataloader(self) -> list[DataLoader]:
         """The held-out items, and those that the words give away: all of them, but few in the midst of training."""
@@ -136,13 +137,13 @@ class PromptData(LightningDataModule):
             sources = [Subset(source, spread(len(source), self.val_items)) for source in sources]
         # A rank without any has an empty batch: Lightning would pass over its validation, and the others wait for it.
         batches = [ranks.batches(len(source), self.val_batch_size) or [[]] for source in sources]
-        settings = {"collate_fn": self.collated_for_validation, "num_workers": self.num_workers}
+        settings = {"num_workers": self.num_workers, "worker_init_fn": left_to_parent}
         return [
-            DataLoader(source, batch_sampler=of_source, **settings)
+            DataLoader(OneByOne(source), batch_sampler=of_source, collate_fn=self.collated_for_validation, **settings)
             for source, of_source in zip(sources, batches, strict=True)
         ]
 
-    def collated_for_validation(self, items: Sequence[Item]) -> Any:
+    def collated_for_validation(self, items: Iterable[Item]) -> Any:
         """None for no items."""
         return self.val_collate(items) if items else None
 
@@ -152,3 +153,21 @@ class PromptData(LightningDataModule):
             step = self.trainer.lightning_module.step + 1
             self.trainer.logger.log_metrics({"data/skipped": self.skips.count()}, step=step)
         return batch
+
+
+class OneByOne:
+    """Items of which a data loader's batch is an iterator: each is read when what collates them asks for it.
+
+    Args:
+        items: by position.
+    """
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitems__(self, positions: Sequence[int]) -> Iterable[Item]:
+        """Which torch asks for, where it is there, instead of all items of a batch; nothing for no positions."""
+        return (self.items[position] for position in positions) if positions else ()

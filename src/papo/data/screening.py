@@ -86,6 +86,8 @@ class Screen:
         if self.length is not None:
             try:
                 tokens = self.length(item)
+            except ConfigError:  # of the model, which other rows would meet too
+                raise
             except ValueError as error:
                 raise BadRow(item.id, str(error)) from error
             if self.max_prompt_tokens is not None and tokens > self.max_prompt_tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import islice
 from statistics import fmean
 
 import torch
@@ -21,7 +22,7 @@ from papo.policy.vlm import Policy
 from papo.rewards.readable import readable
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Item, PromptBatch, Responses
+from papo.types import PromptBatch, Responses
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ class HeldOut:
             for name, values in gibberish(responses, len(processor.tokenizer)).items():
                 add(f"{name}_masked", values.view(-1, k).mean(-1).tolist())
         return [
-            ItemValues(answered.item.id, picture_of(answered.item), values)
-            for answered, values in zip(seen, found, strict=True)
+            ItemValues(answered.item.id, picture, values)
+            for answered, picture, values in zip(seen, pictures_of(prompts), found, strict=True)
             if answered.scorable
         ]
 
@@ -148,12 +149,14 @@ def share_readable(answered: Answered, instruction: str) -> float:
     return fmean(readable(response, instruction) for response in answered.responses)
 
 
-def picture_of(item: Item) -> str:
-    """A name of what is seen, from the pixels of the item's pictures; an item without any is by itself."""
-    if not item.images:
-        return item.id
-    digest = blake2b(digest_size=8)
-    for image in item.images:
-        digest.update(f"{image.mode}{image.size}".encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()
+def pictures_of(prompts: PromptBatch) -> list[str]:
+    """A name of what is seen with each prompt, from its pictures as the model reads them; the item's id without any."""
+    images, parts = prompts.images, iter(zip(prompts.images.grid.tolist(), prompts.images.parts(), strict=True))
+    names = []
+    for item, count in zip(prompts.items, images.counts, strict=True):
+        digest = blake2b(digest_size=8)
+        for grid, pixels in islice(parts, count):
+            digest.update(f"{grid}".encode())
+            digest.update(pixels.float().cpu().numpy())
+        names.append(digest.hexdigest() if count else item.id)
+    return names

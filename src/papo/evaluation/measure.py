@@ -91,10 +91,10 @@ class Examination:
         starts = range(len(file.records), len(source), self.batch_size)
         with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
             for start in starts:
-                items = [source[i] for i in range(start, min(start + self.batch_size, len(source)))]
+                items = (source[i] for i in range(start, min(start + self.batch_size, len(source))))
                 prompts = processor.prompts(items).to(policy.device)
                 file.append(self.batch(policy, processor, prompts, start=start))
-                bar.update(len(items))
+                bar.update(len(prompts))
         return file.records
 
     def view_seeds(self, items: Sequence[Item]) -> list[int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,9 +13,15 @@ from torch import Tensor
 from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
 from transformers.utils import is_torchvision_available
 
+from papo.errors import ConfigError
+from papo.interrupts import Overdue, deadline
 from papo.policy.families import Reader, reader_of
-from papo.types import Images, Item, PromptBatch, Responses
+from papo.types import Images, Item, LetGo, PromptBatch, Responses
 
+# Pixels, in all, of pictures that are processed together: many small ones, or one photograph.
+AT_ONCE = 2**22
+RENDER_S = 2.0  # of computing, in which a chat template has to end; one takes a thousandth of that
+LONGEST = 300  # characters of what it says about its failure
 IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
@@ -44,6 +51,9 @@ class PromptProcessor:
     Args:
         processor: the model's own processor.
         instruction: appended to each question; asks for the format that the rewards read.
+
+    Raises:
+        ConfigError: the chat template does not end.
     """
 
     def __init__(self, processor: ProcessorMixin, instruction: str) -> None:
@@ -55,13 +65,41 @@ class PromptProcessor:
         added = self.tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special} | self.reader.special
         self.special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+        try:  # before anything is written
+            self._rendered([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}])
+        except ConfigError:
+            raise
+        except ValueError:  # it may take other prompts; each will say
+            pass
 
-    def prompts(self, items: Sequence[Item]) -> PromptBatch:
-        """Raises ValueError as `length` does."""
-        texts = [self._chat(item) for item in items]
-        return PromptBatch(tuple(items), *self.reader.read(texts, [item.images for item in items]))
+    def prompts(self, items: Iterable[Item]) -> PromptBatch:
+        """One row for each item, at least one, whose pictures are let go once they are processed.
 
-    def images(self, items: Sequence[Item]) -> Images:
+        Items that come one after another, as from a generator, need never exist all at one time: a batch of photographs
+        is gigabytes before it is resized.
+
+        Raises:
+            ValueError: as `length`.
+        """
+        parts: list[PromptBatch] = []
+        pending, pixels = [], 0
+        for item in items:
+            pending.append(item)
+            pixels += sum(image.width * image.height for image in item.images)
+            if pixels >= AT_ONCE:
+                parts.append(self._read(pending))
+                pending, pixels = [], 0
+        if pending:
+            parts.append(self._read(pending))
+        return parts[0] if len(parts) == 1 else PromptBatch.concat(parts, self.tokenizer.pad_token_id)
+
+    def _read(self, items: Sequence[Item]) -> PromptBatch:
+        """A batch of items whose pictures are there at one time."""
+        read = self.reader.read([self._chat(item) for item in items], [item.images for item in items])
+        left = (tuple(LetGo(*image.size) for image in item.images) for item in items)
+        return PromptBatch(tuple(replace(item, images=sizes) for item, sizes in zip(items, left, strict=True)), *read)
+
+    def images(self, items: Iterable[Item]) -> Images:
         """The items' pictures as the model reads them."""
         return self.prompts(items).images
 
@@ -93,10 +131,30 @@ class PromptProcessor:
         messages = [{"role": "user", "content": content}]
         if item.system:
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": item.system}]})
-        chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        chat = self._rendered(messages)
         if item.system not in chat:
             raise ValueError("the model's chat template has no place for a system turn")
         return chat
+
+    def _rendered(self, messages: list[dict]) -> str:
+        """What the chat template makes of them: a program of whoever made the model, which may do anything but end.
+
+        Raises:
+            ConfigError: it does not.
+            ValueError: it fails.
+        """
+        try:
+            with deadline(RENDER_S):
+                return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Overdue:
+            raise ConfigError(
+                f"model.path={self.tokenizer.name_or_path}: its chat template did not end within {RENDER_S:.0f} s for "
+                "one prompt; use a model whose chat_template.jinja does"
+            ) from None
+        except ValueError:
+            raise
+        except Exception as error:  # of jinja2, or of any other kind: templates say so themselves what they refuse
+            raise ValueError(f"the model's chat template fails ({error})"[:LONGEST]) from error
 
     def targets(self, texts: Sequence[str]) -> Responses:
         """Supervised responses: text and end-of-turn, padded right."""

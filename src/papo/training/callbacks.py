@@ -99,7 +99,10 @@ class GracefulStop(Callback):
             return  # signals belong to the main thread; embedding programs handle their own
 
         def stop(number: int, frame) -> None:
-            if self.asked:
+            if self.asked:  # then a signal means what it meant before, which is to stop at once
+                before = self._previous[signal.SIGINT]
+                if callable(before):
+                    before(number, frame)
                 raise KeyboardInterrupt
             self.asked = True
             if ranks.count() == 1:

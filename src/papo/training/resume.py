@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,29 @@ def is_off(value: Any) -> bool:
 def previous_of(path: Path) -> Path:
     """Where the checkpoint before the last one is."""
     return path.with_name("previous.ckpt")
+
+
+@dataclass
+class HowFar:
+    """How far a run has come, and how it can be continued: what it says when it is stopped at once.
+
+    Args:
+        last: where it keeps its last checkpoint.
+        ckpt_path: what it goes on from itself; None = it began anew.
+    """
+
+    last: Path
+    ckpt_path: str | None
+    when: str = "before anything was written"
+    begun: bool = False  # whether what lies at `last` is its own
+    done: bool = False
+
+    def __str__(self) -> str:
+        saved = self.begun and (self.last.is_file() or previous_of(self.last).is_file())
+        path = self.last if saved else self.ckpt_path
+        if path is None or self.done:
+            return f"stopped {self.when}: there is nothing to continue"
+        return f"stopped {self.when}: ckpt_path={path} goes on"
 
 
 def usable(path: str, key: str = "ckpt_path") -> str:

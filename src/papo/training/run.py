@@ -39,7 +39,7 @@ from papo.training.exporting import exported, save
 from papo.training.history import History
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
-from papo.training.resume import check_same, steps_behind, usable
+from papo.training.resume import HowFar, check_same, steps_behind, usable
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
@@ -108,6 +108,8 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         started = time.perf_counter()
         forget_peak_memory()
+        far = HowFar(Path(cfg.run_dir) / "checkpoints" / "last.ckpt", cfg.ckpt_path)
+        stack.enter_context(stopping_at_once(far))
         unused = (cfg.run_dir, cfg.ckpt_path, cfg.overwrite, cfg.model.get("path"))
         if first:
             check_unused(*unused)
@@ -136,13 +138,15 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
                 run.clear()
             run.start(cfg, fast_layers=loaded.fast_layers)
             print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
+        far.begun, far.when = True, "before the first step"
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
         if folder != Path(cfg.run_dir):  # torchrun's processes have asked for an unused one each
             with contextlib.suppress(OSError):  # not empty, or gone
                 Path(cfg.run_dir).rmdir()
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
-        ended = measured_and_trained(trainer, module, data, folder, ckpt_path)
+        ended = measured_and_trained(trainer, module, data, ckpt_path, far)
+        far.when = "before the model was written"
         state = module.weights.state()
         if run is not None:
             save(run, loaded, cfg, state)
@@ -153,9 +157,10 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         failures = own.failures(ranks.gathered(own.counted()))
         if run is not None:
             run.write("metrics.json", metrics)
+            far.when, far.done = "when all was written", ended
             log_hyperparameters(trainer, cfg, metrics)
-    if first:
-        print(summary(metrics, failures, module.history, folder))
+        if first:
+            print(summary(metrics, failures, module.history, folder))
     return metrics
 
 
@@ -177,25 +182,25 @@ def naming_a_full_disk(folder: Path) -> Iterator[None]:
 
 
 def measured_and_trained(
-    trainer: Trainer, module: PolicyModule, data: PromptData, folder: Path, ckpt_path: str | None
+    trainer: Trainer, module: PolicyModule, data: PromptData, ckpt_path: str | None, far: HowFar
 ) -> bool:
     """Measures, trains and measures again; false where it was asked to stop before the last step.
+
+    Args:
+        far: is told how far that has come.
 
     Raises:
         Interrupted: it was asked to stop before the first step or after the last one.
     """
     if ckpt_path is None:
-        with stopping_at_once("stopped before the first step: there is nothing to continue"):
-            trainer.validate(module, data, verbose=False)
+        trainer.validate(module, data, verbose=False)
+    far.when = "in the midst of training"  # where a first signal does not end the step first
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
     ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
     if ended:
-        last = folder / "checkpoints" / "last.ckpt"
-        with stopping_at_once(
-            f"stopped after the last step, before all was measured; ckpt_path={last} finishes the run"
-        ):
-            trainer.validate(module, data, verbose=False)
+        far.when = "after the last step, before all was measured"
+        trainer.validate(module, data, verbose=False)
     return ended
 
 

@@ -15,7 +15,7 @@ from papo.policy.loading import load_policy, save_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.trained import PARTS
-from papo.types import Images
+from papo.types import Images, LetGo
 
 SEEDS = [11, 22, 33, 44]
 TRAINED = pytest.mark.parametrize("train_vision", [True, False], ids=["trained", "frozen"])
@@ -68,6 +68,21 @@ def plain(folder, processor, items, responses):
 
 def weighed(logprobs):
     return (torch.randn(logprobs.shape, generator=torch.Generator().manual_seed(3)) * logprobs).sum()
+
+
+@pytest.mark.parametrize("at_once", [1, 10_000, 10**9])
+def test_pictures_that_are_processed_by_and_by_are_the_same(processor, items, prompts, at_once, monkeypatch):
+    """Bit for bit, alone or with others; and of none more is left than its size."""
+    monkeypatch.setattr("papo.policy.processing.AT_ONCE", at_once)
+    found = processor.prompts(iter(items))
+    assert torch.equal(found.images.pixel_values, prompts.images.pixel_values)
+    assert torch.equal(found.images.grid, prompts.images.grid)
+    assert torch.equal(found.prompt_ids, prompts.prompt_ids)
+    assert torch.equal(found.prompt_mask, prompts.prompt_mask)
+    assert found.images.counts == prompts.images.counts
+    sizes = tuple(tuple(LetGo(*image.size) for image in item.images) for item in items)
+    assert tuple(item.images for item in found.items) == sizes
+    assert [item.id for item in found.items] == [item.id for item in items]
 
 
 def test_scores_are_those_of_a_plain_forward(plain, loaded, prompts, responses):
