@@ -22,8 +22,9 @@ from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, Traini
 from papo.interrupts import Interrupted
 from papo.overrides import check_experiment, groups, refusal
 
-# Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it.
-SWITCHES = {"plan": "plan.only"}
+# Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; so is
+# rescore=DIR rescore.path=DIR.
+SWITCHES = {"plan": "plan.only", "rescore": "rescore.path"}
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130

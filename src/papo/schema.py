@@ -21,6 +21,7 @@ from papo.arguments import (
     check_value,
 )
 from papo.building import Look, joined, settings_of
+from papo.data.sources.split import Rule
 from papo.errors import SettingError
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
@@ -113,9 +114,15 @@ class Report(TypedDict):
     looking_cells: Count
 
 
+class Rescore(TypedDict):
+    path: Text | None
+    rule: Rule | None
+
+
 class EvaluateKeys(TypedDict):
     """Of conf/evaluate.yaml."""
 
+    rescore: Rescore
     compare: Sequence[Text]
     seed: Seed
     guessable: bool

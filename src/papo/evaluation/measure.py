@@ -120,7 +120,7 @@ class Examination:
                 question=item.question,
                 answer=item.answer,
                 tags=dict(item.tags),
-                views={name: _responses(item, answers[name][n], processor.instruction) for name in self.views},
+                views={name: graded_responses(item, answers[name][n], processor.instruction) for name in self.views},
             )
             for n, item in enumerate(prompts.items)
         ]
@@ -168,7 +168,12 @@ class Examination:
         return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 
 
-def _responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+    """What is kept of an item's responses under one view.
+
+    Args:
+        instruction: that asked for a format.
+    """
     return tuple(
         GradedResponse(
             text=text,

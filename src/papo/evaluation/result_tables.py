@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from papo.lab.mistakes import KINDS
 from papo.report import ReportTable
@@ -23,7 +23,9 @@ def tables(name: str, models: Mapping[str, Estimates], differences: Mapping[str,
     overall = [metric for metric in first if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
     overall = [metric for metric in overall if "=" not in metric]
     found = [
-        ReportTable(f"{name}: accuracy", ("metric", *models), _rows(overall, models), f"{PERCENT}; {_items(first)}")
+        ReportTable(
+            f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), f"{PERCENT}; {_items(first)}"
+        )
     ]
     groups = [metric.partition("/")[2] for metric in first if metric.startswith("avg@") and "=" in metric]
     if groups:
@@ -31,16 +33,21 @@ def tables(name: str, models: Mapping[str, Estimates], differences: Mapping[str,
     if any(metric.startswith("error/") for of_model in models.values() for metric in of_model):
         errors = [f"error/{kind}" for kind in KINDS]
         found.append(
-            ReportTable(f"{name}: what went wrong", ("share of responses", *models), _rows(errors, models), PERCENT)
+            ReportTable(
+                f"{name}: what went wrong", ("share of responses", *models), metric_rows(errors, models), PERCENT
+            )
         )
     if differences:
         of_any = next(iter(differences.values()))
         rows = [metric for metric in of_any if "=" not in metric]
-        found.append(ReportTable(f"{name}: differences", ("metric", *differences), _rows(rows, differences), POINTS))
+        found.append(
+            ReportTable(f"{name}: differences", ("metric", *differences), metric_rows(rows, differences), POINTS)
+        )
     return found
 
 
-def _rows(metrics: Sequence[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
+def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
+    """A row for each metric; nothing in the cell of a column that lacks it."""
     return tuple((metric, *(str(of[metric]) if metric in of else "" for of in columns.values())) for metric in metrics)
 
 

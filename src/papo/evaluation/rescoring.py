@@ -1,0 +1,237 @@
+"""Saved answers graded anew, without a model: with the present rules, another one, or a grader of your own.
+
+    python evaluate.py rescore=DIR [rescore.rule=RULE] ['compare=[DIR, ...]'] hydra.run.dir=ELSEWHERE
+
+writes what an evaluation writes, but for report.html, and says which verdicts changed. Two graders that are both not
+the one of DIR are compared by grading its answers with one, and the result with the other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from papo.building import built
+from papo.data.module import Source
+from papo.errors import BadRow, ConfigError
+from papo.evaluation.answering import graded
+from papo.evaluation.changes import Regraded, change_tables
+from papo.evaluation.measure import graded_responses
+from papo.evaluation.records import Record
+from papo.evaluation.result_tables import tables, to_markdown
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, records_file, start_or_continue
+from papo.evaluation.saved import Records, Saved, read_evaluation, side_by_side
+from papo.files import write_text
+from papo.interrupts import stopping_at_once
+from papo.rewards.grading import own
+from papo.run_dir import RunDir, peak_memory_gib, provenance
+from papo.types import Item
+from papo.visible import line
+
+
+def rescore(cfg: DictConfig) -> dict[str, Any]:
+    """Grades the answers in rescore.path, and in those of compare, and returns what it wrote to results.json.
+
+    That is as of an evaluation, with "rescored" besides: from where, the rule, and per benchmark and model the counts
+    of verdicts that changed, and each metric's paired difference, now - before. changes.jsonl has every change.
+
+    Raises:
+        ConfigError: there are no such answers, their items cannot be had, or the rule cannot grade them; nothing is
+            written.
+        GraderFailed: a grader of your own kept failing.
+        Interrupted: it was asked to stop; nothing is written.
+    """
+    started = time.perf_counter()
+    places = places_of(cfg)
+    saved = {path: read_evaluation(Path(path), key) for key, path in places.items()}
+    first = saved[cfg.rescore.path]
+    settings = source_settings(cfg, first)
+    before, instructions = side_by_side(saved, list(settings))
+    run = RunDir(cfg.run_dir)
+    # In a configuration of their own, so that what is wrong with one is said of benchmarks.
+    sources = OmegaConf.create({"benchmarks": settings}).benchmarks
+    with stopping_at_once("stopped; nothing was written"):
+        now = {
+            name: regraded(of_models, name, built(sources[name]), cfg.rescore.rule, instructions)
+            for name, of_models in before.items()
+        }
+    found = {
+        name: {model: Regraded.of(before[name][model], records) for model, records in of_models.items()}
+        for name, of_models in now.items()
+    }
+    about = {"compare": list(cfg.compare), "rescore": OmegaConf.to_container(cfg.rescore), "benchmarks": settings}
+    start_or_continue(run, {**first.settings, **about})
+    origin = {"from": list(places.values()), "rule": cfg.rescore.rule}
+    results = write_results(run, first, now, found, origin)
+    seconds = time.perf_counter() - started
+    responses = sum(of.responses for of_models in found.values() for of in of_models.values())
+    pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
+    run.write("provenance.json", provenance(cfg.seed) | pace)
+    print(*own.failures(), sep="\n", end="")
+    print(f"\n{responses} responses graded in {seconds:.0f} s, {run.path}")
+    return results
+
+
+def places_of(cfg: DictConfig) -> dict[str, str]:
+    """Where answers are, by the key that says so; the first is what the others are compared with."""
+    return {"rescore.path": cfg.rescore.path} | {f"compare.{n}": path for n, path in enumerate(cfg.compare)}
+
+
+def check_places(cfg: DictConfig) -> None:
+    """Raises ConfigError where answers cannot be read and new ones written as the configuration says."""
+    if cfg.guessable:
+        raise ConfigError("guessable must be false with rescore=DIR: blind answers are drawn from a model")
+    places = places_of(cfg)
+    for key, path in places.items():
+        if not Path(path).exists():
+            raise ConfigError(f"{key} must exist, got {path}")
+        if Path(path).resolve() == Path(cfg.run_dir).resolve():
+            raise ConfigError(f"hydra.run.dir={cfg.run_dir} holds the answers themselves; choose another folder")
+    if len(set(places.values())) < len(places):
+        raise ConfigError(f"rescore.path and compare name answers twice: {', '.join(places.values())}")
+
+
+def source_settings(cfg: DictConfig, saved: Saved) -> dict[str, Any]:
+    """How the items are made: by this command where it names any benchmarks, else as for the evaluation."""
+    task = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    if any(override.lstrip("+~").startswith(("benchmarks=", "benchmarks.")) for override in task):
+        return OmegaConf.to_container(cfg.benchmarks, resolve=True)
+    return dict(saved.settings["benchmarks"])
+
+
+def regraded(
+    of_models: Mapping[str, Sequence[Record]],
+    name: str,
+    source: Source,
+    rule: str | None,
+    instructions: Mapping[str, str],
+) -> dict[str, list[Record]]:
+    """Every model's records of one benchmark with new grades.
+
+    Args:
+        name: of the benchmark.
+        rule: that grades; None = the items' own.
+        instructions: that asked each model for a format.
+
+    Raises:
+        ConfigError: an item is not there, is another one by now, or cannot be graded by the rule.
+    """
+    items = items_of(source, {record.id for records in of_models.values() for record in records}, name)
+    if rule is not None:
+        items = {id: replace(item, rule=rule) for id, item in items.items()}
+    found: dict[str, list[Record]] = {}
+    for model, records in of_models.items():
+        title = name if len(of_models) == 1 else f"{model}: {name}"
+        found[model] = [
+            regrade(record, items[record.id], name, instructions[model])
+            for record in tqdm(records, desc=title, unit="item")
+        ]
+    return found
+
+
+def items_of(source: Source, wanted: set[str], name: str) -> dict[str, Item]:
+    """Items by id, their pictures undecoded where that can be.
+
+    Raises:
+        ConfigError: some are not there.
+    """
+    look = getattr(source, "draft", source.__getitem__)
+    found: dict[str, Item] = {}
+    bad: dict[str, str] = {}
+    for index in range(len(source)):
+        try:
+            item = look(index)
+        except BadRow as row:
+            bad.setdefault(row.id, row.reason)
+            continue
+        if item.id in wanted:
+            found.setdefault(item.id, item)  # of two rows with one id the first was answered
+    missing = sorted(wanted - found.keys())
+    if missing:
+        why = f" ({line(bad[missing[0]], 200)})" if missing[0] in bad else ""
+        raise ConfigError(
+            f"benchmarks.{name} lacks {len(missing)} of the {len(wanted)} items that were answered, such as "
+            f"{line(missing[0], 200)}{why}; name the data that they are of with benchmarks=[...]"
+        )
+    return found
+
+
+def regrade(record: Record, item: Item, name: str, instruction: str) -> Record:
+    """The record with new grades of the same responses; what was measured of their tokens stays.
+
+    Raises:
+        ConfigError: the item asks something else by now, or its rule does not know such an answer.
+    """
+    if item.question != record.question:
+        raise ConfigError(
+            f"benchmarks.{name}: item {line(item.id, 200)} asks something else than what was answered; name the data "
+            "that the answers are of with benchmarks=[...]"
+        )
+    views = {}
+    for view, responses in record.views.items():
+        try:
+            answered = graded(item, [response.text for response in responses])
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"rescore.rule={item.rule} cannot grade {line(item.id, 200)}: {error}") from error
+        views[view] = tuple(
+            replace(new, tokens=old.tokens, kl=old.kl, drops=old.drops)
+            for new, old in zip(graded_responses(item, answered, instruction), responses, strict=True)
+        )
+    return replace(record, answer=item.answer, views=views)
+
+
+def write_results(
+    run: RunDir,
+    saved: Saved,
+    now: Records,
+    found: Mapping[str, Mapping[str, Regraded]],
+    origin: Mapping[str, Any],
+) -> dict[str, Any]:
+    """results.json, results.md (printed too), changes.jsonl and records/.
+
+    Args:
+        found: what the new grades changed, by benchmark and model.
+        origin: where the answers are from, and what graded them.
+
+    Returns:
+        What is in results.json.
+    """
+    models = list(next(iter(now.values())))
+    rescored = {name: {model: of.to_dict() for model, of in of_models.items()} for name, of_models in found.items()}
+    results = {
+        **saved.results,
+        "schema": SCHEMA,
+        "models": models,
+        "rescored": {**origin, "benchmarks": rescored},
+        "benchmarks": {name: benchmark_results(of_models) for name, of_models in now.items()},
+    }
+    for name, of_models in now.items():
+        for number, (model, records) in enumerate(of_models.items()):
+            file = records_file(run.path, number, model, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, "".join(f"{record.to_json()}\n" for record in records))
+    rows = [
+        {"benchmark": name, "model": model, **change.to_dict()}
+        for name, of_models in found.items()
+        for model, of in of_models.items()
+        for change in of.changes
+    ]
+    write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    shown = []
+    for name, of_models in now.items():
+        shown += [*tables(name, *estimates(of_models)), *change_tables(name, found[name])]
+    text = "\n\n".join(map(to_markdown, shown))
+    run.write("results.json", results)
+    write_text(run.path / "results.md", text + "\n")
+    print(f"\n{text}")
+    return results

@@ -1,0 +1,75 @@
+"""The folder of an evaluation: whose settings it has, and what results.json says of each benchmark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from papo.errors import ConfigError
+from papo.evaluation.records import Record
+from papo.evaluation.summary import differences, summarize
+from papo.files import write_text
+from papo.run_dir import RunDir
+
+SCHEMA = 2  # of results.json
+
+
+def records_file(folder: Path, number: int, model: str, benchmark: str) -> Path:
+    """Where an evaluation in `folder` keeps the records of its model of this number."""
+    return folder / "records" / f"{number}_{slug(model)}" / f"{benchmark}.jsonl"
+
+
+def start_or_continue(run: RunDir, settings: Mapping[str, Any]) -> None:
+    """Records the settings, or checks that the run directory was begun with the same.
+
+    Args:
+        settings: in plain types.
+
+    Raises:
+        ConfigError: it was begun with others; nothing is written.
+    """
+    file = run.path / "config.yaml"
+    if file.exists():
+        begun = OmegaConf.to_container(OmegaConf.load(file))
+        if begun != settings:
+            changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
+            raise ConfigError(
+                f"hydra.run.dir={run.path} holds an evaluation with other settings ({', '.join(changed)}); "
+                "continue it with its own, or choose another folder"
+            )
+    else:
+        write_text(file, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+
+
+def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:
+    """Of each model, and of the first one, model.path, less each that it is compared with."""
+    first, *others = of_models
+    return (
+        {model: summarize(records) for model, records in of_models.items()},
+        {f"{first} - {other}": differences(of_models[other], of_models[first]) for other in others},
+    )
+
+
+def benchmark_results(of_models: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    """One benchmark's part of results.json."""
+    records = next(iter(of_models.values()))
+    models, compared = estimates(of_models)
+    return {
+        "items": len(records),
+        "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
+        "models": {model: _json(metrics) for model, metrics in models.items()},
+        "differences": {pair: _json(metrics) for pair, metrics in compared.items()},
+    }
+
+
+def _json(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: estimate.to_dict() for name, estimate in metrics.items()}
+
+
+def slug(path: str) -> str:
+    """The end of a model's path as a folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", path)[-60:].strip("_.")
