@@ -5,7 +5,7 @@ All others are arguments of this package's classes and functions, which say it t
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from omegaconf import DictConfig
 
@@ -23,6 +23,7 @@ from papo.arguments import (
 from papo.building import Look, joined, settings_of
 from papo.data.sources.split import Rule
 from papo.errors import SettingError
+from papo.evaluation.exchange.exporting import FORMATS
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
 Decay = Annotated[float, Must("lie in [0, 1)", lambda beta: 0 <= beta < 1)]
@@ -117,11 +118,14 @@ class Report(TypedDict):
 class Rescore(TypedDict):
     path: Text | None
     rule: Rule | None
+    score: Text | None
+    min_agreement: Share
 
 
 class EvaluateKeys(TypedDict):
     """Of conf/evaluate.yaml."""
 
+    export: Sequence[Literal[*FORMATS]]
     rescore: Rescore
     compare: Sequence[Text]
     seed: Seed

@@ -9,8 +9,8 @@ from PIL import Image
 from papo.corruption import RandomPatchMask
 from papo.errors import SettingError
 from papo.evaluation import held_out
-from papo.evaluation.answering import graded
-from papo.evaluation.held_out import HeldOut, picture_of, with_image
+from papo.evaluation.answering import graded, picture_of
+from papo.evaluation.held_out import HeldOut, with_image
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.types import Guess

@@ -1,6 +1,7 @@
 """evaluate.py rescore=DIR: saved answers under another grader, without a model."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hydra import compose
@@ -244,3 +245,109 @@ def test_a_hostile_answer_cannot_act_on_the_terminal(saved, rescore):
     assert "\x1b" not in printed
     assert "\u202e" not in printed
     assert "␛[2J" in printed
+
+
+# ------------------------------------------------------------------------------------------------- files of other tools
+
+THEIRS = Path(__file__).parents[1] / "evaluation" / "exchange" / "theirs"
+
+
+def named(data):
+    """The benchmark that such a file answers, as this command would name it."""
+    return ["benchmarks=[folder]", f"benchmarks.folder.path={data}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "means"),
+    [("lmms_eval_k1.jsonl", [1, 0, 0]), ("lmms_eval_k2.jsonl", [1, 0, 0.5]), ("lmms_eval_reasoning.jsonl", [1, 0, 0])],
+)
+def test_samples_of_lmms_eval_are_graded(data, rescore, name, means):
+    results, printed, _out = rescore(THEIRS / name, *named(data))
+    k = 2 if name.endswith("k2.jsonl") else 1
+    (model,) = results["models"]
+    assert (model, results["k"], results["temperature"]) == (str(THEIRS / name), k, None)
+    found = results["benchmarks"]["folder"]["models"][model]
+    assert found[f"avg@{k}"]["mean"] == pytest.approx(sum(means) / 3)
+    assert results["rescored"]["benchmarks"]["folder"] == {}
+    assert "verdicts before and now" not in printed
+
+
+def test_where_their_grader_differs(data, rescore):
+    """Theirs compared letter by letter: it took 12 for right, which no box holds, and not the half."""
+    results, _printed, out = rescore(THEIRS / "lmms_eval_k1.jsonl", *named(data), "rescore.score=exact_match")
+    (of,) = results["rescored"]["benchmarks"]["folder"].values()
+    one = {"responses": 1, "items": 1}
+    assert of["changes"] == {"wrong to correct": one, "correct to wrong": one}
+    rows = [json.loads(line) for line in (out / "changes.jsonl").read_text().splitlines()]
+    assert [row["before"]["reason"] for row in rows] == ["exact_match = 0.0", "exact_match = 1.0"]
+
+
+def test_predictions_of_vlmevalkit_are_paired_with_ours(saved, data, rescore):
+    """Three answers of ours to each of theirs: avg@2 less avg@1."""
+    ours, theirs = saved("ours", {"m": ANSWERS}), THEIRS / "vlmevalkit.xlsx"
+    results, _printed, _ = rescore(ours, f"compare=[{theirs}]")
+    assert results["models"] == ["m", str(theirs)]
+    (compared,) = results["benchmarks"]["folder"]["differences"].values()
+    assert compared["avg@2 - avg@1"]["mean"] == pytest.approx(((1 - 1) + (0.5 - 0) + (0.5 - 0)) / 3)
+    assert list(results["rescored"]["benchmarks"]["folder"]) == ["m"]
+
+
+@pytest.mark.parametrize("format", ["lmms_eval", "vlmevalkit", "vlmevalkit_xlsx"])
+def test_what_is_exported_comes_back(saved, data, rescore, format):
+    first, _, out = rescore(saved("ours", {"m": ANSWERS}), f"export=[{format}]")
+    (file,) = (path for path in (out / "exports").rglob("*") if path.is_file())
+    again, printed, back = rescore(file, *named(data), to="back")
+    assert again["benchmarks"]["folder"]["models"][str(file)] == first["benchmarks"]["folder"]["models"]["m"]
+    assert "none changed" in printed
+    ours, theirs = ([json.loads(line) for line in next(of.rglob("folder.jsonl")).open()] for of in (out, back))
+    assert ours == theirs
+
+
+def test_their_answers_keep_what_they_came_with(data, rescore):
+    _, _, out = rescore(THEIRS / "lmms_eval_k2.jsonl", *named(data), "export=[lmms_eval]")
+    (file,) = (path for path in (out / "exports").rglob("*.jsonl") if path.is_file())
+    rows = [json.loads(line) for line in file.read_text().split("\n") if line]
+    theirs = [json.loads(line) for line in (THEIRS / "lmms_eval_k2.jsonl").read_text().split("\n") if line]
+    assert [{name: row[name] for name in row if name != "papo"} for row in rows] == theirs
+    assert [row["papo"]["views"]["image"][0]["verdict"] for row in rows] == ["correct", "wrong", "wrong"]
+
+
+@pytest.mark.parametrize(
+    ("mend", "overrides", "message"),
+    [
+        (lambda text: text.replace("is half", "was").replace("frac", "d"), [], "1 of 3 rows have neither the question"),
+        (lambda text: text.replace('"doc_id": 1', '"doc_id": 7'), [], "answers row 7, and 0 more, which benchmarks"),
+        (lambda text: text.replace('"doc_id": 1', '"doc_id": 0'), [], "answers item half twice"),
+        (lambda text: text.replace('"resps"', '"other"', 1), [], r"as many answers to each item, got \[1, 2\]"),
+        (lambda text: text, ["rescore.score=acc"], "rescore.score=acc must be a field of"),
+        (lambda text: text, ["rescore.score=exact_match"], "must be 0 or 1 for one response"),
+        (lambda text: "", [], "has no answers"),
+        (lambda text: text[:50], [], "line 1 is no sample of lmms-eval"),
+        (lambda text: text, ["benchmarks=[folder,lab]"], "benchmarks must name the one that"),
+    ],
+)  # fmt: skip
+def test_a_file_that_answers_something_else_is_refused(data, rescore, tmp_path, mend, overrides, message):
+    file = tmp_path / "samples.jsonl"
+    file.write_text(mend((THEIRS / "lmms_eval_k2.jsonl").read_text()))
+    with pytest.raises(ConfigError, match=message) as refused:
+        rescore(file, *named(data), *overrides)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "anew").exists()
+
+
+def test_rows_that_look_like_others_may_be_allowed(data, rescore, tmp_path):
+    file = tmp_path / "samples.jsonl"
+    file.write_text((THEIRS / "lmms_eval_k1.jsonl").read_text().replace("is half", "was").replace("frac", "d"))
+    _, printed, _ = rescore(file, *named(data), "rescore.min_agreement=0.6")
+    assert "1 of 3 rows have neither the question nor the answer of their item" in printed
+
+
+def test_an_evaluation_writes_them_too(command, tiny_model, tmp_path):
+    settings = [f"model.path={tiny_model}", "k=2", "rollout.max_new_tokens=8", "benchmarks.lab.size=3", "views=[image]"]
+    settings += ["report.first_items=0", "report.looking_items=0", "export=[lmms_eval,vlmevalkit]"]
+    finished = command("evaluate.py", *settings, f"hydra.run.dir={tmp_path / 'out'}")
+    assert finished.status == 0, finished.err
+    files = sorted(path.name for path in (tmp_path / "out" / "exports").rglob("*") if path.is_file())
+    assert files == ["0_" + files[0][2:], "papo_samples_lab.jsonl"]
+    (samples,) = (tmp_path / "out" / "exports").rglob("*.jsonl")
+    assert [json.loads(line)["doc_id"] for line in samples.open()] == [0, 1, 2]

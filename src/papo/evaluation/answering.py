@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import torch
 
@@ -68,3 +69,14 @@ def graded(item: Item, responses: Sequence[str]) -> Answered:
 def blinded(prompts: PromptBatch) -> PromptBatch:
     """The same prompts with every patch of every image black."""
     return replace(prompts, images=BLIND(prompts.images, [0] * len(prompts)))
+
+
+def picture_of(item: Item) -> str:
+    """A name of what is seen, from the pixels of the item's pictures; an item without any is by itself."""
+    if not item.images:
+        return item.id
+    digest = blake2b(digest_size=8)
+    for image in item.images:
+        digest.update(f"{image.mode}{image.size}".encode())
+        digest.update(image.tobytes())
+    return digest.hexdigest()

@@ -65,7 +65,7 @@ class Regraded:
 
     @staticmethod
     def of(before: Sequence[Record], now: Sequence[Record]) -> Regraded:
-        responses = sum(map(len, (of_view for record in now for of_view in record.views.values())))
+        responses = sum(record.responses for record in now)
         return Regraded(responses, tuple(changes(before, now)), differences(before, now))
 
     def counts(self) -> dict[str, dict[str, int]]:

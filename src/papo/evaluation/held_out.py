@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from statistics import fmean
 
 import torch
 
 from papo.corruption import Corruption
 from papo.errors import SettingError
-from papo.evaluation.answering import Answered, answer, blinded
+from papo.evaluation.answering import Answered, answer, blinded, picture_of
 from papo.evaluation.gibberish import gibberish
 from papo.lab.guessed import guessed
 from papo.lab.mistakes import KINDS, error_kind
@@ -21,7 +20,7 @@ from papo.policy.vlm import Policy
 from papo.rewards.readable import readable
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Item, PromptBatch, Responses
+from papo.types import PromptBatch, Responses
 
 
 @dataclass(frozen=True)
@@ -146,14 +145,3 @@ def with_image(answered: Answered, instruction: str) -> dict[str, float]:
 
 def share_readable(answered: Answered, instruction: str) -> float:
     return fmean(readable(response, instruction) for response in answered.responses)
-
-
-def picture_of(item: Item) -> str:
-    """A name of what is seen, from the pixels of the item's pictures; an item without any is by itself."""
-    if not item.images:
-        return item.id
-    digest = blake2b(digest_size=8)
-    for image in item.images:
-        digest.update(f"{image.mode}{image.size}".encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()

@@ -1,6 +1,9 @@
 """Saved answers graded anew, without a model: with the present rules, another one, or a grader of your own.
 
     python evaluate.py rescore=DIR [rescore.rule=RULE] ['compare=[DIR, ...]'] hydra.run.dir=ELSEWHERE
+    python evaluate.py rescore=FILE 'benchmarks=[...]' hydra.run.dir=ELSEWHERE
+
+A FILE is what another tool wrote, see papo.evaluation.exchange.
 
 writes what an evaluation writes, but for report.html, and says which verdicts changed. Two graders that are both not
 the one of DIR are compared by grading its answers with one, and the result with the other.
@@ -20,17 +23,20 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from papo.building import built
-from papo.data.module import Source
-from papo.errors import BadRow, ConfigError
+from papo.errors import ConfigError
 from papo.evaluation.answering import graded
+from papo.evaluation.catalogue import Catalogue
 from papo.evaluation.changes import Regraded, change_tables
+from papo.evaluation.exchange.exporting import write_exports
+from papo.evaluation.exchange.matching import read_file, records_of
 from papo.evaluation.measure import graded_responses
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, records_file, start_or_continue
-from papo.evaluation.saved import Records, Saved, read_evaluation, side_by_side
+from papo.evaluation.saved import Records, Saved, of_file, read_evaluation, side_by_side
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
+from papo.report import GradedResponse
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 from papo.types import Item
@@ -51,28 +57,45 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     places = places_of(cfg)
-    saved = {path: read_evaluation(Path(path), key) for key, path in places.items()}
-    first = saved[cfg.rescore.path]
-    settings = source_settings(cfg, first)
-    before, instructions = side_by_side(saved, list(settings))
-    run = RunDir(cfg.run_dir)
+    saved, files = {}, {}
+    for key, path in places.items():
+        if Path(path).is_dir():
+            saved[path] = read_evaluation(Path(path), key)
+        else:
+            files[path] = read_file(Path(path), key)
+    settings = source_settings(cfg, [*saved.values()], files)
     # In a configuration of their own, so that what is wrong with one is said of benchmarks.
     sources = OmegaConf.create({"benchmarks": settings}).benchmarks
+    catalogues = {name: Catalogue.of(built(sources[name]), name, decode=bool(files)) for name in settings}
+    for key, path in places.items():
+        if path in files:
+            (name,) = settings
+            how = (f"{key}={path}", cfg.rescore.min_agreement, cfg.rescore.score)
+            saved[path] = of_file(path, name, *records_of(files[path], catalogues[name], *how))
+    before, origins = side_by_side({path: saved[path] for path in places.values()}, list(settings))
+    run = RunDir(cfg.run_dir)
     with stopping_at_once("stopped; nothing was written"):
         now = {
-            name: regraded(of_models, name, built(sources[name]), cfg.rescore.rule, instructions)
-            for name, of_models in before.items()
+            name: regraded(of_models, catalogues[name], cfg.rescore.rule, origins) for name, of_models in before.items()
         }
     found = {
-        name: {model: Regraded.of(before[name][model], records) for model, records in of_models.items()}
+        name: {
+            model: Regraded.of(before[name][model], records)
+            for model, records in of_models.items()
+            if origins[model].judged
+        }
         for name, of_models in now.items()
     }
+    first = saved[cfg.rescore.path]
     about = {"compare": list(cfg.compare), "rescore": OmegaConf.to_container(cfg.rescore), "benchmarks": settings}
     start_or_continue(run, {**first.settings, **about})
     origin = {"from": list(places.values()), "rule": cfg.rescore.rule}
     results = write_results(run, first, now, found, origin)
+    write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
-    responses = sum(of.responses for of_models in found.values() for of in of_models.values())
+    responses = sum(
+        record.responses for of_models in now.values() for records in of_models.values() for record in records
+    )
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", provenance(cfg.seed) | pace)
     print(*own.failures(), sep="\n", end="")
@@ -99,73 +122,50 @@ def check_places(cfg: DictConfig) -> None:
         raise ConfigError(f"rescore.path and compare name answers twice: {', '.join(places.values())}")
 
 
-def source_settings(cfg: DictConfig, saved: Saved) -> dict[str, Any]:
-    """How the items are made: by this command where it names any benchmarks, else as for the evaluation."""
+def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str]) -> dict[str, Any]:
+    """How the items are made: by this command where it names any benchmarks, else as for the first evaluation.
+
+    Raises:
+        ConfigError: neither says it, or several benchmarks are named for a file, which answers one.
+    """
     task = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-    if any(override.lstrip("+~").startswith(("benchmarks=", "benchmarks.")) for override in task):
-        return OmegaConf.to_container(cfg.benchmarks, resolve=True)
-    return dict(saved.settings["benchmarks"])
+    if any(override.lstrip("+~").startswith(("benchmarks=", "benchmarks.")) for override in task) or not saved:
+        settings = OmegaConf.to_container(cfg.benchmarks, resolve=True)
+    else:
+        settings = dict(saved[0].settings["benchmarks"])
+    if files and len(settings) > 1:
+        raise ConfigError(f"benchmarks must name the one that {next(iter(files))} answers, got {', '.join(settings)}")
+    return settings
 
 
 def regraded(
-    of_models: Mapping[str, Sequence[Record]],
-    name: str,
-    source: Source,
-    rule: str | None,
-    instructions: Mapping[str, str],
+    of_models: Mapping[str, Sequence[Record]], catalogue: Catalogue, rule: str | None, origins: Mapping[str, Saved]
 ) -> dict[str, list[Record]]:
     """Every model's records of one benchmark with new grades.
 
     Args:
-        name: of the benchmark.
         rule: that grades; None = the items' own.
-        instructions: that asked each model for a format.
+        origins: by model.
 
     Raises:
         ConfigError: an item is not there, is another one by now, or cannot be graded by the rule.
     """
-    items = items_of(source, {record.id for records in of_models.values() for record in records}, name)
+    catalogue.check(record.id for records in of_models.values() for record in records)
+    items = {id: entry.item for id, entry in catalogue.by_id.items()}
     if rule is not None:
         items = {id: replace(item, rule=rule) for id, item in items.items()}
     found: dict[str, list[Record]] = {}
     for model, records in of_models.items():
-        title = name if len(of_models) == 1 else f"{model}: {name}"
+        title = catalogue.name if len(of_models) == 1 else f"{model}: {catalogue.name}"
         found[model] = [
-            regrade(record, items[record.id], name, instructions[model])
+            regrade(record, items[record.id], catalogue.name, origins[model].instruction)
             for record in tqdm(records, desc=title, unit="item")
         ]
     return found
 
 
-def items_of(source: Source, wanted: set[str], name: str) -> dict[str, Item]:
-    """Items by id, their pictures undecoded where that can be.
-
-    Raises:
-        ConfigError: some are not there.
-    """
-    look = getattr(source, "draft", source.__getitem__)
-    found: dict[str, Item] = {}
-    bad: dict[str, str] = {}
-    for index in range(len(source)):
-        try:
-            item = look(index)
-        except BadRow as row:
-            bad.setdefault(row.id, row.reason)
-            continue
-        if item.id in wanted:
-            found.setdefault(item.id, item)  # of two rows with one id the first was answered
-    missing = sorted(wanted - found.keys())
-    if missing:
-        why = f" ({line(bad[missing[0]], 200)})" if missing[0] in bad else ""
-        raise ConfigError(
-            f"benchmarks.{name} lacks {len(missing)} of the {len(wanted)} items that were answered, such as "
-            f"{line(missing[0], 200)}{why}; name the data that they are of with benchmarks=[...]"
-        )
-    return found
-
-
 def regrade(record: Record, item: Item, name: str, instruction: str) -> Record:
-    """The record with new grades of the same responses; what was measured of their tokens stays.
+    """The record with new grades of the same responses; what does not depend on grades stays as it was measured.
 
     Raises:
         ConfigError: the item asks something else by now, or its rule does not know such an answer.
@@ -183,11 +183,15 @@ def regrade(record: Record, item: Item, name: str, instruction: str) -> Record:
             raise
         except ValueError as error:
             raise ConfigError(f"rescore.rule={item.rule} cannot grade {line(item.id, 200)}: {error}") from error
-        views[view] = tuple(
-            replace(new, tokens=old.tokens, kl=old.kl, drops=old.drops)
-            for new, old in zip(graded_responses(item, answered, instruction), responses, strict=True)
-        )
+        pairs = zip(graded_responses(item, answered, instruction), responses, strict=True)
+        views[view] = tuple(with_grade(old, new) for new, old in pairs)
     return replace(record, answer=item.answer, views=views)
+
+
+def with_grade(old: GradedResponse, new: GradedResponse) -> GradedResponse:
+    """The old response with the new one's grade, and with what was not looked at before."""
+    also = {name: getattr(new, name) for name in ("readable", "guessed", "looked") if getattr(old, name) is None}
+    return replace(old, verdict=new.verdict, answer=new.answer, reason=new.reason, error=new.error, **also)
 
 
 def write_results(
@@ -207,6 +211,7 @@ def write_results(
         What is in results.json.
     """
     models = list(next(iter(now.values())))
+    # The k of the first: others may have more or fewer responses.
     rescored = {name: {model: of.to_dict() for model, of in of_models.items()} for name, of_models in found.items()}
     results = {
         **saved.results,
@@ -229,7 +234,8 @@ def write_results(
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     shown = []
     for name, of_models in now.items():
-        shown += [*tables(name, *estimates(of_models)), *change_tables(name, found[name])]
+        shown += tables(name, *estimates(of_models))
+        shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, shown))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")

@@ -13,6 +13,8 @@ from papo.building import built, settings_of
 from papo.data.module import Source
 from papo.data.screening import Screen
 from papo.errors import ConfigError
+from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.guessability import blind_only, write_guessability
 from papo.evaluation.measure import Examination
 from papo.evaluation.records import Record, RecordFile
@@ -94,6 +96,10 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         results = write_results(
             cfg, run, examination, records, shown, skipped=screen.skips.count(), commit=origin["git_commit"]
         )
+        about = {
+            name: Catalogue.of(source, name, decode=False).exported for name, source in sources.items() if cfg.export
+        }
+        write_exports(run.path, cfg.export, records, about)
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)

@@ -27,11 +27,13 @@ class Saved:
         records: by benchmark and model.
         settings: that they were drawn with, as config.yaml of their folder has them.
         results: what results.json says beside the benchmarks: k, temperature, seed, views, skipped_rows.
+        judged: whether the answers have verdicts.
     """
 
     records: Records
     settings: Mapping[str, Any]
     results: Mapping[str, Any]
+    judged: bool = True
 
     @property
     def models(self) -> list[str]:
@@ -70,8 +72,16 @@ def read_evaluation(folder: Path, key: str) -> Saved:
     return Saved(records, settings, results)
 
 
-def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple[Records, dict[str, str]]:
-    """All models' records of the items that all of them answered, and the instruction of each model.
+def of_file(path: str, benchmark: str, records: Sequence[Record], judged: bool) -> Saved:
+    """Answers of another tool, or exported for one; the model is called as the file."""
+    views = {view: None for record in records[:1] for view in record.views}
+    k = len(records[0].views["image"])
+    results = {"k": k, "temperature": None, "seed": None, "views": views, "skipped_rows": 0}
+    return Saved({benchmark: {path: list(records)}}, {"prompt": {"instruction": ""}}, results, judged)
+
+
+def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple[Records, dict[str, Saved]]:
+    """All models' records of the items that all of them answered, and where each model's are from.
 
     Args:
         saved: by the path it was read from.
@@ -79,7 +89,7 @@ def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple
 
     Returns:
         Records of the same items in the same order under the name of each model, with its path in front where two
-        places answered with a model of one name; and by that name what asked for a format.
+        places answered with a model of one name; and by that name the answers that they are from.
 
     Raises:
         ConfigError: a benchmark was not answered in one of the places, or no item of it in all.
@@ -106,4 +116,4 @@ def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple
         if any(len(of_model) > len(ids) for of_model in answered.values()):
             print(f"{name}: {len(ids)} items that were answered in all of {', '.join(saved)}")
         found[name] = {label: [of_model[id] for id in ids] for label, of_model in answered.items()}
-    return found, {label: saved[path].instruction for (path, _), label in labels.items()}
+    return found, {label: saved[path] for (path, _), label in labels.items()}

@@ -53,7 +53,14 @@ def differences(first: Sequence[Record], second: Sequence[Record]) -> dict[str, 
     # A grader of one's own may find an item ungradable in one model's responses alone.
     both = {record.id for record in first if record.scorable} & {record.id for record in second if record.scorable}
     a, b = (item_values([record for record in records if record.id in both]) for records in (first, second))
-    return {name: mean_difference(a[name], b[name]) for name in a if a[name] and name in b}
+    (k, of_a), (other, of_b) = ((_samples(records), values) for records, values in ((first, a), (second, b)))
+    found = {name: mean_difference(of_a[name], of_b[name]) for name in of_a if of_a[name] and name in of_b}
+    if k != other:  # one share of right responses less another is as good a difference, but has to be called so
+        for name in of_a:
+            view, avg, rest = name.partition(f"avg@{k}")
+            if avg and of_a[name] and (its := f"{view}avg@{other}{rest}") in of_b:
+                found[f"{view}avg@{other} - avg@{k}{rest}"] = mean_difference(of_a[name], of_b[its])
+    return found
 
 
 def item_values(records: Sequence[Record]) -> Values:
