@@ -130,6 +130,7 @@ class EvaluateKeys(TypedDict):
     compare: Sequence[Text]
     seed: Seed
     guessable: bool
+    limit: Count | None
     mask_ratio: Share
     report: Report
     run_dir: Text

@@ -144,6 +144,12 @@ def test_graders_are_compared_one_after_the_other(saved, rescore, own_grader):
     assert second["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == pytest.approx((0 + 0.5 + 0.5) / 3)
 
 
+def test_the_first_items_alone(saved, rescore):
+    results, printed, _ = rescore(saved("then", {"m": ANSWERS}), "limit=2")
+    assert (results["limit"], results["benchmarks"]["folder"]["items"]) == (2, 2)
+    assert "of the first 2 rows alone" in printed
+
+
 def test_nothing_that_changed_is_said(saved, rescore):
     right = {id: [gold] for id, gold in GOLDS.items()}
     _, printed, out = rescore(saved("then", {"m": right}, verdict="correct"))

@@ -72,7 +72,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
             (name,) = settings
             how = (f"{key}={path}", cfg.rescore.min_agreement, cfg.rescore.score)
             saved[path] = of_file(path, name, *records_of(files[path], catalogues[name], *how))
-    before, origins = side_by_side({path: saved[path] for path in places.values()}, list(settings))
+    before, origins = side_by_side({path: saved[path] for path in places.values()}, list(settings), cfg.limit)
     run = RunDir(cfg.run_dir)
     with stopping_at_once("stopped; nothing was written"):
         now = {
@@ -90,7 +90,8 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     about = {"compare": list(cfg.compare), "rescore": OmegaConf.to_container(cfg.rescore), "benchmarks": settings}
     start_or_continue(run, {**first.settings, **about})
     origin = {"from": list(places.values()), "rule": cfg.rescore.rule}
-    results = write_results(run, first, now, found, origin)
+    limits = [limit for limit in (first.results.get("limit"), cfg.limit) if limit is not None]
+    results = write_results(run, first, now, found, origin, limit=min(limits, default=None))
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     responses = sum(
@@ -200,6 +201,8 @@ def write_results(
     now: Records,
     found: Mapping[str, Mapping[str, Regraded]],
     origin: Mapping[str, Any],
+    *,
+    limit: int | None,
 ) -> dict[str, Any]:
     """results.json, results.md (printed too), changes.jsonl and records/.
 
@@ -216,6 +219,7 @@ def write_results(
     results = {
         **saved.results,
         "schema": SCHEMA,
+        "limit": limit,
         "models": models,
         "rescored": {**origin, "benchmarks": rescored},
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in now.items()},
@@ -234,7 +238,7 @@ def write_results(
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     shown = []
     for name, of_models in now.items():
-        shown += tables(name, *estimates(of_models))
+        shown += tables(name, *estimates(of_models), limit)
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, shown))
     run.write("results.json", results)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from papo.errors import ConfigError
 from papo.evaluation.records import Record
-from papo.evaluation.summary import differences, summarize
+from papo.evaluation.summary import differences, powers, summarize
 from papo.files import write_text
 from papo.run_dir import RunDir
+from papo.statistics import Estimate, Power
 
 SCHEMA = 2  # of results.json
+DIFFERENCES = (0.01, 0.02, 0.05)  # for which it says how many items it takes to see them
 
 
 def records_file(folder: Path, number: int, model: str, benchmark: str) -> Path:
@@ -45,24 +47,46 @@ def start_or_continue(run: RunDir, settings: Mapping[str, Any]) -> None:
         write_text(file, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
 
 
-def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:
-    """Of each model, and of the first one, model.path, less each that it is compared with."""
+class Estimates(NamedTuple):
+    """What one benchmark showed.
+
+    models: metrics by model.
+    differences, powers: of the first model, model.path, less each that it is compared with, by "first - other".
+    """
+
+    models: dict[str, dict[str, Estimate]]
+    differences: dict[str, dict[str, Estimate]]
+    powers: dict[str, dict[str, Power]]
+
+
+def estimates(of_models: Mapping[str, Sequence[Record]]) -> Estimates:
     first, *others = of_models
-    return (
+    pairs = {f"{first} - {other}": (of_models[other], of_models[first]) for other in others}
+    return Estimates(
         {model: summarize(records) for model, records in of_models.items()},
-        {f"{first} - {other}": differences(of_models[other], of_models[first]) for other in others},
+        {pair: differences(*records) for pair, records in pairs.items()},
+        {pair: powers(*records) for pair, records in pairs.items()},
     )
 
 
 def benchmark_results(of_models: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     """One benchmark's part of results.json."""
     records = next(iter(of_models.values()))
-    models, compared = estimates(of_models)
+    models, compared, power = estimates(of_models)
     return {
         "items": len(records),
         "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
         "models": {model: _json(metrics) for model, metrics in models.items()},
         "differences": {pair: _json(metrics) for pair, metrics in compared.items()},
+        "power": {pair: {name: seen(of) for name, of in metrics.items()} for pair, metrics in power.items()},
+    }
+
+
+def seen(power: Power) -> dict[str, Any]:
+    """What results.json says of a comparison's power; null where it is unknown."""
+    return {
+        "detectable": power.detectable() if power.known else None,
+        "items_for": {f"{difference:g}": power.items_for(difference) for difference in DIFFERENCES},
     }
 
 

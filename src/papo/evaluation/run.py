@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from papo.building import built, settings_of
-from papo.data.module import Source
+from papo.data.module import Source, first_of
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.catalogue import Catalogue
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     loaded: Loaded = built(cfg.model)
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     examination.attach(loaded.policy, processor)
-    sources: dict[str, Source] = {name: built(source) for name, source in cfg.benchmarks.items()}
+    sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
@@ -181,11 +181,12 @@ def write_results(
         "k": cfg.k,
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
+        "limit": cfg.limit,
         "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
         "skipped_rows": skipped,
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
-    found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
+    found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models), cfg.limit)]
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")

@@ -80,12 +80,15 @@ def of_file(path: str, benchmark: str, records: Sequence[Record], judged: bool) 
     return Saved({benchmark: {path: list(records)}}, {"prompt": {"instruction": ""}}, results, judged)
 
 
-def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple[Records, dict[str, Saved]]:
+def side_by_side(
+    saved: Mapping[str, Saved], benchmarks: Sequence[str], limit: int | None = None
+) -> tuple[Records, dict[str, Saved]]:
     """All models' records of the items that all of them answered, and where each model's are from.
 
     Args:
         saved: by the path it was read from.
         benchmarks: names of those that are wanted.
+        limit: items of each, the first ones; None = all.
 
     Returns:
         Records of the same items in the same order under the name of each model, with its path in front where two
@@ -115,5 +118,6 @@ def side_by_side(saved: Mapping[str, Saved], benchmarks: Sequence[str]) -> tuple
             raise ConfigError(f"no item of benchmarks.{name} was answered in all of {', '.join(saved)}")
         if any(len(of_model) > len(ids) for of_model in answered.values()):
             print(f"{name}: {len(ids)} items that were answered in all of {', '.join(saved)}")
+        ids = ids[:limit]
         found[name] = {label: [of_model[id] for id in ids] for label, of_model in answered.items()}
     return found, {label: saved[path] for (path, _), label in labels.items()}
