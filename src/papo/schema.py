@@ -15,6 +15,7 @@ from papo.arguments import (
     Must,
     NotNegative,
     Positive,
+    SettingsOf,
     Share,
     Text,
     Weight,
@@ -24,6 +25,7 @@ from papo.building import Look, joined, settings_of
 from papo.data.sources.split import Rule
 from papo.errors import SettingError
 from papo.evaluation.exchange.exporting import FORMATS
+from papo.evaluation.published import Card
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
 Decay = Annotated[float, Must("lie in [0, 1)", lambda beta: 0 <= beta < 1)]
@@ -130,6 +132,7 @@ class EvaluateKeys(TypedDict):
     compare: Sequence[Text]
     seed: Seed
     guessable: bool
+    published: Mapping[str, Mapping[str, Annotated[Mapping, SettingsOf(Card)]]]
     limit: Count | None
     mask_ratio: Share
     report: Report

@@ -144,6 +144,29 @@ def test_graders_are_compared_one_after_the_other(saved, rescore, own_grader):
     assert second["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == pytest.approx((0 + 0.5 + 0.5) / 3)
 
 
+CARD = "source: a paper, measured: all, figures: {m: [60, 61.5]}, prompt: Box it., pixels: null, grader: rule math"
+
+
+def test_published_figures_stand_beside_ours(saved, rescore):
+    card = f"+published.folder.report={{{CARD}, temperature: 0}}"
+    results, printed, out = rescore(saved("then", {"m": ANSWERS}), card)
+    assert results["published"]["folder"]["report"]["differs"] == ["temperature"]
+    assert results["published"]["folder"]["ours"]["grader"] == "rule math"
+    assert "| m     | 60.0 to 61.5" in printed
+    assert "another temperature; not known: pixels" in printed
+    again, _, _ = rescore(out, "rescore.rule=exact", to="again")  # which has them in its settings
+    assert again["published"]["folder"]["report"]["differs"] == ["grader", "temperature"]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "message"),
+    [("-1", "published.folder.report.temperature must not be negative, got -1"), ("1, x: 1", "report.x is unknown")],
+)
+def test_a_card_that_cannot_be_is_refused(saved, rescore, temperature, message):
+    with pytest.raises(ConfigError, match=message):
+        rescore(saved("then", {"m": ANSWERS}), f"+published.folder.report={{{CARD}, temperature: {temperature}}}")
+
+
 def test_the_first_items_alone(saved, rescore):
     results, printed, _ = rescore(saved("then", {"m": ANSWERS}), "limit=2")
     assert (results["limit"], results["benchmarks"]["folder"]["items"]) == (2, 2)

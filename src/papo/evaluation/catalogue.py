@@ -54,6 +54,11 @@ class Catalogue:
         return {entry.row: entry for entry in self.by_id.values()}
 
     @property
+    def grader(self) -> str:
+        """What grades its items, in words."""
+        return f"rule {', '.join(sorted({entry.item.rule for entry in self.by_id.values()}))}"
+
+    @property
     def exported(self) -> dict[str, tuple[int, tuple[str, ...]]]:
         """Row and choices of each item."""
         return {id: (entry.row, entry.item.choices) for id, entry in self.by_id.items()}

@@ -32,7 +32,7 @@ from papo.evaluation.exchange.matching import read_file, records_of
 from papo.evaluation.measure import graded_responses
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.results import SCHEMA, benchmark_results, estimates, records_file, start_or_continue
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
 from papo.evaluation.saved import Records, Saved, of_file, read_evaluation, side_by_side
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
@@ -88,10 +88,13 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     }
     first = saved[cfg.rescore.path]
     about = {"compare": list(cfg.compare), "rescore": OmegaConf.to_container(cfg.rescore), "benchmarks": settings}
-    start_or_continue(run, {**first.settings, **about})
+    cards = OmegaConf.to_container(cfg.published, resolve=True) or first.settings.get("published", {})
+    about = {**first.settings, **about, "published": cards}
+    start_or_continue(run, about)
     origin = {"from": list(places.values()), "rule": cfg.rescore.rule}
     limits = [limit for limit in (first.results.get("limit"), cfg.limit) if limit is not None]
-    results = write_results(run, first, now, found, origin, limit=min(limits, default=None))
+    graders = {name: f"rule {cfg.rescore.rule}" if cfg.rescore.rule else of.grader for name, of in catalogues.items()}
+    results = write_results(run, first, now, found, origin, about, graders, limit=min(limits, default=None))
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     responses = sum(
@@ -201,6 +204,8 @@ def write_results(
     now: Records,
     found: Mapping[str, Mapping[str, Regraded]],
     origin: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    graders: Mapping[str, str],
     *,
     limit: int | None,
 ) -> dict[str, Any]:
@@ -209,6 +214,9 @@ def write_results(
     Args:
         found: what the new grades changed, by benchmark and model.
         origin: where the answers are from, and what graded them.
+        settings: of the evaluation, in plain types.
+        graders: by benchmark.
+        limit: items of each benchmark, the first ones; None = all.
 
     Returns:
         What is in results.json.
@@ -236,9 +244,13 @@ def write_results(
         for change in of.changes
     ]
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    measured = {name: estimates(of_models) for name, of_models in now.items()}
+    beside = published(settings, measured, graders, results)
+    results["published"] = beside.results
     shown = []
-    for name, of_models in now.items():
-        shown += tables(name, *estimates(of_models), limit)
+    for name, of in measured.items():
+        shown += tables(name, *of, limit)
+        shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, shown))
     run.write("results.json", results)

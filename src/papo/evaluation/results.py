@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from papo.errors import ConfigError
+from papo.evaluation.published import Card, protocol_of, published_results, published_table
 from papo.evaluation.records import Record
 from papo.evaluation.summary import differences, powers, summarize
 from papo.files import write_text
+from papo.report import ReportTable
 from papo.run_dir import RunDir
 from papo.statistics import Estimate, Power
 
 SCHEMA = 2  # of results.json
+WHOLE = [0.0, 1.0]  # the share of a data set that is all of it
 DIFFERENCES = (0.01, 0.02, 0.05)  # for which it says how many items it takes to see them
 
 
@@ -92,6 +95,43 @@ def seen(power: Power) -> dict[str, Any]:
 
 def _json(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {name: estimate.to_dict() for name, estimate in metrics.items()}
+
+
+class Published(NamedTuple):
+    """Published figures beside ours, for results.json and results.md; nothing of benchmarks without any."""
+
+    results: dict[str, Any]
+    tables: dict[str, ReportTable]
+
+
+def published(
+    settings: Mapping[str, Any], found: Mapping[str, Estimates], graders: Mapping[str, str], about: Mapping[str, Any]
+) -> Published:
+    """What was published of each benchmark, and how that was made.
+
+    Args:
+        settings: of the evaluation, in plain types.
+        found: what we measured, by benchmark.
+        graders: of each benchmark.
+        about: temperature and limit, as results.json has them.
+    """
+    results, shown = {}, {}
+    for name, of_sources in settings.get("published", {}).items():
+        if name not in found:
+            continue
+        cards = {source: Card(**card) for source, card in of_sources.items()}
+        ours = protocol_of(settings, graders[name], about["temperature"])
+        averages = {
+            model: str(next(estimate for metric, estimate in metrics.items() if metric.startswith("avg@")))
+            for model, metrics in found[name].models.items()
+            if metrics
+        }
+        chosen = settings["benchmarks"][name]
+        part = about["limit"] is not None or any(chosen.get(key) is not None for key in ("size", "tags"))
+        part = part or list(chosen.get("share", WHOLE)) != WHOLE
+        results[name] = published_results(cards, ours)
+        shown[name] = published_table(name, cards, ours, averages, part)
+    return Published(results, shown)
 
 
 def slug(path: str) -> str:

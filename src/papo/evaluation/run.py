@@ -21,7 +21,7 @@ from papo.evaluation.records import Record, RecordFile
 from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.results import SCHEMA, benchmark_results, estimates, records_file, start_or_continue
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
@@ -93,13 +93,19 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.guessable:
         results = write_guessability(run, {name: of_models[str(cfg.model.path)] for name, of_models in records.items()})
     else:
+        named = sources if cfg.export else cfg.published  # whose items are looked at once more
+        catalogues = {name: Catalogue.of(sources[name], name, decode=False) for name in named if name in sources}
         results = write_results(
-            cfg, run, examination, records, shown, skipped=screen.skips.count(), commit=origin["git_commit"]
+            cfg,
+            run,
+            examination,
+            records,
+            shown,
+            graders={name: catalogue.grader for name, catalogue in catalogues.items()},
+            skipped=screen.skips.count(),
+            commit=origin["git_commit"],
         )
-        about = {
-            name: Catalogue.of(source, name, decode=False).exported for name, source in sources.items() if cfg.export
-        }
-        write_exports(run.path, cfg.export, records, about)
+        write_exports(run.path, cfg.export, records, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
@@ -161,6 +167,7 @@ def write_results(
     records: Mapping[str, Mapping[str, Sequence[Record]]],
     shown: Sequence[ReportItem],
     *,
+    graders: Mapping[str, str],
     skipped: int,
     commit: str | None,
 ) -> dict[str, Any]:
@@ -169,6 +176,7 @@ def write_results(
     Args:
         records: by benchmark and model.
         shown: the items of the report.
+        graders: by benchmark.
         skipped: bad rows.
         commit: of the code, where it is known.
 
@@ -186,7 +194,13 @@ def write_results(
         "skipped_rows": skipped,
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
-    found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models), cfg.limit)]
+    measured = {name: estimates(of_models) for name, of_models in records.items()}
+    beside = published(own_settings(cfg), measured, graders, results)
+    results["published"] = beside.results
+    found = []
+    for name, of in measured.items():
+        found += tables(name, *of, cfg.limit)
+        found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")
