@@ -25,6 +25,7 @@ from papo.building import Look, joined, settings_of
 from papo.data.sources.split import Rule
 from papo.errors import SettingError
 from papo.evaluation.exchange.exporting import FORMATS
+from papo.evaluation.judge import Judge
 from papo.evaluation.published import Card
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
@@ -121,6 +122,7 @@ class Rescore(TypedDict):
     path: Text | None
     rule: Rule | None
     score: Text | None
+    judge: Annotated[Mapping, SettingsOf(Judge)]
     min_agreement: Share
 
 

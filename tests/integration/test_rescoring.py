@@ -167,6 +167,28 @@ def test_a_card_that_cannot_be_is_refused(saved, rescore, temperature, message):
         rescore(saved("then", {"m": ANSWERS}), f"+published.folder.report={{{CARD}, temperature: {temperature}}}")
 
 
+def test_a_judge_reads_what_no_rule_can(saved, data, rescore, monkeypatch):
+    """Off by default; what it was asked and replied is kept, and named wherever its figures stand."""
+    data.write_text(
+        data.read_text().replace("half", "two").replace(r"\\frac{1}{2}", "2").replace('"math"', '"mathvista"')
+    )
+    folder = saved("then", {"m": {"twelve": ["12", "12"]}})
+    (file,) = (folder / "records").rglob("*.jsonl")
+    file.write_text(file.read_text().replace(r"so \\boxed{12}", "it is a dozen", 1))
+    without, _, _ = rescore(folder, to="without")
+    assert without["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == 0.5
+    monkeypatch.setattr("papo.evaluation.judge.Judge.ask", lambda judge, prompt: "12")
+    server = ["rescore.judge.url=http://localhost:8000/v1", "rescore.judge.model=reader"]
+    card = f"+published.folder.report={{{CARD}, temperature: 0}}"
+    results, _, out = rescore(folder, *server, card, to="judged")
+    assert results["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == 1
+    assert results["rescored"]["judge"] == {"model": "reader", "asked": 1}
+    assert results["published"]["folder"]["ours"]["grader"] == "rule mathvista, then the judge reader"
+    (row,) = (json.loads(line) for line in (out / "judge.jsonl").read_text().splitlines())
+    assert (row["item"], row["reply"], row["verdict"]) == ("twelve", "12", "correct")
+    assert "it is a dozen" in row["prompt"]
+
+
 def test_the_first_items_alone(saved, rescore):
     results, printed, _ = rescore(saved("then", {"m": ANSWERS}), "limit=2")
     assert (results["limit"], results["benchmarks"]["folder"]["items"]) == (2, 2)
@@ -256,6 +278,9 @@ def test_what_cannot_be_graded_is_told_and_nothing_written(saved, data, rescore,
         (["rescore={folder}", "compare=[{folder}]"], "name answers twice"),
         (["rescore={folder}", "benchmarks=[lab]"], "has no answers to benchmarks=lab, only to folder"),
         (["rescore.rule=math"], "rescore.rule=math needs rescore=DIR"),
+        (["rescore.judge.url=http://localhost:1/v1"], "rescore.judge.url=http://localhost:1/v1 needs rescore=DIR"),
+        (["rescore={folder}", "rescore.judge.url=http://example.com"], "rescore.judge.url must be http://localhost"),
+        (["rescore={folder}", "rescore.judge.url=http://localhost:1/v1"], "rescore.judge.model must name the model"),
     ],
 )
 def test_mistakes_on_the_command_line(saved, command, tmp_path, overrides, message):

@@ -29,6 +29,7 @@ from papo.evaluation.catalogue import Catalogue
 from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
+from papo.evaluation.judge import Judge
 from papo.evaluation.measure import graded_responses
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import tables, to_markdown
@@ -56,7 +57,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
         Interrupted: it was asked to stop; nothing is written.
     """
     started = time.perf_counter()
-    places = places_of(cfg)
+    places, judge = places_of(cfg), Judge.of(cfg.rescore.judge)
     saved, files = {}, {}
     for key, path in places.items():
         if Path(path).is_dir():
@@ -76,7 +77,8 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     with stopping_at_once("stopped; nothing was written"):
         now = {
-            name: regraded(of_models, catalogues[name], cfg.rescore.rule, origins) for name, of_models in before.items()
+            name: regraded(of_models, catalogues[name], cfg.rescore.rule, origins, judge)
+            for name, of_models in before.items()
         }
     found = {
         name: {
@@ -92,8 +94,13 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     about = {**first.settings, **about, "published": cards}
     start_or_continue(run, about)
     origin = {"from": list(places.values()), "rule": cfg.rescore.rule}
+    if judge is not None:
+        origin["judge"] = {"model": judge.model, "asked": len(judge.kept)}
+        write_text(run.path / "judge.jsonl", "".join(json.dumps(row) + "\n" for row in judge.kept))
     limits = [limit for limit in (first.results.get("limit"), cfg.limit) if limit is not None]
     graders = {name: f"rule {cfg.rescore.rule}" if cfg.rescore.rule else of.grader for name, of in catalogues.items()}
+    if judge is not None and judge.kept:
+        graders = {name: f"{grader}, then the judge {judge.model}" for name, grader in graders.items()}
     results = write_results(run, first, now, found, origin, about, graders, limit=min(limits, default=None))
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
@@ -143,16 +150,21 @@ def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str
 
 
 def regraded(
-    of_models: Mapping[str, Sequence[Record]], catalogue: Catalogue, rule: str | None, origins: Mapping[str, Saved]
+    of_models: Mapping[str, Sequence[Record]],
+    catalogue: Catalogue,
+    rule: str | None,
+    origins: Mapping[str, Saved],
+    judge: Judge | None = None,
 ) -> dict[str, list[Record]]:
     """Every model's records of one benchmark with new grades.
 
     Args:
         rule: that grades; None = the items' own.
         origins: by model.
+        judge: is asked what it can say of answers that a rule could not read; None = nobody is.
 
     Raises:
-        ConfigError: an item is not there, is another one by now, or cannot be graded by the rule.
+        ConfigError: an item is not there, is another one by now, or cannot be graded by the rule; or the judge is gone.
     """
     catalogue.check(record.id for records in of_models.values() for record in records)
     items = {id: entry.item for id, entry in catalogue.by_id.items()}
@@ -162,13 +174,13 @@ def regraded(
     for model, records in of_models.items():
         title = catalogue.name if len(of_models) == 1 else f"{model}: {catalogue.name}"
         found[model] = [
-            regrade(record, items[record.id], catalogue.name, origins[model].instruction)
+            regrade(record, items[record.id], catalogue.name, origins[model].instruction, judge)
             for record in tqdm(records, desc=title, unit="item")
         ]
     return found
 
 
-def regrade(record: Record, item: Item, name: str, instruction: str) -> Record:
+def regrade(record: Record, item: Item, name: str, instruction: str, judge: Judge | None = None) -> Record:
     """The record with new grades of the same responses; what does not depend on grades stays as it was measured.
 
     Raises:
@@ -187,6 +199,9 @@ def regrade(record: Record, item: Item, name: str, instruction: str) -> Record:
             raise
         except ValueError as error:
             raise ConfigError(f"rescore.rule={item.rule} cannot grade {line(item.id, 200)}: {error}") from error
+        if judge is not None:
+            pairs = zip(answered.responses, answered.grades, strict=True)
+            answered = replace(answered, grades=tuple(judge(item, text, grade) for text, grade in pairs))
         pairs = zip(graded_responses(item, answered, instruction), responses, strict=True)
         views[view] = tuple(with_grade(old, new) for new, old in pairs)
     return replace(record, answer=item.answer, views=views)

@@ -127,6 +127,10 @@ def check_settings(cfg: DictConfig) -> None:
         check_places(cfg)
     elif cfg.rescore.rule is not None:
         raise ConfigError(f"rescore.rule={cfg.rescore.rule} needs rescore=DIR, the answers that it is to grade")
+    elif cfg.rescore.judge.url is not None:
+        raise ConfigError(
+            f"rescore.judge.url={cfg.rescore.judge.url} needs rescore=DIR, the answers that it is to read"
+        )
 
 
 def own_settings(cfg: DictConfig) -> dict[str, Any]:
