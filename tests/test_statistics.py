@@ -208,6 +208,13 @@ def test_power_by_hand():
     assert Power.of([0.0] * 4, [0.1, 0.1, 0, 0], list("aabc")).deviation == pytest.approx(0.0375 * 2)
 
 
+def test_power_counts_pictures_where_items_share_them():
+    """Ten items about five pictures: t(4) = 2.776445, not t(9)."""
+    assert Power(0.5, 10, share=0.5).detectable() == pytest.approx(
+        (2.776445 + 0.841621) * 0.5 / math.sqrt(10), abs=1e-5
+    )
+
+
 def test_differences_that_nobody_can_see():
     assert Power.of([0.5, 0.5], [0.5, 0.5]).items_for(0.01) is None
     assert Power(1.0, 10).items_for(1e-9) is None

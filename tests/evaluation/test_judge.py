@@ -31,9 +31,15 @@ def server():
             status, text = self.server.answer
             self.send_response(status)
             if status == 302:
-                self.send_header("Location", "http://localhost:1/elsewhere")
+                self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
             self.end_headers()
             self.wfile.write(text.encode())
+
+        def do_GET(self):
+            """Where a redirection leads: a good reply."""
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"choices": [{"message": {"content": "4"}}]}')
 
         def log_message(self, *args):
             pass

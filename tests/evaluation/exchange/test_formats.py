@@ -219,12 +219,26 @@ def test_a_hostile_xlsx_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(xlsx, "MOST_BYTES", 9_000)
     with pytest.raises(ValueError, match="unfolds to more than 9000 bytes"):
         xlsx.read(path)
+    xlsx.write(path, [["a" * 1000]])
+    monkeypatch.undo()
+    damaged = bytearray(path.read_bytes())
+    for place in range(100, len(damaged) - 300, 7):
+        damaged[place] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="no XLSX file"):
+        xlsx.read(path)
     path.write_bytes(b"PK no zip")
     with pytest.raises(ValueError, match="no XLSX file"):
         xlsx.read(path)
 
 
 # ---------------------------------------------------------------------------------------------------- damaged files
+
+
+def own(**changes):
+    """A sample whose record of ours is damaged."""
+    record = json.loads(records()[0].to_json()) | changes
+    return json.dumps({"doc_id": 0, "filtered_resps": "a", OWN: record})
 
 
 @pytest.mark.parametrize(
@@ -235,6 +249,9 @@ def test_a_hostile_xlsx_is_refused(tmp_path, monkeypatch):
         ("s.jsonl", '{"filtered_resps": "a"}', "line 1 is no sample of lmms-eval: KeyError: 'doc_id'"),
         ("s.jsonl", '{"doc_id": 0, "filtered_resps": [["-1.5", "False"]]}', "likelihoods of given answers"),
         ("s.jsonl", '{"doc_id": 0, "filtered_resps": "a", "papo": {"id": 1}}', "line 1 is no sample"),
+        ("s.jsonl", own(views={}), "line 1 is no sample of lmms-eval: ValueError: papo holds no answers"),
+        ("s.jsonl", own(id=5), "ValueError: papo holds what is no text"),
+        ("s.jsonl", own(views={"image": [{"text": "a", "verdict": "maybe"}]}), "line 1 is no sample"),
         ("s.jsonl", "[1]", "line 1 is no sample"),
         ("p.tsv", "question\tprediction\na\tb", "row 1 is no prediction of VLMEvalKit: KeyError: 'index'"),
         ("p.tsv", "index\tprediction\tpapo\n1\tb\tno", "row 1 is no prediction"),

@@ -72,7 +72,13 @@ def own_record(fields: Any, origin: Mapping[str, Any]) -> Record | None:
     """
     if fields is None:
         return None
-    return Record.from_fields({"origin": origin, **fields})
+    record = Record.from_fields({"origin": origin, **fields})
+    said = [text for each in record.views.values() for response in each for text in (response.text, response.reason)]
+    if not all(isinstance(text, str) for text in (record.id, record.question, record.answer, *said)):
+        raise ValueError(f"{OWN} holds what is no text where a text belongs")
+    if not record.views.get("image") or not isinstance(record.tags, dict):
+        raise ValueError(f"{OWN} holds no answers with the image")
+    return record
 
 
 def printable(text: str) -> str:

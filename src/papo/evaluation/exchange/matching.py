@@ -81,20 +81,29 @@ def records_of(
 
 
 def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[Entry]:
-    """The item of each row: by our record, by its id, or where no id is one of ours by its row in the data."""
+    """The item of each row: by its id where all have one of ours, or by its number in the data.
+
+    Where either could be, as with an index from 0 for ids from 1, by what makes more rows have their items' questions
+    or answers.
+    """
+    by_row = catalogue.by_row()
     ids = [each.own.id if each.own else each.id for each in found]
+    rows = [None if each.own else each.row for each in found]
+    ways = [
+        [table[name] for name in names]
+        for names, table in ((ids, catalogue.by_id), (rows, by_row))
+        if all(name in table for name in names)
+    ]
+    if ways:
+        return max(ways, key=lambda way: sum(agree(each, entry.item) for each, entry in zip(found, way, strict=True)))
     if any(id in catalogue.by_id for id in ids):
         catalogue.check(id for id in ids if id is not None)
-        return [catalogue.by_id[id] for id in ids]
-    rows = catalogue.by_row()
-    missing = [each for each in found if each.row not in rows]
-    if missing:
-        which = f"row {missing[0].row}" if missing[0].row is not None else f"item {line(str(missing[0].id), 200)}"
-        raise ConfigError(
-            f"{key} answers {which}, and {len(missing) - 1} more, which benchmarks.{catalogue.name} does not have; "
-            "name the data that they are of with benchmarks=[...]"
-        )
-    return [rows[each.row] for each in found]
+    missing = [each for each in found if each.row not in by_row]
+    which = f"row {missing[0].row}" if missing[0].row is not None else f"item {line(str(missing[0].id), 200)}"
+    raise ConfigError(
+        f"{key} answers {which}, and {len(missing) - 1} more, which benchmarks.{catalogue.name} does not have; "
+        "name the data that they are of with benchmarks=[...]"
+    )
 
 
 def agree(each: Foreign, item: Item) -> bool:
@@ -102,9 +111,10 @@ def agree(each: Foreign, item: Item) -> bool:
     asked, ours = squeezed(each.question), squeezed(item.question)
     if asked and ours and (asked in ours or ours in asked):
         return True
-    letters = dict(zip(ascii_uppercase, item.choices, strict=False))
-    right = {item.answer, *item.labels, letters.get(item.answer.strip("() ").upper(), item.answer)}
-    right |= {letter for letter, choice in letters.items() if choice == item.answer}
+    named = item.answer.strip("() ").upper()
+    right = {item.answer, *item.labels}
+    for letter, choice in zip(ascii_uppercase, item.choices, strict=False):
+        right |= {letter, choice} if letter == named or choice == item.answer else set()
     return squeezed(each.answer) in map(squeezed, right)
 
 

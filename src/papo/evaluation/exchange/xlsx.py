@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from xml.sax.saxutils import escape
 from papo.evaluation.exchange.foreign import printable
 from papo.files import replacing
 
+# What a damaged file raises, beside ValueError.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, LookupError, EOFError, RuntimeError)
 LONGEST = 32_767  # characters of a cell
 MOST_BYTES = 2**30  # of a file inside, unpacked: a few kilobytes can unfold to anything
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -114,7 +117,7 @@ def read(path: Path) -> list[list[Any]]:
         with zipfile.ZipFile(path) as archive:
             texts = shared(archive)
             return [row_of(row, texts) for row in parsed(archive, first_sheet(archive)).iter(f"{{{MAIN}}}row")]
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError, EOFError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"it is no XLSX file that can be read: {error}") from error
 
 
