@@ -14,34 +14,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from papo.building import built
 from papo.errors import ConfigError
-from papo.evaluation.answering import graded
 from papo.evaluation.catalogue import Catalogue
 from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
 from papo.evaluation.judge import Judge
-from papo.evaluation.measure import graded_responses
-from papo.evaluation.records import Record
+from papo.evaluation.regrading import regraded
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
 from papo.evaluation.saved import Records, Saved, of_file, read_evaluation, side_by_side
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
-from papo.report import GradedResponse
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
-from papo.types import Item
-from papo.visible import line
 
 
 def rescore(cfg: DictConfig) -> dict[str, Any]:
@@ -147,70 +140,6 @@ def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str
     if files and len(settings) > 1:
         raise ConfigError(f"benchmarks must name the one that {next(iter(files))} answers, got {', '.join(settings)}")
     return settings
-
-
-def regraded(
-    of_models: Mapping[str, Sequence[Record]],
-    catalogue: Catalogue,
-    rule: str | None,
-    origins: Mapping[str, Saved],
-    judge: Judge | None = None,
-) -> dict[str, list[Record]]:
-    """Every model's records of one benchmark with new grades.
-
-    Args:
-        rule: that grades; None = the items' own.
-        origins: by model.
-        judge: is asked what it can say of answers that a rule could not read; None = nobody is.
-
-    Raises:
-        ConfigError: an item is not there, is another one by now, or cannot be graded by the rule; or the judge is gone.
-    """
-    catalogue.check(record.id for records in of_models.values() for record in records)
-    items = {id: entry.item for id, entry in catalogue.by_id.items()}
-    if rule is not None:
-        items = {id: replace(item, rule=rule) for id, item in items.items()}
-    found: dict[str, list[Record]] = {}
-    for model, records in of_models.items():
-        title = catalogue.name if len(of_models) == 1 else f"{model}: {catalogue.name}"
-        found[model] = [
-            regrade(record, items[record.id], catalogue.name, origins[model].instruction, judge)
-            for record in tqdm(records, desc=title, unit="item")
-        ]
-    return found
-
-
-def regrade(record: Record, item: Item, name: str, instruction: str, judge: Judge | None = None) -> Record:
-    """The record with new grades of the same responses; what does not depend on grades stays as it was measured.
-
-    Raises:
-        ConfigError: the item asks something else by now, or its rule does not know such an answer.
-    """
-    if item.question != record.question:
-        raise ConfigError(
-            f"benchmarks.{name}: item {line(item.id, 200)} asks something else than what was answered; name the data "
-            "that the answers are of with benchmarks=[...]"
-        )
-    views = {}
-    for view, responses in record.views.items():
-        try:
-            answered = graded(item, [response.text for response in responses])
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(f"rescore.rule={item.rule} cannot grade {line(item.id, 200)}: {error}") from error
-        if judge is not None:
-            pairs = zip(answered.responses, answered.grades, strict=True)
-            answered = replace(answered, grades=tuple(judge(item, text, grade) for text, grade in pairs))
-        pairs = zip(graded_responses(item, answered, instruction), responses, strict=True)
-        views[view] = tuple(with_grade(old, new) for new, old in pairs)
-    return replace(record, answer=item.answer, views=views)
-
-
-def with_grade(old: GradedResponse, new: GradedResponse) -> GradedResponse:
-    """The old response with the new one's grade, and with what was not looked at before."""
-    also = {name: getattr(new, name) for name in ("readable", "guessed", "looked") if getattr(old, name) is None}
-    return replace(old, verdict=new.verdict, answer=new.answer, reason=new.reason, error=new.error, **also)
 
 
 def write_results(

@@ -51,6 +51,8 @@ def test_several_requests_for_an_item_are_several_answers():
     sample = {"doc_id": 1, "filtered_resps": ["a", "b"], "resps": [["a"], ["b"]]}
     assert lmms_eval.foreign(sample).responses == ("a", "b")
     assert lmms_eval.foreign({"doc_id": 1, "filtered_resps": ["a", "b"]}).responses == ("a", "b")
+    of_old = {"doc_id": 1, "filtered_resps": ["True"], "resps": [["True", "False"]]}  # no likelihoods
+    assert lmms_eval.foreign(of_old).responses == ("True", "False")
 
 
 @pytest.mark.parametrize("name", ["vlmevalkit.tsv", "vlmevalkit.xlsx"])

@@ -8,6 +8,7 @@ a list where there are several; with several requests per item a list of lists. 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record
 from papo.files import write_text
 
 FORMAT = "lmms_eval"
+# In the place of a response where given answers were scored: the log-probability, and whether it is the likeliest.
+LIKELIHOOD, TRUTH = re.compile(r"-?[0-9]+\.[0-9e+-]+|-inf"), ("True", "False")
 
 
 def read(path: Path) -> Iterator[Foreign]:
@@ -58,7 +61,7 @@ def responses_of(sample: dict[str, Any]) -> tuple[str, ...]:
     found = sample["filtered_resps"] if "resps" not in sample else sample["resps"]
     texts: list[str] = []
     for each in found if isinstance(found, list) else [found]:
-        if isinstance(each, list) and len(each) == 2 and each[1] in ("True", "False"):
+        if isinstance(each, list) and len(each) == 2 and LIKELIHOOD.fullmatch(str(each[0])) and each[1] in TRUTH:
             raise ValueError("it has likelihoods of given answers, not answers")
         texts += map(str, each) if isinstance(each, list) else [str(each)]
     return tuple(texts)
