@@ -6,7 +6,7 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
-from papo.evaluation.published import Card, Protocol, protocol_of, published_results, published_table
+from papo.evaluation.published import Card, Protocol, protocol_of, protocol_tables, published_results, published_table
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import to_markdown
 from papo.evaluation.results import estimates, published
@@ -25,7 +25,9 @@ def test_what_differs_and_what_is_not_known_is_said():
 
 
 def test_the_table():
-    table = published_table("mathvista", {"a": SAME, "b": OTHER}, OURS, {"mine": "50.0 [40.0, 60.0]"}, part=False)
+    table = published_table(
+        "mathvista", {"a": SAME, "b": OTHER}, {"mine": OURS}, {"mine": "50.0 [40.0, 60.0]"}, part=False
+    )
     ours = ("Box it.", "200,704 to 1,003,520", "rule mathvista", "1")
     theirs = ("not known", "1 to 2", "a judge", "0")
     said = "another pixels, grader, temperature; not known: prompt"
@@ -38,14 +40,23 @@ def test_the_table():
     assert "figures of different protocols do not compare models" in table.note
 
 
+def test_models_that_were_asked_in_other_ways_are_told_apart():
+    (table,) = protocol_tables("x", {"a": OURS, "b": OTHER.protocol})
+    assert table.rows[0][-1] == "the same protocol"
+    assert table.rows[1][-1] == "another pixels, grader, temperature; not known: prompt"
+    assert table.rows[1][0:2] == ("b", "not known")
+    assert "do not compare models" in table.note
+    assert protocol_tables("x", {"a": OURS, "b": OURS}) == protocol_tables("x", {"a": OTHER.protocol}) == []
+
+
 def test_a_part_of_the_rows_is_another_protocol():
-    table = published_table("mathvista", {"a": SAME}, OURS, {"mine": "50.0"}, part=True)
+    table = published_table("mathvista", {"a": SAME}, {"mine": OURS}, {"mine": "50.0"}, part=True)
     assert table.rows[0][2] == "mathvista, a part of its rows"
     assert table.rows[1][-1] == "another rows"
 
 
 def test_a_prompt_is_shown_on_one_line():
-    text = to_markdown(published_table("x", {"a": SAME}, Protocol("a\nb" * 200), {"mine": "1"}, part=False))
+    text = to_markdown(published_table("x", {"a": SAME}, {"mine": Protocol("a\nb" * 200)}, {"mine": "1"}, part=False))
     assert len(text.splitlines()) == 8
     assert "…" in text
 
@@ -81,9 +92,7 @@ def test_whether_all_rows_were_measured(chosen, limit, part):
         "benchmarks": {"x": chosen, "y": {}},
         "published": {"x": {"a": card}, "z": {}},
     }
-    found = published(
-        settings, {"x": estimates({"m": [record]})}, {"x": "rule math"}, {"temperature": 1, "limit": limit}
-    )
+    found = published(settings, {"x": estimates({"m": [record]})}, {"x": {"m": OURS}}, limit)
     assert list(found.results) == list(found.tables) == ["x"]
     assert found.tables["x"].rows[0][:2] == ("m", "100.0 [0.0, 100.0]")
     assert ("a part of its rows" in found.tables["x"].rows[0][2]) == part

@@ -11,6 +11,8 @@ from papo.report import ReportTable
 
 Percent = Annotated[float, Must("lie in [0, 100]", lambda value: 0 <= value <= 100)]
 UNKNOWN = "not known"
+SAME = "the same protocol"
+CAUTION = "figures of different protocols do not compare models: prompt, pixels and grader alone move them by points"
 SHORT = 60  # characters of a prompt in a table
 
 
@@ -75,31 +77,47 @@ def protocol_of(settings: Mapping[str, Any], grader: str, temperature: float | N
     return Protocol(settings["prompt"]["instruction"] or None, None if None in pixels else pixels, grader, temperature)
 
 
+def protocol_tables(name: str, protocols: Mapping[str, Protocol]) -> list[ReportTable]:
+    """Of models that are compared, how each was asked and graded; none where all were in one known way.
+
+    Args:
+        protocols: by model, that first which the others are subtracted from.
+    """
+    first = next(iter(protocols.values()))
+    against = {model: first.compared(protocol) for model, protocol in protocols.items()}
+    if len(protocols) == 1 or all(said(compared, part=False) == SAME for compared in against.values()):
+        return []
+    rows = [(model, *protocol.cells(), said(against[model], part=False)) for model, protocol in protocols.items()]
+    columns = ("model", "prompt", "pixels", "grader", "temperature", "against the first")
+    return [ReportTable(f"{name}: how they were asked", columns, tuple(rows), CAUTION)]
+
+
 def published_results(cards: Mapping[str, Card], ours: Protocol) -> dict[str, Any]:
     """What results.json has of one benchmark: our protocol, and each card with what differs and what is not known."""
     return {"ours": asdict(ours), **{name: asdict(card) | ours.compared(card.protocol) for name, card in cards.items()}}
 
 
 def published_table(
-    name: str, cards: Mapping[str, Card], ours: Protocol, found: Mapping[str, str], part: bool
+    name: str, cards: Mapping[str, Card], protocols: Mapping[str, Protocol], found: Mapping[str, str], part: bool
 ) -> ReportTable:
-    """Our figures of a benchmark, then the published ones.
+    """Our figures of a benchmark, then the published ones, against how our first model was asked.
 
     Args:
         cards: by name.
+        protocols: by model.
         found: our accuracy by model, written with its interval.
         part: whether we measured a part of the rows.
     """
     measured = f"{name}, a part of its rows" if part else name
-    rows = [(model, accuracy, measured, *ours.cells(), "here", "") for model, accuracy in found.items()]
+    rows = [(model, accuracy, measured, *protocols[model].cells(), "here", "") for model, accuracy in found.items()]
+    ours = next(iter(protocols.values()))
     for card in cards.values():
         compared = ours.compared(card.protocol)
         for model, figure in card.figures.items():
             written = f"{figure:.1f}" if isinstance(figure, int | float) else f"{figure[0]:.1f} to {figure[1]:.1f}"
             rows.append((model, written, card.measured, *card.protocol.cells(), card.source, said(compared, part)))
     columns = ("model", "%", "measured", "prompt", "pixels", "grader", "temperature", "source", "against ours")
-    note = "figures of different protocols do not compare models: prompt, pixels and grader alone move them by points"
-    return ReportTable(f"{name}: published figures", columns, tuple(rows), note)
+    return ReportTable(f"{name}: published figures", columns, tuple(rows), CAUTION)
 
 
 def said(compared: Mapping[str, list[str]], part: bool) -> str:
@@ -107,7 +125,7 @@ def said(compared: Mapping[str, list[str]], part: bool) -> str:
     differs = [*compared["differs"], *(["rows"] if part else [])]
     words = [f"another {', '.join(differs)}"] if differs else []
     words += [f"{UNKNOWN}: {', '.join(compared['unknown'])}"] if compared["unknown"] else []
-    return "; ".join(words) or "the same protocol"
+    return "; ".join(words) or SAME
 
 
 def shortened(text: str | None) -> str:

@@ -27,6 +27,7 @@ from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
 from papo.evaluation.judge import Judge
+from papo.evaluation.published import Protocol, protocol_of, protocol_tables
 from papo.evaluation.regrading import regraded
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
@@ -94,7 +95,14 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     graders = {name: f"rule {cfg.rescore.rule}" if cfg.rescore.rule else of.grader for name, of in catalogues.items()}
     if judge is not None and judge.kept:
         graders = {name: f"{grader}, then the judge {judge.model}" for name, grader in graders.items()}
-    results = write_results(run, first, now, found, origin, about, graders, limit=min(limits, default=None))
+    protocols = {
+        name: {
+            model: protocol_of(origins[model].settings, graders[name], origins[model].results["temperature"])
+            for model in of_models
+        }
+        for name, of_models in now.items()
+    }
+    results = write_results(run, first, now, found, origin, about, protocols, limit=min(limits, default=None))
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     responses = sum(
@@ -149,7 +157,7 @@ def write_results(
     found: Mapping[str, Mapping[str, Regraded]],
     origin: Mapping[str, Any],
     settings: Mapping[str, Any],
-    graders: Mapping[str, str],
+    protocols: Mapping[str, Mapping[str, Protocol]],
     *,
     limit: int | None,
 ) -> dict[str, Any]:
@@ -159,7 +167,7 @@ def write_results(
         found: what the new grades changed, by benchmark and model.
         origin: where the answers are from, and what graded them.
         settings: of the evaluation, in plain types.
-        graders: by benchmark.
+        protocols: by benchmark and model.
         limit: items of each benchmark, the first ones; None = all.
 
     Returns:
@@ -189,11 +197,11 @@ def write_results(
     ]
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     measured = {name: estimates(of_models) for name, of_models in now.items()}
-    beside = published(settings, measured, graders, results)
+    beside = published(settings, measured, protocols, limit)
     results["published"] = beside.results
     shown = []
     for name, of in measured.items():
-        shown += tables(name, *of, limit)
+        shown += [*tables(name, *of, limit), *protocol_tables(name, protocols[name])]
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, shown))

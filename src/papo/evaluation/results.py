@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from papo.errors import ConfigError
-from papo.evaluation.published import Card, protocol_of, published_results, published_table
+from papo.evaluation.published import Card, Protocol, published_results, published_table
 from papo.evaluation.records import Record
 from papo.evaluation.summary import differences, powers, summarize
 from papo.files import write_text
@@ -105,32 +105,34 @@ class Published(NamedTuple):
 
 
 def published(
-    settings: Mapping[str, Any], found: Mapping[str, Estimates], graders: Mapping[str, str], about: Mapping[str, Any]
+    settings: Mapping[str, Any],
+    found: Mapping[str, Estimates],
+    protocols: Mapping[str, Mapping[str, Protocol]],
+    limit: int | None,
 ) -> Published:
     """What was published of each benchmark, and how that was made.
 
     Args:
         settings: of the evaluation, in plain types.
         found: what we measured, by benchmark.
-        graders: of each benchmark.
-        about: temperature and limit, as results.json has them.
+        protocols: of each benchmark and model.
+        limit: rows of each that were asked for, the first ones; None = all.
     """
     results, shown = {}, {}
     for name, of_sources in settings.get("published", {}).items():
         if name not in found:
             continue
         cards = {source: Card(**card) for source, card in of_sources.items()}
-        ours = protocol_of(settings, graders[name], about["temperature"])
         averages = {
             model: str(next(estimate for metric, estimate in metrics.items() if metric.startswith("avg@")))
             for model, metrics in found[name].models.items()
             if metrics
         }
         chosen = settings["benchmarks"][name]
-        part = about["limit"] is not None or any(chosen.get(key) is not None for key in ("size", "tags"))
+        part = limit is not None or any(chosen.get(key) is not None for key in ("size", "tags"))
         part = part or list(chosen.get("share", WHOLE)) != WHOLE
-        results[name] = published_results(cards, ours)
-        shown[name] = published_table(name, cards, ours, averages, part)
+        results[name] = published_results(cards, next(iter(protocols[name].values())))
+        shown[name] = published_table(name, cards, protocols[name], averages, part)
     return Published(results, shown)
 
 

@@ -17,6 +17,7 @@ from papo.evaluation.catalogue import Catalogue
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.guessability import blind_only, write_guessability
 from papo.evaluation.measure import Examination
+from papo.evaluation.published import protocol_of
 from papo.evaluation.records import Record, RecordFile
 from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.rescoring import check_places, rescore
@@ -199,7 +200,12 @@ def write_results(
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
     measured = {name: estimates(of_models) for name, of_models in records.items()}
-    beside = published(own_settings(cfg), measured, graders, results)
+    settings, temperature = own_settings(cfg), results["temperature"]
+    protocols = {
+        name: dict.fromkeys(records[name], protocol_of(settings, grader, temperature))
+        for name, grader in graders.items()
+    }
+    beside = published(settings, measured, protocols, cfg.limit)
     results["published"] = beside.results
     found = []
     for name, of in measured.items():
