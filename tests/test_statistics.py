@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from papo.statistics import Estimate, mean_difference, mean_over_items
+from papo.statistics import Estimate, Power, mean_difference, mean_over_items
+from papo.study.crossed import crossed
 
 REPETITIONS = 2000
 
@@ -111,3 +112,111 @@ def test_an_estimate_is_json_and_text():
     estimate = Estimate(0.5, (0.25, 0.753), 12)
     assert json.loads(json.dumps(estimate.to_dict())) == {"mean": 0.5, "ci95": [0.25, 0.753], "n": 12}
     assert str(estimate) == "50.0 [25.0, 75.3]"
+
+
+# --------------------------------------------------------------------------------------- several items about a picture
+
+
+def about_pictures(rng: np.random.Generator, pictures: int) -> tuple[list[float], list[float], list[int]]:
+    """Answers of two models to 1 to 6 questions about each picture, of which some are hard; and the pictures."""
+    of = np.repeat(np.arange(pictures), rng.integers(1, 7, pictures))
+    difficulty, gain = rng.beta(1.5, 1.5, pictures)[of], rng.normal(0.05, 0.15, pictures)[of]
+    first = rng.binomial(1, difficulty)
+    second = rng.binomial(1, np.clip(difficulty + gain, 0, 1))
+    return first.tolist(), second.tolist(), of.tolist()
+
+
+def test_items_about_a_picture_of_their_own_change_nothing():
+    values = np.random.default_rng(3).binomial(4, 0.3, 40) / 4
+    own = [f"p{n}" for n in range(40)]
+    assert mean_over_items(values.tolist(), own) == mean_over_items(values.tolist())
+    assert mean_difference([0.5] * 40, values.tolist(), own) == mean_difference([0.5] * 40, values.tolist())
+
+
+def test_by_hand_with_two_items_about_one_picture():
+    """Differences 0.1, 0.1, 0, 0, pictures a, a, b, c: e is 0.05, 0.05, -0.05, -0.05, and by picture 0.1, -0.05, -0.05.
+
+    Variance 3/2 * 0.015 / 16 = 0.00140625, its root 0.0375; t(2) = 4.302653, so the half width is 0.16135.
+    """
+    estimate = mean_difference([0, 0, 0, 0], [0.1, 0.1, 0, 0], list("aabc"))
+    assert estimate.ci95 == pytest.approx((0.05 - 0.16135, 0.05 + 0.16135), abs=1e-5)
+    assert (estimate.n, estimate.pictures) == (4, 3)
+    assert estimate.to_dict() == {"mean": 0.05, "ci95": list(estimate.ci95), "n": 4, "pictures": 3}
+
+
+def test_two_ways_to_the_same_interval():
+    """That of studies, over seeds and pictures, with one seed."""
+    first, second, pictures = about_pictures(np.random.default_rng(4), 60)
+    estimate = mean_difference(first, second, pictures)
+    other = crossed(np.array([second]) - np.array([first]), np.array(pictures))
+    assert estimate.mean == pytest.approx(other.mean)
+    assert estimate.ci95[1] - estimate.mean == pytest.approx(other.half)
+
+
+def test_the_order_and_the_names_of_pictures_do_not_matter():
+    first, second, pictures = about_pictures(np.random.default_rng(5), 20)
+    order = np.random.default_rng(6).permutation(len(first))
+    mixed = mean_difference(*([of[i] for i in order] for of in (first, second)), [f"x{pictures[i]}" for i in order])
+    assert mixed.ci95 == pytest.approx(mean_difference(first, second, pictures).ci95)
+
+
+def test_95_of_100_intervals_over_pictures_hold_the_truth():
+    rng = np.random.default_rng(7)
+    # Over all pictures that there could be: of each as many items as chance says, so that the mean is a ratio.
+    drawn = [about_pictures(rng, 80) for _ in range(REPETITIONS)]
+    truth = np.mean([np.mean(second) - np.mean(first) for first, second, _ in drawn])
+    level = np.mean([np.mean(first) for first, _, _ in drawn])
+    assert 0.93 <= coverage(truth, [mean_difference(*of) for of in drawn]) <= 0.97
+    assert 0.93 <= coverage(level, [mean_over_items(first, of) for first, _, of in drawn]) <= 0.97
+    assert coverage(level, [mean_over_items(first) for first, _, of in drawn]) < 0.9  # what pictures are there for
+
+
+def test_one_picture_says_nothing_about_others():
+    assert mean_over_items([0.0, 1.0], ["a", "a"]).ci95 == (0.0, 1.0)
+    assert mean_difference([0.0, 1.0], [1.0, 1.0], ["a", "a"]).ci95 == (-1.0, 1.0)
+    assert not Power.of([0.0, 1.0], [1.0, 1.0], ["a", "a"]).known
+
+
+def test_every_item_has_a_picture():
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        mean_over_items([0.5, 0.5], ["a"])
+
+
+# ---------------------------------------------------------------------------------------------------------------- power
+
+
+def test_what_is_detectable_is_seen_four_times_in_five():
+    """Differences of normal deviation 0.4 whose true mean is just that."""
+    power = Power(0.4, 100)
+    rng = np.random.default_rng(8)
+    second = rng.normal(power.detectable(), 0.4, (REPETITIONS, 100))
+    seen = [mean_difference([0.0] * 100, row).ci95[0] > 0 for row in second.tolist()]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("difference", [0.01, 0.05, 0.2])
+def test_as_few_items_as_can_be(difference):
+    power = Power(0.4, 100, share=0.5)
+    n = power.items_for(difference)
+    assert power.detectable(n) <= difference < power.detectable(n - 1)
+
+
+def test_power_by_hand():
+    """(1.984217 + 0.841621) 0.5 / sqrt(100) = 0.14129 with t(99); for many items (1.959964 + 0.841621)^2 0.25 / d^2."""
+    assert Power(0.5, 100).detectable() == pytest.approx(0.14129, abs=1e-5)
+    assert Power(0.5, 100).items_for(0.001) == pytest.approx(2.801585**2 * 0.25 / 0.001**2, rel=1e-4)
+    assert Power.of([0.0] * 4, [0.1, 0.1, 0, 0], list("aabc")).deviation == pytest.approx(0.0375 * 2)
+
+
+def test_power_counts_pictures_where_items_share_them():
+    """Ten items about five pictures: t(4) = 2.776445, not t(9)."""
+    assert Power(0.5, 10, share=0.5).detectable() == pytest.approx(
+        (2.776445 + 0.841621) * 0.5 / math.sqrt(10), abs=1e-5
+    )
+
+
+def test_differences_that_nobody_can_see():
+    assert Power.of([0.5, 0.5], [0.5, 0.5]).items_for(0.01) is None
+    assert Power(1.0, 10).items_for(1e-9) is None
+    with pytest.raises(ValueError, match="difference must be positive, got 0"):
+        Power(0.5, 10).items_for(0)

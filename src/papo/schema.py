@@ -5,7 +5,7 @@ All others are arguments of this package's classes and functions, which say it t
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from omegaconf import DictConfig
 
@@ -15,13 +15,18 @@ from papo.arguments import (
     Must,
     NotNegative,
     Positive,
+    SettingsOf,
     Share,
     Text,
     Weight,
     check_value,
 )
 from papo.building import Look, joined, settings_of
+from papo.data.sources.split import Rule
 from papo.errors import SettingError
+from papo.evaluation.exchange.exporting import FORMATS
+from papo.evaluation.judge import Judge
+from papo.evaluation.published import Card
 
 Seed = Annotated[int, Must("lie in 0..4294967295", lambda seed: 0 <= seed < 2**32)]  # numpy's
 Decay = Annotated[float, Must("lie in [0, 1)", lambda beta: 0 <= beta < 1)]
@@ -113,12 +118,24 @@ class Report(TypedDict):
     looking_cells: Count
 
 
+class Rescore(TypedDict):
+    path: Text | None
+    rule: Rule | None
+    score: Text | None
+    judge: Annotated[Mapping, SettingsOf(Judge)]
+    min_agreement: Share
+
+
 class EvaluateKeys(TypedDict):
     """Of conf/evaluate.yaml."""
 
+    export: Sequence[Literal[*FORMATS]]
+    rescore: Rescore
     compare: Sequence[Text]
     seed: Seed
     guessable: bool
+    published: Mapping[str, Mapping[str, Annotated[Mapping, SettingsOf(Card)]]]
+    limit: Count | None
     mask_ratio: Share
     report: Report
     run_dir: Text

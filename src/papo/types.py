@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -40,6 +41,13 @@ class LetGo(NamedTuple):
 
     width: int  # pixels
     height: int
+    name: str  # of what was seen: the same for the same pixels
+
+    @staticmethod
+    def of(image: Image.Image) -> LetGo:
+        digest = blake2b(f"{image.mode}{image.size}".encode(), digest_size=8)
+        digest.update(image.tobytes())
+        return LetGo(*image.size, digest.hexdigest())
 
 
 @dataclass(frozen=True)

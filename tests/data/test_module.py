@@ -10,6 +10,7 @@ import pytest
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 from replicas import picture, plain_parquet, problems, write_lines
+from torch.utils.data import get_worker_info
 
 from papo.data.module import PromptData
 from papo.data.order import Mixture, Passes
@@ -160,12 +161,12 @@ def test_of_large_pictures_few_exist_at_one_time(processor, monkeypatch):
 
 
 class Interrupting(tuple):
-    """Items before each of which the process that reads them gets a Ctrl-C and is asked to end."""
+    """Items before each of which the worker that reads them gets a Ctrl-C and is asked to end."""
 
     __slots__ = ()
 
     def __getitem__(self, position):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if get_worker_info() is not None else ():
             os.kill(os.getpid(), number)
         return super().__getitem__(position)
 

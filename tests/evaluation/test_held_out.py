@@ -9,8 +9,8 @@ from PIL import Image
 from papo.corruption import RandomPatchMask
 from papo.errors import SettingError
 from papo.evaluation import held_out
-from papo.evaluation.answering import graded
-from papo.evaluation.held_out import HeldOut, pictures_of, with_image
+from papo.evaluation.answering import graded, picture_of
+from papo.evaluation.held_out import HeldOut, with_image
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.types import Guess
@@ -137,10 +137,12 @@ def test_what_the_data_does_not_know_is_left_out(charted):
 def test_items_about_one_picture_share_its_name(item, processor):
     red, wide = Image.new("RGB", (56, 84), "red"), Image.new("RGB", (84, 56), "red")
     items = [item("a", "?", red), item("b", "what?", red.copy()), item("c", "?", wide), item("d", "?", red, wide)]
-    first, second, *others = pictures_of(processor.prompts([*items, item("e", "?"), item("f", "?")]))
+    items += [item("e", "?"), item("f", "?")]
+    first, second, *others = map(picture_of, items)
     assert first == second
     assert len({first, *others}) == 5
     assert others[-2:] == ["e", "f"]
+    assert [first, second, *others] == [picture_of(left) for left in processor.prompts(items).items]  # let go of
 
 
 @pytest.mark.parametrize("name", ["samples", "samples_during"])

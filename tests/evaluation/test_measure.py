@@ -48,6 +48,13 @@ def test_every_item_is_answered_k_times_under_each_view(examine, items):
         assert len(set(record.views.values())) > (1 if item.images else 0)
 
 
+def test_items_about_one_picture_are_told(examine):
+    first, other = lab_item(0, "val", 0), lab_item(0, "val", 1)
+    again = replace(first, id="again", question="What else?")
+    pictures = [record.picture for record in examine(of=[first, other, again])]
+    assert pictures[0] == pictures[2] != pictures[1]
+
+
 def test_what_each_view_shows(examine, items, monkeypatch):
     seen, encode = [], Policy.encode
 

@@ -2,7 +2,7 @@
 
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.report import ReportTable
-from papo.statistics import Estimate
+from papo.statistics import Estimate, Power
 
 HALF, ALL = Estimate(0.5, (0.25, 0.75), 3), Estimate(1.0, (0.9, 1.0), 2)
 METRICS = {
@@ -74,3 +74,19 @@ def test_what_data_and_models_call_themselves_cannot_act_on_a_terminal_nor_break
     assert text.replace("\n", "").isprintable()
     assert len(text.splitlines()) == 7
     assert "␛[2J␇␊red⟨U+202E⟩" in text
+
+
+def test_intervals_over_pictures_and_a_part_of_a_benchmark_are_said():
+    shared = {"avg@8": Estimate(0.5, (0.25, 0.75), 3, pictures=2)}
+    (overall,) = tables("lab", {"a": shared}, {}, limit=3)
+    assert overall.note.endswith("; 3 items about 2 pictures, over which intervals are; of the first 3 rows alone")
+    assert "first" not in tables("lab", {"a": METRICS}, {})[0].note
+
+
+def test_what_differences_take_is_said_beside_them():
+    power = {"b - a": {"avg@8": Power(0.5, 100), "blind/avg@8": Power(0.0, 100)}}
+    *_, differences, seen = tables("lab", {"a": METRICS, "b": METRICS}, {"b - a": METRICS}, power)
+    assert differences.title == "lab: differences"
+    assert seen.columns == ("difference", "metric", "seen, points", "items for 1", "items for 2", "items for 5")
+    assert seen.rows[0] == ("b - a", "avg@8", "14.1", "19,624", "4,908", "787")
+    assert seen.rows[1] == ("b - a", "blind/avg@8", "unknown", "unknown", "unknown", "unknown")

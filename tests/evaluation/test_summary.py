@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from papo.evaluation.records import Record
-from papo.evaluation.summary import differences, item_values, summarize
+from papo.evaluation.summary import differences, item_values, powers, summarize
 from papo.report import GradedResponse
 
 
@@ -122,8 +122,8 @@ def test_only_the_same_items_are_compared():
 
 
 def test_values_of_items_keep_their_order():
-    assert item_values(RECORDS)["avg@4"] == [1.0, 0.5, 0.0]
-    assert item_values(RECORDS)["avg@4/task=sum"] == [1.0, 0.0]
+    assert item_values(RECORDS)["avg@4"].values == [1.0, 0.5, 0.0]
+    assert item_values(RECORDS)["avg@4/task=sum"].values == [1.0, 0.0]
 
 
 def test_what_could_be_read_and_what_was_guessed():
@@ -165,3 +165,33 @@ def test_how_often_it_is_right_when_it_looks():
     assert (found.mean, found.n) == (0.75, 2)
     assert "right_looking" not in differences(records, records)
     assert "right_looking" not in summarize(records[1:3])
+
+
+def test_items_about_one_picture_are_one_observation():
+    shared = [dataclasses.replace(each, picture="p") for each in RECORDS[:2]]
+    records = [*shared, RECORDS[3], record("d", 4, 4, family="charts", task="sum")]
+    found, alone = summarize(records), summarize([*RECORDS[:2], *records[2:]])
+    assert (found["avg@4"].mean, found["avg@4"].n, found["avg@4"].pictures) == (alone["avg@4"].mean, 4, 3)
+    assert alone["avg@4"].pictures is None
+    assert found["avg@4/task=sum"].pictures is None  # three items about three
+    assert found["avg@4"].ci95 != alone["avg@4"].ci95
+    other = [record(each.id, 1, 0, **each.tags) for each in records]
+    assert differences(records, other)["avg@4"].pictures == 3
+    assert differences(records, other)["vision_dependency"].pictures == 3
+
+
+def test_what_could_be_seen_of_a_difference():
+    """Of the differences 0, 1/4, 0 between the items: variance (1/96) / 3, deviation 1 / sqrt(48)."""
+    second = [record("a", 4, 1), record("b", 3, 2), record("c", 0, 1)]
+    found = powers([record("a", 4, 0), record("b", 2, 2), record("c", 0, 1)], second)
+    assert list(found) == ["avg@4", "masked/avg@4", "blind/avg@4"]
+    assert (found["avg@4"].deviation, found["avg@4"].n) == (pytest.approx(48**-0.5), 3)
+    assert not found["masked/avg@4"].known
+
+
+def test_shares_of_different_numbers_of_answers_are_named_so():
+    first, second = [record("a", 1, 0, k=4, t="x")], [record("a", 1, 0, k=1, t="x")]
+    found = differences(first, second)
+    assert found["avg@1 - avg@4"].mean == found["avg@1 - avg@4/t=x"].mean == 0.75
+    assert "avg@4" not in found
+    assert "avg@1" not in found

@@ -120,6 +120,19 @@ def test_sampled_answers_follow_the_seed(evaluate):
     assert answers[0] == answers[1] != answers[2]
 
 
+def test_the_first_rows_alone(run_evaluate, evaluate):
+    """The same answers as in an evaluation of all; more rows than there are, are all."""
+    finished, folder = run_evaluate("limit=2", "views=[image]")
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["limit"], results["benchmarks"]["lab"]["items"]) == (2, 2)
+    assert "2 items; of the first 2 rows alone" in finished.out
+    (records,) = (folder / "records").glob("*/lab.jsonl")
+    assert [json.loads(line)["id"] for line in records.open()] == ["lab-val-0-0", "lab-val-0-1"]
+    all_rows = evaluate("views=[image]")
+    assert all_rows["limit"] is None
+    assert evaluate("views=[image]", "limit=99")["benchmarks"] == all_rows["benchmarks"]
+
+
 def test_greedy_answers_need_no_seed(evaluate):
     first, second = (evaluate("rollout.temperature=0", "k=1", "views=[image]", f"seed={seed}") for seed in (0, 1))
     assert first["temperature"] == 0
@@ -239,6 +252,7 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
         (["compare=[x,x]"], "model.path and compare name a model twice"),
         (["views=[blind]"], "views must hold image"),
         (["k=0"], "k must be at least 1"),
+        (["limit=0"], "limit must be at least 1"),
         (["guessable=true", "compare=[lab_qwen]"], "compare must be [] with guessable=true"),
     ],
 )

@@ -17,6 +17,7 @@ from papo.data.order import Endless, Mixture, StepSampler, endless, spread
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen
 from papo.data.skips import Skips
+from papo.data.sources.split import TableSource
 from papo.errors import SettingError
 from papo.interrupts import left_to_parent
 from papo.seeding import derive_seed
@@ -153,6 +154,13 @@ class PromptData(LightningDataModule):
             step = self.trainer.lightning_module.step + 1
             self.trainer.logger.log_metrics({"data/skipped": self.skips.count()}, step=step)
         return batch
+
+
+def first_of(source: Source, limit: int | None) -> Source:
+    """The first rows of a source, in its own order; None = all. What is known of it stays known."""
+    if limit is None or limit >= len(source):
+        return source
+    return source.first(limit) if isinstance(source, TableSource) else Subset(source, range(limit))
 
 
 class OneByOne:

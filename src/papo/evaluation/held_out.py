@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import blake2b
-from itertools import islice
 from statistics import fmean
 
 import torch
 
 from papo.corruption import Corruption
 from papo.errors import SettingError
-from papo.evaluation.answering import Answered, answer, blinded
+from papo.evaluation.answering import Answered, answer, blinded, picture_of
 from papo.evaluation.gibberish import gibberish
 from papo.lab.guessed import guessed
 from papo.lab.mistakes import KINDS, error_kind
@@ -126,8 +124,8 @@ class HeldOut:
             for name, values in gibberish(responses, len(processor.tokenizer)).items():
                 add(f"{name}_masked", values.view(-1, k).mean(-1).tolist())
         return [
-            ItemValues(answered.item.id, picture, values)
-            for answered, picture, values in zip(seen, pictures_of(prompts), found, strict=True)
+            ItemValues(answered.item.id, picture_of(answered.item), values)
+            for answered, values in zip(seen, found, strict=True)
             if answered.scorable
         ]
 
@@ -147,16 +145,3 @@ def with_image(answered: Answered, instruction: str) -> dict[str, float]:
 
 def share_readable(answered: Answered, instruction: str) -> float:
     return fmean(readable(response, instruction) for response in answered.responses)
-
-
-def pictures_of(prompts: PromptBatch) -> list[str]:
-    """A name of what is seen with each prompt, from its pictures as the model reads them; the item's id without any."""
-    images, parts = prompts.images, iter(zip(prompts.images.grid.tolist(), prompts.images.parts(), strict=True))
-    names = []
-    for item, count in zip(prompts.items, images.counts, strict=True):
-        digest = blake2b(digest_size=8)
-        for grid, pixels in islice(parts, count):
-            digest.update(f"{grid}".encode())
-            digest.update(pixels.float().cpu().numpy())
-        names.append(digest.hexdigest() if count else item.id)
-    return names

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from papo.arguments import Count, CountOrOff, Must, check_call, checked
 from papo.corruption import Maker
 from papo.data.module import Source
-from papo.evaluation.answering import BLIND, Answered, answer
+from papo.evaluation.answering import BLIND, Answered, answer, picture_of
 from papo.evaluation.looking import Looking
 from papo.evaluation.records import Record, RecordFile
 from papo.lab.guessed import guessed, looked
@@ -120,7 +120,8 @@ class Examination:
                 question=item.question,
                 answer=item.answer,
                 tags=dict(item.tags),
-                views={name: _responses(item, answers[name][n], processor.instruction) for name in self.views},
+                views={name: graded_responses(item, answers[name][n], processor.instruction) for name in self.views},
+                picture=picture_of(item),
             )
             for n, item in enumerate(prompts.items)
         ]
@@ -168,7 +169,12 @@ class Examination:
         return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 
 
-def _responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+    """What is kept of an item's responses under one view.
+
+    Args:
+        instruction: that asked for a format.
+    """
     return tuple(
         GradedResponse(
             text=text,

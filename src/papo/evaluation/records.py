@@ -14,18 +14,30 @@ from papo.report import Drops, GradedResponse
 
 @dataclass(frozen=True)
 class Record:
-    """One item with its k responses under each view: "image", "masked", "blind"."""
+    """One item with its k responses under each view: "image", "masked", "blind".
+
+    Args:
+        picture: the same for all items about one picture; None = unknown.
+        origin: where another tool wrote the responses, its "format" and "row", see papo.evaluation.exchange.
+    """
 
     id: str
     question: str
     answer: str
     tags: Mapping[str, str]
     views: Mapping[str, tuple[GradedResponse, ...]] = field(default_factory=dict)
+    picture: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scorable(self) -> bool:
         """False where the item itself cannot be graded."""
         return all(response.verdict != "unscorable" for responses in self.views.values() for response in responses)
+
+    @property
+    def responses(self) -> int:
+        """How many, under all views."""
+        return sum(map(len, self.views.values()))
 
     def accuracy(self, view: str) -> float:
         return sum(response.correct for response in self.views[view]) / len(self.views[view])
@@ -41,9 +53,13 @@ class Record:
 
     @staticmethod
     def from_json(line: str) -> Record:
-        fields = json.loads(line)
-        fields["views"] = {view: tuple(map(_response, responses)) for view, responses in fields["views"].items()}
-        return Record(**fields)
+        return Record.from_fields(json.loads(line))
+
+    @staticmethod
+    def from_fields(fields: Mapping[str, Any]) -> Record:
+        """From what dataclasses.asdict makes of it, by way of JSON."""
+        views = {view: tuple(map(_response, responses)) for view, responses in fields["views"].items()}
+        return Record(**{**fields, "views": views})
 
 
 def _response(fields: dict[str, Any]) -> GradedResponse:

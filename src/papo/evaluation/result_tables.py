@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from papo.lab.mistakes import KINDS
 from papo.report import ReportTable
-from papo.statistics import Estimate
+from papo.statistics import Estimate, Power
 from papo.visible import line
 
 Estimates = Mapping[str, Estimate]
 
 PERCENT = "%, with 95 % interval over items"
+POINTS_SEEN = (1, 2, 5)  # percentage points for which a table says how many items they take
 POINTS = "percentage points, with 95 % interval of the difference paired by item"
 
 
-def tables(name: str, models: Mapping[str, Estimates], differences: Mapping[str, Estimates]) -> list[ReportTable]:
-    """What one benchmark showed: metrics and breakdown of each model, then the differences between models."""
+def tables(
+    name: str,
+    models: Mapping[str, Estimates],
+    differences: Mapping[str, Estimates],
+    powers: Mapping[str, Mapping[str, Power]] | None = None,
+    limit: int | None = None,
+) -> list[ReportTable]:
+    """What one benchmark showed: metrics and breakdown of each model, then the differences between models.
+
+    Args:
+        powers: what can be seen of a difference, by pair and metric.
+        limit: rows of the benchmark that were asked for, the first ones; None = all.
+    """
     first = next(iter(models.values()))
     if not first:
         return [ReportTable(name, ("metric",), (), "no item can be graded")]
     overall = [metric for metric in first if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
     overall = [metric for metric in overall if "=" not in metric]
-    found = [
-        ReportTable(f"{name}: accuracy", ("metric", *models), _rows(overall, models), f"{PERCENT}; {_items(first)}")
-    ]
+    note = "; ".join([PERCENT, *_items(first), *([f"of the first {limit} rows alone"] if limit else [])])
+    found = [ReportTable(f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), note)]
     groups = [metric.partition("/")[2] for metric in first if metric.startswith("avg@") and "=" in metric]
     if groups:
         found.append(_breakdown(name, groups, models))
     if any(metric.startswith("error/") for of_model in models.values() for metric in of_model):
         errors = [f"error/{kind}" for kind in KINDS]
         found.append(
-            ReportTable(f"{name}: what went wrong", ("share of responses", *models), _rows(errors, models), PERCENT)
+            ReportTable(
+                f"{name}: what went wrong", ("share of responses", *models), metric_rows(errors, models), PERCENT
+            )
         )
     if differences:
         of_any = next(iter(differences.values()))
         rows = [metric for metric in of_any if "=" not in metric]
-        found.append(ReportTable(f"{name}: differences", ("metric", *differences), _rows(rows, differences), POINTS))
+        found.append(
+            ReportTable(f"{name}: differences", ("metric", *differences), metric_rows(rows, differences), POINTS)
+        )
+    if powers:
+        found.append(_power(name, powers))
     return found
 
 
-def _rows(metrics: Sequence[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
+def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
+    """A row for each metric; nothing in the cell of a column that lacks it."""
     return tuple((metric, *(str(of[metric]) if metric in of else "" for of in columns.values())) for metric in metrics)
 
 
@@ -64,8 +82,25 @@ def _breakdown(name: str, groups: Sequence[str], models: Mapping[str, Estimates]
     )
 
 
-def _items(estimates: Estimates) -> str:
-    return f"{next(iter(estimates.values())).n} items"
+def _power(name: str, powers: Mapping[str, Mapping[str, Power]]) -> ReportTable:
+    """What can be seen of a difference, and how many items a smaller one takes."""
+    rows = [
+        (pair, metric, *((f"{100 * of.detectable():.1f}",) if of.known else ("unknown",)), *(
+            f"{items:,}" if (items := of.items_for(points / 100)) else "unknown" for points in POINTS_SEEN
+        ))
+        for pair, metrics in powers.items()
+        for metric, of in metrics.items()
+    ]  # fmt: skip
+    columns = ("difference", "metric", "seen, points", *(f"items for {points}" for points in POINTS_SEEN))
+    note = "the smallest true difference that such an interval tells from 0 four times in five, and what others take"
+    return ReportTable(f"{name}: what differences can be seen", columns, tuple(rows), note)
+
+
+def _items(estimates: Estimates) -> list[str]:
+    first = next(iter(estimates.values()))
+    if first.pictures is None:
+        return [f"{first.n} items"]
+    return [f"{first.n} items about {first.pictures} pictures, over which intervals are"]
 
 
 def to_markdown(table: ReportTable) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,15 +10,19 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from papo.building import built, settings_of
-from papo.data.module import Source
+from papo.data.module import Source, first_of
 from papo.data.screening import Screen
 from papo.errors import ConfigError
+from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.guessability import blind_only, write_guessability
 from papo.evaluation.measure import Examination
+from papo.evaluation.published import protocol_of
 from papo.evaluation.records import Record, RecordFile
 from papo.evaluation.reporting import report_items, report_of
+from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.summary import differences, summarize
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
@@ -28,8 +31,6 @@ from papo.report import ReportItem, write_report
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
 from papo.schema import EvaluateKeys, check_all
-
-SCHEMA = 2  # of results.json
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         python evaluate.py guessable=true benchmarks=[folder] benchmarks.folder.path=train.jsonl
         python train.py data=folder data.train.path=train.jsonl data.guessability=RUN/guessability/folder.jsonl
 
+    With rescore=DIR no model is loaded: see papo.evaluation.rescoring.
+
     Args:
         cfg: as composed from conf/evaluate.yaml; `run_dir` is where everything goes.
 
@@ -54,6 +57,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     started = time.perf_counter()
     own.count_anew()
     check_settings(cfg)
+    if cfg.rescore.path is not None:
+        return rescore(cfg)
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
     if cfg.guessable:
@@ -61,11 +66,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     loaded: Loaded = built(cfg.model)
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     examination.attach(loaded.policy, processor)
-    sources: dict[str, Source] = {name: built(source) for name, source in cfg.benchmarks.items()}
+    sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
-    start_or_continue(run, cfg)
+    start_or_continue(run, own_settings(cfg))
     screen.skips.log_to(run.path / "skipped.jsonl")
 
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
@@ -78,8 +83,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             examination.attach(loaded.policy, processor)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         for name, source in sources.items():
-            folder = run.path / "records" / f"{number}_{slug(path)}"
-            file = RecordFile(folder / f"{name}.jsonl", cfg.batch_size, len(source))
+            file = RecordFile(records_file(run.path, number, path, name), cfg.batch_size, len(source))
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(models) == 1 else f"{path}: {name}"
             with stopping_at_once(f"stopped; the same command with hydra.run.dir={run.path} goes on"):
@@ -90,9 +94,19 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.guessable:
         results = write_guessability(run, {name: of_models[str(cfg.model.path)] for name, of_models in records.items()})
     else:
+        named = sources if cfg.export else cfg.published  # whose items are looked at once more
+        catalogues = {name: Catalogue.of(sources[name], name, decode=False) for name in named if name in sources}
         results = write_results(
-            cfg, run, examination, records, shown, skipped=screen.skips.count(), commit=origin["git_commit"]
+            cfg,
+            run,
+            examination,
+            records,
+            shown,
+            graders={name: catalogue.grader for name, catalogue in catalogues.items()},
+            skipped=screen.skips.count(),
+            commit=origin["git_commit"],
         )
+        write_exports(run.path, cfg.export, records, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
@@ -110,6 +124,22 @@ def check_settings(cfg: DictConfig) -> None:
     check_all(cfg, EvaluateKeys)
     if not cfg.get("benchmarks"):
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
+    if cfg.rescore.path is not None:
+        check_places(cfg)
+    elif cfg.rescore.rule is not None:
+        raise ConfigError(f"rescore.rule={cfg.rescore.rule} needs rescore=DIR, the answers that it is to grade")
+    elif cfg.rescore.judge.url is not None:
+        raise ConfigError(
+            f"rescore.judge.url={cfg.rescore.judge.url} needs rescore=DIR, the answers that it is to read"
+        )
+
+
+def own_settings(cfg: DictConfig) -> dict[str, Any]:
+    """What an evaluation is recorded with, in plain types."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    for key in ("run_dir", "examination", "screen"):  # where it goes, and what only refers to the others
+        del settings[key]
+    return settings
 
 
 def models_of(cfg: DictConfig) -> dict[str, DictConfig]:
@@ -142,6 +172,7 @@ def write_results(
     records: Mapping[str, Mapping[str, Sequence[Record]]],
     shown: Sequence[ReportItem],
     *,
+    graders: Mapping[str, str],
     skipped: int,
     commit: str | None,
 ) -> dict[str, Any]:
@@ -150,6 +181,7 @@ def write_results(
     Args:
         records: by benchmark and model.
         shown: the items of the report.
+        graders: by benchmark.
         skipped: bad rows.
         commit: of the code, where it is known.
 
@@ -162,11 +194,23 @@ def write_results(
         "k": cfg.k,
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
+        "limit": cfg.limit,
         "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
         "skipped_rows": skipped,
         "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
     }
-    found = [table for name, of_models in records.items() for table in tables(name, *estimates(of_models))]
+    measured = {name: estimates(of_models) for name, of_models in records.items()}
+    settings, temperature = own_settings(cfg), results["temperature"]
+    protocols = {
+        name: dict.fromkeys(records[name], protocol_of(settings, grader, temperature))
+        for name, grader in graders.items()
+    }
+    beside = published(settings, measured, protocols, cfg.limit)
+    results["published"] = beside.results
+    found = []
+    for name, of in measured.items():
+        found += tables(name, *of, cfg.limit)
+        found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")
@@ -182,55 +226,3 @@ def made(cfg: DictConfig, examination: Examination, commit: str | None) -> list[
     if corruption is not None:
         found.append(("corruption", f"{type(corruption).__name__}, mask ratio {cfg.mask_ratio}"))
     return found
-
-
-def start_or_continue(run: RunDir, cfg: DictConfig) -> None:
-    """Records the settings, or checks that the run directory was begun with the same.
-
-    Raises:
-        ConfigError: it was begun with others; nothing is written.
-    """
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("run_dir", "examination", "screen"):  # where it goes, and what only refers to the others
-        del settings[key]
-    file = run.path / "config.yaml"
-    if file.exists():
-        begun = OmegaConf.to_container(OmegaConf.load(file))
-        if begun != settings:
-            changed = sorted(key for key in settings.keys() | begun.keys() if settings.get(key) != begun.get(key))
-            raise ConfigError(
-                f"hydra.run.dir={run.path} holds an evaluation with other settings ({', '.join(changed)}); "
-                "continue it with its own, or choose another folder"
-            )
-    else:
-        write_text(file, OmegaConf.to_yaml(OmegaConf.create(settings)))
-
-
-def estimates(of_models: Mapping[str, Sequence[Record]]) -> tuple[dict, dict]:
-    """Of each model, and of the first one, model.path, less each that it is compared with."""
-    first, *others = of_models
-    return (
-        {model: summarize(records) for model, records in of_models.items()},
-        {f"{first} - {other}": differences(of_models[other], of_models[first]) for other in others},
-    )
-
-
-def benchmark_results(of_models: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """One benchmark's part of results.json."""
-    records = next(iter(of_models.values()))
-    models, compared = estimates(of_models)
-    return {
-        "items": len(records),
-        "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
-        "models": {model: _json(metrics) for model, metrics in models.items()},
-        "differences": {pair: _json(metrics) for pair, metrics in compared.items()},
-    }
-
-
-def _json(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: estimate.to_dict() for name, estimate in metrics.items()}
-
-
-def slug(path: str) -> str:
-    """The end of a model's path as a folder name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", path)[-60:].strip("_.")

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from papo.evaluation.metrics import majority, pass_at
 from papo.evaluation.records import Record
 from papo.lab.mistakes import KINDS
 from papo.report import GradedResponse
-from papo.statistics import Estimate, mean_difference, mean_over_items
+from papo.statistics import Estimate, Power, mean_difference, mean_over_items
 
-Values = dict[str, list[float]]
+
+class OfItems(NamedTuple):
+    """A metric of each item that has it, in the order of the items."""
+
+    values: list[float]
+    pictures: list[str]  # what each item is about
+
+    @staticmethod
+    def of(records: Iterable[Record], measure: Callable[[Record], float | None]) -> OfItems:
+        found = [(value, record.picture or record.id) for record in records if (value := measure(record)) is not None]
+        return OfItems([value for value, _ in found], [picture for _, picture in found])
+
+
+Values = dict[str, OfItems]
 
 # A difference of two shares, so neither it nor its interval stays between 0 and 1.
 DEPENDENCY = "vision_dependency"
@@ -32,13 +46,13 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
     .../tag=value   over the items with that tag
     """
     # Not among item_values: which items have such a response depends on the model, so that two cannot be paired.
-    looking = [share for record in records if record.scorable and (share := _right_looking(record)) is not None]
+    looking = OfItems.of((record for record in records if record.scorable), _right_looking)
     return {
-        name: mean_difference([0.0] * len(of_items), of_items)
+        name: mean_difference([0.0] * len(values), values, pictures)
         if name.startswith(DEPENDENCY)
-        else mean_over_items(of_items)
-        for name, of_items in (item_values(records) | {"right_looking": looking}).items()
-        if of_items
+        else mean_over_items(values, pictures)
+        for name, (values, pictures) in (item_values(records) | {"right_looking": looking}).items()
+        if values
     }
 
 
@@ -48,12 +62,33 @@ def differences(first: Sequence[Record], second: Sequence[Record]) -> dict[str, 
     Raises:
         ValueError: they did not answer the same items.
     """
+    return {name: mean_difference(a.values, b.values, a.pictures) for name, (a, b) in paired(first, second).items()}
+
+
+def powers(first: Sequence[Record], second: Sequence[Record]) -> dict[str, Power]:
+    """What can be seen of a difference of each share of right responses, over all items; raises as `differences`."""
+    return {
+        name: Power.of(a.values, b.values, a.pictures)
+        for name, (a, b) in paired(first, second).items()
+        if "avg@" in name and "=" not in name
+    }
+
+
+def paired(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple[OfItems, OfItems]]:
+    """Each metric of both, of the same items in the same order; raises as `differences`."""
     if [record.id for record in first] != [record.id for record in second]:
         raise ValueError("two models can be compared only on the same items")
     # A grader of one's own may find an item ungradable in one model's responses alone.
     both = {record.id for record in first if record.scorable} & {record.id for record in second if record.scorable}
     a, b = (item_values([record for record in records if record.id in both]) for records in (first, second))
-    return {name: mean_difference(a[name], b[name]) for name in a if a[name] and name in b}
+    found = {name: (a[name], b[name]) for name in a if a[name].values and name in b}
+    k, other = _samples(first), _samples(second)
+    if k != other:  # one share of right responses less another is as good a difference, but has to be called so
+        for name in a:
+            view, avg, rest = name.partition(f"avg@{k}")
+            if avg and a[name].values and (its := f"{view}avg@{other}{rest}") in b:
+                found[f"{view}avg@{other} - avg@{k}{rest}"] = (a[name], b[its])
+    return found
 
 
 def item_values(records: Sequence[Record]) -> Values:
@@ -62,12 +97,11 @@ def item_values(records: Sequence[Record]) -> Values:
     tags = sorted({(tag, value) for record in scorable for tag, value in record.tags.items()})
     values: Values = {}
     for name, measure in _metrics(records).items():
-        values[name] = [value for record in scorable if (value := measure(record)) is not None]
+        values[name] = OfItems.of(scorable, measure)
         if "avg@" in name or name == DEPENDENCY:
             for tag, value in tags:
-                values[f"{name}/{tag}={value}"] = [
-                    measure(record) for record in scorable if record.tags.get(tag) == value
-                ]
+                of_tag = (record for record in scorable if record.tags.get(tag) == value)
+                values[f"{name}/{tag}={value}"] = OfItems.of(of_tag, measure)
     return values
 
 

@@ -96,8 +96,8 @@ class PromptProcessor:
     def _read(self, items: Sequence[Item]) -> PromptBatch:
         """A batch of items whose pictures are there at one time."""
         read = self.reader.read([self._chat(item) for item in items], [item.images for item in items])
-        left = (tuple(LetGo(*image.size) for image in item.images) for item in items)
-        return PromptBatch(tuple(replace(item, images=sizes) for item, sizes in zip(items, left, strict=True)), *read)
+        left = (tuple(map(LetGo.of, item.images)) for item in items)
+        return PromptBatch(tuple(replace(item, images=names) for item, names in zip(items, left, strict=True)), *read)
 
     def images(self, items: Iterable[Item]) -> Images:
         """The items' pictures as the model reads them."""

@@ -80,7 +80,7 @@ def test_pictures_that_are_processed_by_and_by_are_the_same(processor, items, pr
     assert torch.equal(found.prompt_ids, prompts.prompt_ids)
     assert torch.equal(found.prompt_mask, prompts.prompt_mask)
     assert found.images.counts == prompts.images.counts
-    sizes = tuple(tuple(LetGo(*image.size) for image in item.images) for item in items)
+    sizes = tuple(tuple(map(LetGo.of, item.images)) for item in items)
     assert tuple(item.images for item in found.items) == sizes
     assert [item.id for item in found.items] == [item.id for item in items]
 

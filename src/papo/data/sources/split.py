@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Annotated, Literal
 
 from papo.arguments import Count, Must, Text, checked
@@ -46,6 +47,12 @@ class TableSource:
     def draft(self, index: int) -> Item:
         """The item with `Unread` pictures: all that can be checked without decoding. Raises as __getitem__."""
         return self._item(index, decode=False)
+
+    def first(self, count: int) -> TableSource:
+        """The same source with its first items alone."""
+        fewer = copy(self)
+        fewer.rows = self.rows[:count]
+        return fewer
 
     def _item(self, index: int, *, decode: bool) -> Item:
         if not 0 <= index < len(self.rows):

@@ -1,0 +1,83 @@
+"""The items of a benchmark, found by their ids or by their rows in the data; without their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from papo.data.module import Source
+from papo.errors import BadRow, ConfigError
+from papo.evaluation.answering import picture_of
+from papo.types import Item
+from papo.visible import line
+
+
+class Entry(NamedTuple):
+    item: Item  # without pictures
+    row: int  # of the data, from 0
+    picture: str | None  # as picture_of has it; None where pictures were left undecoded
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Args:
+    by_id: every item that can be read; of two rows with one id the first.
+    bad: why others cannot, by id.
+    name: of the benchmark.
+    """
+
+    by_id: dict[str, Entry]
+    bad: dict[str, str]
+    name: str
+
+    @staticmethod
+    def of(source: Source, name: str, *, decode: bool) -> Catalogue:
+        """Reads all rows.
+
+        Args:
+            decode: whether pictures are looked at, to tell which items share one.
+        """
+        look = source.__getitem__ if decode else getattr(source, "draft", source.__getitem__)
+        found, bad = {}, {}
+        for index in range(len(source)):
+            try:
+                item = look(index)
+            except BadRow as row:
+                bad.setdefault(row.id, row.reason)
+                continue
+            picture = picture_of(item) if decode else None
+            found.setdefault(item.id, Entry(replace(item, images=()), row_of(source, index), picture))
+        return Catalogue(found, bad, name)
+
+    def by_row(self) -> dict[int, Entry]:
+        return {entry.row: entry for entry in self.by_id.values()}
+
+    @property
+    def grader(self) -> str:
+        """What grades its items, in words."""
+        return f"rule {', '.join(sorted({entry.item.rule for entry in self.by_id.values()}))}"
+
+    @property
+    def exported(self) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """Row and choices of each item."""
+        return {id: (entry.row, entry.item.choices) for id, entry in self.by_id.items()}
+
+    def check(self, wanted: Iterable[str]) -> None:
+        """Raises ConfigError where an item is not there."""
+        wanted = set(wanted)
+        missing = sorted(wanted - self.by_id.keys())
+        if missing:
+            why = f" ({line(self.bad[missing[0]], 200)})" if missing[0] in self.bad else ""
+            raise ConfigError(
+                f"benchmarks.{self.name} lacks {len(missing)} of the {len(wanted)} items that were answered, such as "
+                f"{line(missing[0], 200)}{why}; name the data that they are of with benchmarks=[...]"
+            )
+
+
+def row_of(source: Any, index: int) -> int:
+    """Which row of its data an item is; what is drawn has no other number than its place."""
+    rows = getattr(source, "rows", None)
+    index = index if rows is None else rows[index]
+    inner = getattr(source, "source", None)
+    return index if inner is None else row_of(inner, index)

@@ -1,0 +1,76 @@
+"""How the files beside this one were made: by lmms-eval 0.7.3's own code, and by pandas as VLMEvalKit calls it.
+
+    pip install lmms-eval xlsxwriter && python make.py OUT
+
+VLMEvalKit is on no package index; its `dump` for .tsv and .xlsx is one call of pandas each, which is repeated here.
+"""
+
+import csv
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+
+GOLDS = {"half": r"\frac{1}{2}", "twelve": "12", "root": r"\sqrt{2}"}
+ANSWERS = {
+    "half": ["<think>a\nb</think> \\boxed{0.5}", r"\boxed{2/4}"],
+    "twelve": ["12", "\\boxed{13} \u2028 \r ü \x07"],
+    "root": ["", r"\boxed{\sqrt{2}}"],
+}
+HOSTILE = 'tab\t "quoted"\nline\r_x0041_ 12 \x07 ü'
+
+
+def request(doc, responses):
+    question = f"How much is {doc['id']}?\nAnswer."
+    return SimpleNamespace(
+        doc=doc,
+        resps=responses,
+        args=(question, {"max_new_tokens": 16}, "doc_to_visual", 0, "task", "test"),
+        filtered_resps={"none": responses[0]},  # what their default filter, take_first, makes of them
+        raw_filtered_resps={},
+        token_counts=[],
+    )
+
+
+def grade(doc, results):
+    right = float(results[0].strip() == doc["answer"])
+    return {"exact_match": right, "detail": {"id": doc["id"], "pred": results[0]}}
+
+
+def main(out: Path) -> None:
+    # Here, for the tests' doctests import every file, and the package is none of theirs.
+    from lmms_eval.evaluator import _process_document_results
+    from lmms_eval.loggers.evaluation_tracker import EvaluationTracker
+
+    config = SimpleNamespace(repeats=1)
+    task = SimpleNamespace(config=config, process_results=grade, doc_to_target=lambda doc: doc["answer"])
+    for name, k, tags in (("k1", 1, None), ("k2", 2, None), ("reasoning", 1, [["<think>", "</think>"]])):
+        tracker = EvaluationTracker(output_path=str(out))
+        tracker.general_config_tracker.model_name_sanitized, tracker.date_id = name, "20260101_000000"
+        samples = []
+        for number, (id, gold) in enumerate(GOLDS.items()):
+            doc = {"id": id, "question": f"How much is {id}?", "answer": gold}
+            item = (number, doc, [request(doc, ANSWERS[id][:k])])
+            found = _process_document_results(item, task=task, filter_key="none", reasoning_tags=tags, log_samples=True)
+            samples.append(found.logged_sample)
+        tracker.save_results_samples("mytask", samples)
+    rows = [
+        {
+            "index": number,
+            "question": f"How much is {id}?",
+            "answer": gold,
+            "category": None if number else "c",
+            "prediction": HOSTILE if id == "twelve" else ANSWERS[id][0] or "NA",
+        }
+        for number, (id, gold) in enumerate(GOLDS.items())
+    ]
+    table = pd.DataFrame(rows)
+    table.to_csv(out / "m_d.tsv", sep="\t", index=False, encoding="utf-8", quoting=csv.QUOTE_ALL)
+    settings = {"options": {"strings_to_formulas": False}}
+    with pd.ExcelWriter(out / "m_d.xlsx", engine="xlsxwriter", engine_kwargs=settings) as writer:
+        table.to_excel(writer, index=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
