@@ -173,7 +173,7 @@ class Interrupting(tuple):
 
 def test_a_signal_to_all_processes_is_none_for_workers():
     """They prepare what the step that is to be finished needs."""
-    data = make_data(Interrupting("abcd"), Interrupting("vwxyz"), num_workers=1)
+    data = make_data(Interrupting(items("abcd")), Interrupting(VAL), num_workers=1)
     assert sorted(batches(data, 1)[0]) == [*"abcd"]
     assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]]]
 
