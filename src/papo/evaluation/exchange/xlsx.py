@@ -1,7 +1,8 @@
 r"""A table of texts and numbers in an XLSX file: its first sheet, without formats or formulas.
 
 ECMA-376: a zip of XML files. Cells hold numbers, truth values, or the place of a text in a list of shared ones;
-characters that XML has not are written _xHHHH_, and so is what looks like that already.
+characters that XML has not are written _xHHHH_, and so is what looks like that already. openpyxl 3.1 does not tell
+_x005F_x0041_ from _x0041_ when it reads, so that an answer which says so would not come back; hence no library.
 """
 
 from __future__ import annotations
