@@ -136,5 +136,14 @@ def test_a_small_loss_is_none_however_sure_it_is():
     assert warnings(found) == []
 
 
+@pytest.mark.parametrize(("before", "after", "said"), [(0, 0, True), (0, 0.05, False), (0.05, 0, False)])
+def test_a_run_that_was_never_right_says_so(before, after, said):
+    found = warnings(history({"accuracy": before}, {"accuracy": after}))
+    assert len(found) == said
+    if said:
+        assert found[0].startswith("No held-out answer was right")
+        assert "model.path" in found[0]
+
+
 def test_without_the_measures_there_is_nothing_to_say():
     assert warnings(history({"accuracy": 0.1}, {"accuracy": 0.9})) == []

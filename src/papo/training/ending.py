@@ -97,4 +97,11 @@ def warnings(history: History) -> Sequence[str]:
             f"{100 * (readable.mean - change.mean):.0f} % could before; lower perception_coef, or compare with another "
             "view, one that looks like a picture (corruption=counterfactual or swap)."
         )
+    answers = history.before.get("accuracy", []), history.last.get("accuracy", [])
+    if all(answers) and not any(map(any, answers)):
+        found.append(
+            "No held-out answer was right, before or after: what is never right cannot be reinforced. See what it "
+            "answers (rollouts.jsonl) and what is asked for (python -m papo.inspect); begin with a base that is right "
+            "now and then (model.path)."
+        )
     return found
