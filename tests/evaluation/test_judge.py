@@ -46,7 +46,9 @@ def server():
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
         found.asked = asked
-        thread = threading.Thread(target=found.serve_forever, daemon=True)
+        thread = threading.Thread(
+            target=found.serve_forever, args=[0.01], daemon=True
+        )  # s between looks whether to end
         thread.start()
         yield found
         found.shutdown()
