@@ -5,7 +5,7 @@ import time
 import pytest
 from replicas import picture, plain_parquet, problems, write_lines
 
-from papo.data.audit import DRAWN, LOOKED_AT, audit
+from papo.data.audit import DRAWN, LOOKED_AT, Audit
 from papo.data.order import Mixture
 from papo.data.screening import Screen
 from papo.data.sources import EasyVQA, table_source
@@ -18,6 +18,13 @@ UNMATCHED = "a } b"  # closes the box before its end
 
 def item(answer: str, answer_type: str = "text", rule: str = "exact") -> Item:
     return Item(answer, "?", (), answer=answer, answer_type=answer_type, rule=rule)
+
+
+def audit(items: list[Item]) -> Audit:
+    found = Audit()
+    for each in items:
+        found.add(each)
+    return found
 
 
 def test_answers_are_counted_by_kind():

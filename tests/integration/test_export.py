@@ -99,3 +99,4 @@ def test_what_cannot_be_best(command, tiny, override, message, tmp_path):
     )
     assert finished.status == 2
     assert message in finished.err
+    assert not (tmp_path / "run" / "rollouts.jsonl").exists()  # before the first step

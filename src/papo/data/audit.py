@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 
@@ -58,13 +57,6 @@ class Audit:
             f"{len(self.unmatched)} of {self.total} right answers are wrong under their rule even in a box, "
             f"such as {line(first.id, 100)} by {line(first.rule, 40)}: {line(first.answer, 80)!r}"
         )
-
-
-def audit(items: Iterable[Item]) -> Audit:
-    found = Audit()
-    for item in items:
-        found.add(item)
-    return found
 
 
 def kind_of(item: Item) -> str:

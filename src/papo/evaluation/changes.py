@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from papo.evaluation.records import Record
-from papo.evaluation.result_tables import POINTS, metric_rows
+from papo.evaluation.result_tables import POINTS, metric_rows, shortened
 from papo.evaluation.summary import differences
 from papo.report import GradedResponse, ReportTable
 from papo.statistics import Estimate
 
 FIRST = 20  # changed responses that a table shows; changes.jsonl has all
-SHORT = 60  # characters of an answer in it
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def change_tables(name: str, models: Mapping[str, Regraded]) -> list[ReportTable
                     change.item,
                     *((model,) if len(models) > 1 else ()),
                     f"{change.view} {change.number}",
-                    *(shortened(text) for text in (change.gold, change.before.answer, change.now.answer)),
+                    *(shortened(text or "") for text in (change.gold, change.before.answer, change.now.answer)),
                     change.kind,
                 )
                 for model, change in every[:FIRST]
@@ -122,8 +121,3 @@ def change_tables(name: str, models: Mapping[str, Regraded]) -> list[ReportTable
         )
     )
     return found
-
-
-def shortened(text: str | None) -> str:
-    """An answer in a table's cell; nothing where none was read."""
-    return "" if text is None else text if len(text) <= SHORT else f"{text[:SHORT]} …"

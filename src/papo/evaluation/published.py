@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
 
 from papo.arguments import Count, Must, NotNegative, Text
+from papo.evaluation.result_tables import shortened
 from papo.report import ReportTable
 
 Percent = Annotated[float, Must("lie in [0, 100]", lambda value: 0 <= value <= 100)]
 UNKNOWN = "not known"
 SAME = "the same protocol"
 CAUTION = "figures of different protocols do not compare models: prompt, pixels and grader alone move them by points"
-SHORT = 60  # characters of a prompt in a table
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Protocol:
     def cells(self) -> tuple[str, ...]:
         pixels = f"{self.pixels[0]:,} to {self.pixels[1]:,}" if self.pixels else UNKNOWN
         temperature = UNKNOWN if self.temperature is None else f"{self.temperature:g}"
-        return shortened(self.prompt), pixels, self.grader or UNKNOWN, temperature
+        prompt = UNKNOWN if self.prompt is None else shortened(self.prompt)
+        return prompt, pixels, self.grader or UNKNOWN, temperature
 
     def compared(self, other: Protocol) -> dict[str, list[str]]:
         """Which parts are others, and of which that cannot be said."""
@@ -126,9 +127,3 @@ def said(compared: Mapping[str, list[str]], part: bool) -> str:
     words = [f"another {', '.join(differs)}"] if differs else []
     words += [f"{UNKNOWN}: {', '.join(compared['unknown'])}"] if compared["unknown"] else []
     return "; ".join(words) or SAME
-
-
-def shortened(text: str | None) -> str:
-    if text is None:
-        return UNKNOWN
-    return text if len(text) <= SHORT else f"{text[:SHORT]} …"

@@ -3,10 +3,9 @@
     python evaluate.py rescore=DIR [rescore.rule=RULE] ['compare=[DIR, ...]'] hydra.run.dir=ELSEWHERE
     python evaluate.py rescore=FILE 'benchmarks=[...]' hydra.run.dir=ELSEWHERE
 
-A FILE is what another tool wrote, see papo.evaluation.exchange.
-
-writes what an evaluation writes, but for report.html, and says which verdicts changed. Two graders that are both not
-the one of DIR are compared by grading its answers with one, and the result with the other.
+writes what an evaluation writes, but for report.html, and says which verdicts changed. A FILE is what another tool
+wrote, see papo.evaluation.exchange. Two graders that are both not the one of DIR are compared by grading its answers
+with one, and the result with the other.
 """
 
 from __future__ import annotations
@@ -175,6 +174,7 @@ def write_results(
     """
     models = list(next(iter(now.values())))
     # The k of the first: others may have more or fewer responses.
+    measured = {name: estimates(of_models) for name, of_models in now.items()}
     rescored = {name: {model: of.to_dict() for model, of in of_models.items()} for name, of_models in found.items()}
     results = {
         **saved.results,
@@ -182,7 +182,7 @@ def write_results(
         "limit": limit,
         "models": models,
         "rescored": {**origin, "benchmarks": rescored},
-        "benchmarks": {name: benchmark_results(of_models) for name, of_models in now.items()},
+        "benchmarks": {name: benchmark_results(of_models, measured[name]) for name, of_models in now.items()},
     }
     for name, of_models in now.items():
         for number, (model, records) in enumerate(of_models.items()):
@@ -196,7 +196,6 @@ def write_results(
         for change in of.changes
     ]
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    measured = {name: estimates(of_models) for name, of_models in now.items()}
     beside = published(settings, measured, protocols, limit)
     results["published"] = beside.results
     shown = []

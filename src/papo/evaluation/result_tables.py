@@ -12,7 +12,8 @@ from papo.visible import line
 Estimates = Mapping[str, Estimate]
 
 PERCENT = "%, with 95 % interval over items"
-POINTS_SEEN = (1, 2, 5)  # percentage points for which a table says how many items they take
+POINTS_SEEN = (1, 2, 5)  # percentage points for which it is said how many items they take
+SHORT = 60  # characters of an answer or a prompt in a cell
 POINTS = "percentage points, with 95 % interval of the difference paired by item"
 
 
@@ -116,3 +117,8 @@ def to_markdown(table: ReportTable) -> str:
 
     body = [joined(header), joined(["-" * width for width in widths]), *map(joined, rows)]
     return "\n".join([f"### {line(table.title)}", "", *body, *(["", f"{table.note}."] if table.note else [])])
+
+
+def shortened(text: str) -> str:
+    """For a cell."""
+    return text if len(text) <= SHORT else f"{text[:SHORT]} …"

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from papo.errors import ConfigError
 from papo.evaluation.published import Card, Protocol, published_results, published_table
 from papo.evaluation.records import Record
+from papo.evaluation.result_tables import POINTS_SEEN
 from papo.evaluation.summary import differences, powers, summarize
 from papo.files import write_text
 from papo.report import ReportTable
@@ -20,7 +21,6 @@ from papo.statistics import Estimate, Power
 
 SCHEMA = 2  # of results.json
 WHOLE = [0.0, 1.0]  # the share of a data set that is all of it
-DIFFERENCES = (0.01, 0.02, 0.05)  # for which it says how many items it takes to see them
 
 
 def records_file(folder: Path, number: int, model: str, benchmark: str) -> Path:
@@ -72,10 +72,14 @@ def estimates(of_models: Mapping[str, Sequence[Record]]) -> Estimates:
     )
 
 
-def benchmark_results(of_models: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """One benchmark's part of results.json."""
+def benchmark_results(of_models: Mapping[str, Sequence[Record]], found: Estimates) -> dict[str, Any]:
+    """One benchmark's part of results.json.
+
+    Args:
+        found: what `estimates` makes of the same records.
+    """
     records = next(iter(of_models.values()))
-    models, compared, power = estimates(of_models)
+    models, compared, power = found
     return {
         "items": len(records),
         "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
@@ -89,7 +93,7 @@ def seen(power: Power) -> dict[str, Any]:
     """What results.json says of a comparison's power; null where it is unknown."""
     return {
         "detectable": power.detectable() if power.known else None,
-        "items_for": {f"{difference:g}": power.items_for(difference) for difference in DIFFERENCES},
+        "items_for": {f"{points / 100:g}": power.items_for(points / 100) for points in POINTS_SEEN},
     }
 
 

@@ -188,6 +188,7 @@ def write_results(
     Returns:
         What is in results.json.
     """
+    measured = {name: estimates(of_models) for name, of_models in records.items()}
     results = {
         "schema": SCHEMA,
         "models": model_paths(cfg),
@@ -197,9 +198,8 @@ def write_results(
         "limit": cfg.limit,
         "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
         "skipped_rows": skipped,
-        "benchmarks": {name: benchmark_results(of_models) for name, of_models in records.items()},
+        "benchmarks": {name: benchmark_results(of_models, measured[name]) for name, of_models in records.items()},
     }
-    measured = {name: estimates(of_models) for name, of_models in records.items()}
     settings, temperature = own_settings(cfg), results["temperature"]
     protocols = {
         name: dict.fromkeys(records[name], protocol_of(settings, grader, temperature))

@@ -1,4 +1,4 @@
-"""Answers that were saved, as they are read again: of the folder of an evaluation."""
+"""Answers that were saved, as they are read again: of the folder of an evaluation, or of another tool's file."""
 
 from __future__ import annotations
 
