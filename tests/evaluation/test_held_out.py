@@ -137,10 +137,10 @@ def test_what_the_data_does_not_know_is_left_out(charted):
 def test_items_about_one_picture_share_its_name(item, processor):
     red, wide = Image.new("RGB", (56, 84), "red"), Image.new("RGB", (84, 56), "red")
     items = [item("a", "?", red), item("b", "what?", red.copy()), item("c", "?", wide), item("d", "?", red, wide)]
-    items += [item("e", "?"), item("f", "?")]
+    items += [item("g", "?", Image.new("RGB", (56, 84), "blue")), item("e", "?"), item("f", "?")]
     first, second, *others = map(picture_of, items)
     assert first == second
-    assert len({first, *others}) == 5
+    assert len({first, *others}) == 6
     assert others[-2:] == ["e", "f"]
     assert [first, second, *others] == [picture_of(left) for left in processor.prompts(items).items]  # let go of
 

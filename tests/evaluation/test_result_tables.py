@@ -1,6 +1,6 @@
 """Estimates as tables."""
 
-from papo.evaluation.result_tables import tables, to_markdown
+from papo.evaluation.result_tables import shortened, tables, to_markdown
 from papo.report import ReportTable
 from papo.statistics import Estimate, Power
 
@@ -90,3 +90,8 @@ def test_what_differences_take_is_said_beside_them():
     assert seen.columns == ("difference", "metric", "seen, points", "items for 1", "items for 2", "items for 5")
     assert seen.rows[0] == ("b - a", "avg@8", "14.1", "19,624", "4,908", "787")
     assert seen.rows[1] == ("b - a", "blind/avg@8", "unknown", "unknown", "unknown", "unknown")
+
+
+def test_a_long_text_is_cut_off_in_a_cell():
+    assert shortened("x" * 60) == "x" * 60
+    assert shortened("x" * 61) == "x" * 60 + " …"
