@@ -31,12 +31,17 @@ def settings(tiny) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(command, settings, four_steps, tmp_path_factory):
-    """Two steps."""
+def finished(command, settings, tmp_path_factory):
+    """Two steps, with a line for each."""
     path = tmp_path_factory.mktemp("sft") / "run"
-    finished = command("train.py", *settings, f"hydra.run.dir={path}")
+    finished = command("train.py", *settings, "callbacks.progress.seconds_between_lines=1e-6", f"hydra.run.dir={path}")
     assert finished.status == 0, finished.err
-    return type(four_steps)(path)
+    return finished, path
+
+
+@pytest.fixture(scope="module")
+def run(finished, four_steps):
+    return type(four_steps)(finished[1])
 
 
 def test_it_trains(run):
@@ -46,6 +51,13 @@ def test_it_trains(run):
     metrics = run.json()
     assert (metrics["name"], metrics["steps"], metrics["interrupted"]) == ("sft_lab_read", 2, False)
     assert not (run.path / "rollouts.jsonl").exists()  # nothing is rolled out
+
+
+def test_its_lines_follow_the_loss(finished, run):
+    lines = [line for line in finished[0].out.splitlines() if line.startswith("step ")]
+    assert [line.split(", greedy")[0] for line in lines] == [
+        f"step {step:.0f} of 2, loss {loss:.3f}" for step, loss in run.scalars["loss/total"].items()
+    ]
 
 
 def test_it_exports_a_model_of_the_asked_sizes(run):

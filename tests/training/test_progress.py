@@ -45,10 +45,10 @@ def test_a_run_that_goes_on_counts_its_own_steps(clock, capsys):
     lines, history = ProgressLines(30), History(course={4: {"accuracy": 0.5}})
     module = SimpleNamespace(step=4, total_steps=10, history=history)
     lines.on_train_start(None, module)
-    module.step, module.metrics = 5, {"loss": 1.0}  # supervised: no reward
+    module.step, module.metrics = 5, {"loss/total": 1.0}  # supervised: no reward
     clock.seconds += 30
     lines.on_train_batch_end(None, module, None, None, 0)
-    assert capsys.readouterr().out == "step 5 of 10, accuracy 50.0 % after step 4, 150 s of training left\n"
+    assert capsys.readouterr().out == "step 5 of 10, loss 1.000, accuracy 50.0 % after step 4, 150 s of training left\n"
 
 
 def test_what_is_measured_is_said_too(clock, capsys):

@@ -83,6 +83,7 @@ class PolicyModule(LightningModule):
         except ValueError as error:
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
+        self.metrics: dict[str, float] = {}  # of the last step
         self.step_seconds: list[float] = []  # of this process, for the median
         self.item_means = ItemMeans()
         self.history = History()

@@ -86,7 +86,6 @@ class PapoModule(PolicyModule):
         self.damping: dict[str, float] = {}
         self.sums = Sums()
         self.rollouts: Rollouts | None = None  # of the last step, for callbacks
-        self.metrics: dict[str, float] = {}  # of the last step
 
         self.shaping = Shaping(
             reward,

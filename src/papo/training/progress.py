@@ -13,6 +13,9 @@ from papo import ranks
 from papo.arguments import Positive, checked
 from papo.training.base import PolicyModule
 
+# What a run is followed by: the reward of its roll-outs; the loss where it imitates targets.
+GOES_BY = {"reward/mean": "reward", "loss/total": "loss"}
+
 
 @checked
 def make_progress(*, refresh_rate: int, seconds_between_lines: Positive) -> ProgressBar:
@@ -52,8 +55,7 @@ class ProgressLines(ProgressBar):
         if self.due():
             pace = (time.monotonic() - self.begun) / (module.step - self.first)
             said = [f"step {module.step} of {module.total_steps}"]
-            if "reward/mean" in module.metrics:
-                said.append(f"reward {module.metrics['reward/mean']:.3f}")
+            said += [f"{word} {module.metrics[tag]:.3f}" for tag, word in GOES_BY.items() if tag in module.metrics][:1]
             said += accuracy(module)
             said.append(f"{pace * (module.total_steps - module.step):.0f} s of training left")
             print(", ".join(said), flush=True)

@@ -97,12 +97,12 @@ class SupervisedModule(PolicyModule):
         self.step += 1
         self.step_seconds.append(time.perf_counter() - start)
         self.log("loss", loss, prog_bar=True, logger=False)
-        metrics = {
+        self.metrics = {
             "loss/total": loss,
             "policy/skipped_updates": float(not updated),
             "policy/learning_rate": self.learning_rate,
         }
-        self.logger.log_metrics(metrics, step=self.step)
+        self.logger.log_metrics(self.metrics, step=self.step)
 
     def loss(self, batch: SupervisedBatch, denominators: Denominators) -> torch.Tensor:
         """A micro-batch's share of the loss, with gradient."""
