@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from papo.policy.caches import GroupCache
-from papo.policy.group_attention import SHARED_FROM, group_attention, worth_sharing
+from papo.policy.group_attention import SHARED_FROM, group_attention, pieces, worth_sharing
 
 HEADS, KV_HEADS, D, P, T = 6, 2, 8, 5, 4
 PROMPT_MASK = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]], dtype=torch.bool)
@@ -39,8 +39,10 @@ def copied(query, key, value, prompt_key, prompt_value):
     return output.transpose(1, 2)
 
 
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 100])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
-def test_equals_attention_over_copies(dtype, tolerance):
+def test_equals_attention_over_copies(dtype, tolerance, rows_at_a_time, monkeypatch):
+    monkeypatch.setattr("papo.policy.group_attention.PIECE_TOKENS", rows_at_a_time * T + T - 1)
     given = tensors(dtype)
     outputs = shared(*given), copied(*given)
     assert outputs[0].dtype == dtype
@@ -67,6 +69,14 @@ def test_what_rotary_positions_left_in_float32_is_cast_to_the_values_type():
     output = shared(query, key, low[0], prompt[0], low[1])
     assert output.dtype == torch.bfloat16
     torch.testing.assert_close(output.float(), copied(query, key, value, *prompt), rtol=0, atol=0.05)
+
+
+def test_a_few_rows_are_made_at_one_time(monkeypatch):
+    groups = [(0, 2, torch.tensor([1, 4, 6])), (2, 1, torch.tensor([0, 2, 3, 5]))]
+    monkeypatch.setattr("papo.policy.group_attention.PIECE_TOKENS", 2 * T)
+    few = [(n, start, rows.tolist()) for n, start, rows in pieces(groups, T)]
+    assert few == [(0, 2, [1, 4]), (0, 2, [6]), (2, 1, [0, 2]), (2, 1, [3, 5])]
+    assert [len(rows) for _, _, rows in pieces(groups, 100)] == [1] * 7  # a row is never cut
 
 
 def test_small_prompts_are_copied():

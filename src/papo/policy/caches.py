@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 Layers = list[tuple[Tensor, Tensor]]  # keys and values of each layer, [N, heads, P, head_dim]
+Group = tuple[int, int, Tensor]  # which prompt, its first token behind the padding, and the rows [r] that continue it
 
 
 class PrefillCache(Cache):
@@ -57,14 +58,14 @@ class GroupCache(Cache):
         prompt_mask: [N, P] bool; padding lies left.
 
     Attributes:
-        groups: of each prompt that is continued, its number, its first token, and its rows.
+        groups: of each prompt that is continued.
     """
 
     def __init__(self, prefix: Layers, prompt_of_row: Tensor, prompt_mask: Tensor) -> None:
         super().__init__(layers=[])
         self.prefix = prefix
         starts = prompt_mask.int().argmax(-1).tolist()
-        self.groups = [
+        self.groups: list[Group] = [
             (n, starts[n], (prompt_of_row == n).nonzero().squeeze(-1)) for n in prompt_of_row.unique().tolist()
         ]
 

@@ -10,12 +10,15 @@ the queries add up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface
 
-from papo.policy.caches import GroupCache
+from papo.policy.caches import Group, GroupCache
+from papo.policy.feed_forward import PIECE_TOKENS
 
 NAME = "papo_group"
 
@@ -58,17 +61,17 @@ def group_attention(
 class _GroupAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, prompt_key, prompt_value, groups, scaling):
-        repeats = query.shape[1] // key.shape[1]
-        own = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-        output, log_z = _forward(query, *own, 0.0, True, scale=scaling)
-        for n, start, rows in groups:
-            prompt = prompt_key[n : n + 1, :, start:], prompt_value[n : n + 1, :, start:]
-            of_prompt, mass = _forward(side_by_side(query[rows], prompt[0]), *prompt, 0.0, False, scale=scaling)
-            of_prompt, mass = apart(of_prompt, query[rows]), apart(mass[..., None], query[rows]).squeeze(-1)
-            total = torch.logaddexp(log_z[rows], mass)
-            weights = [(part - total).exp()[..., None] for part in (log_z[rows], mass)]
-            output[rows] = (output[rows] * weights[0] + of_prompt * weights[1]).to(output.dtype)
-            log_z[rows] = total
+        b, heads, T, D = query.shape
+        output = query.new_empty(b, T, heads, D).transpose(1, 2)  # as the kernel lays it out
+        log_z = query.new_empty(query.shape[:-1], dtype=torch.promote_types(query.dtype, torch.float32))
+        for n, start, rows in pieces(groups, T):
+            asked, prompt = query[rows], (prompt_key[n : n + 1, :, start:], prompt_value[n : n + 1, :, start:])
+            mine, own_mass = _forward(asked, *spread(heads, key[rows], value[rows]), 0.0, True, scale=scaling)
+            theirs, mass = _forward(side_by_side(asked, prompt[0]), *prompt, 0.0, False, scale=scaling)
+            theirs, mass = apart(theirs, asked), apart(mass[..., None], asked).squeeze(-1)
+            log_z[rows] = total = torch.logaddexp(own_mass, mass)
+            weights = [(part - total).exp()[..., None] for part in (own_mass, mass)]
+            output[rows] = (mine * weights[0] + theirs * weights[1]).to(output.dtype)
         ctx.save_for_backward(query, key, value, prompt_key, prompt_value, output, log_z)
         ctx.groups, ctx.scaling = groups, scaling
         return output
@@ -77,19 +80,33 @@ class _GroupAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, of_output):
         query, key, value, prompt_key, prompt_value, output, log_z = ctx.saved_tensors
-        scaling, repeats = ctx.scaling, query.shape[1] // key.shape[1]
-        own = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-        of_query, *of_own = _backward(of_output, query, *own, output, log_z, 0.0, True, scale=scaling)
-        of_key, of_value = (grad.unflatten(1, (-1, repeats)).sum(2) for grad in of_own)
+        heads, T, kv_heads = *query.shape[1:3], key.shape[1]
+        of_query, of_key, of_value = (torch.empty_like(x) for x in (query, key, value))
         of_prompt = torch.zeros_like(prompt_key), torch.zeros_like(prompt_value)
-        for n, start, rows in ctx.groups:
+        for n, start, rows in pieces(ctx.groups, T):
+            of, asked, made, mass = (x[rows] for x in (of_output, query, output, log_z))
+            own = spread(heads, key[rows], value[rows])
+            of_asked, *of_own = _backward(of, asked, *own, made, mass, 0.0, True, scale=ctx.scaling)
+            of_key[rows], of_value[rows] = (grad.unflatten(1, (kv_heads, -1)).sum(2) for grad in of_own)
             prompt = prompt_key[n : n + 1, :, start:], prompt_value[n : n + 1, :, start:]
-            asked = [side_by_side(x[rows], prompt[0]) for x in (of_output, query, output, log_z[..., None])]
-            grads = _backward(*asked[:2], *prompt, asked[2], asked[3].squeeze(-1), 0.0, False, scale=scaling)
-            of_query[rows] += apart(grads[0], query[rows])
+            of, beside, made, mass = (side_by_side(x, prompt[0]) for x in (of, asked, made, mass[..., None]))
+            grads = _backward(of, beside, *prompt, made, mass.squeeze(-1), 0.0, False, scale=ctx.scaling)
+            of_query[rows] = of_asked + apart(grads[0], asked)
             for whole, part in zip(of_prompt, grads[1:], strict=True):
                 whole[n, :, start:] += part[0]
         return of_query, of_key, of_value, *of_prompt, None, None
+
+
+def pieces(groups: Iterable[Group], T: int) -> Iterator[Group]:
+    """The groups, their rows of T tokens a few at a time: what is made on the way is small beside the whole."""
+    for n, start, rows in groups:
+        for few in rows.split(max(1, PIECE_TOKENS // T)):
+            yield n, start, few
+
+
+def spread(heads: int, *own: Tensor) -> list[Tensor]:
+    """Keys or values of each head that asks, where several share theirs."""
+    return [x.repeat_interleave(heads // x.shape[1], 1) for x in own]
 
 
 def side_by_side(x: Tensor, prompt: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from papo.policy.attention import attending
 from papo.policy.caches import DecodeCache, FixedDecodeCache, GroupCache, Layers, PrefillCache, SharedPrefixCache
 from papo.policy.capturing import CapturedStep
 from papo.policy.families import Family, family_of
+from papo.policy.feed_forward import in_pieces
 from papo.policy.logprobs import token_kl, token_scores
 from papo.policy.lora import Lora
 from papo.policy.sampling import Sampling, draw, next_token_probs
@@ -68,6 +69,7 @@ class Policy(nn.Module):
         self.lora: Lora | None = None  # the adapter's settings, where there is one
         self.chunk_tokens = chunk_tokens
         self.family = self.family_class(model) if self.family_class else family_of(model)
+        in_pieces([*self.family.vision_blocks(), *self.family.language_layers()])
         self.register_buffer("banned", torch.tensor(self.family.banned), persistent=False)
         eos = model.generation_config.eos_token_id
         assert eos is not None, "loading sets generation_config.eos_token_id"
