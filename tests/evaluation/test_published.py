@@ -99,7 +99,7 @@ def test_whether_all_rows_were_measured(chosen, limit, part):
 
 
 def test_shipped_cards_are_those_of_the_report():
-    """Figures of Qwen2.5-VL's technical report, and no protocol that it does not state."""
+    """Figures of Qwen2.5-VL's technical report, which states no protocol; the others name who says so where they do."""
     benchmarks = sorted(path.stem for path in Path("conf/benchmarks").resolve().glob("*.yaml"))
     with hydra():
         cfg = compose("evaluate", [f"benchmarks=[{','.join(benchmarks)}]", "benchmarks.folder.path=x", "run_dir=."])
@@ -113,7 +113,8 @@ def test_shipped_cards_are_those_of_the_report():
     }
     for of_benchmark in cards.values():
         for card in of_benchmark.values():
-            assert Card(**card).protocol == Protocol()
+            stated = Card(**card).protocol != Protocol()
+            assert stated == ("issue" in card["source"]), card
     assert cfg.benchmarks.chartqa.split == "test"
     assert cfg.benchmarks.mathvista.split == "testmini"
 
