@@ -123,6 +123,11 @@ class PolicyModule(LightningModule):
             # It comes to life with the first loss that it scales, which a rank without prompts would not have.
             self.loss_scaler.scale(torch.zeros(1, device=self.device))
 
+    def manual_backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Of prompts without a picture there is no gradient where only what looks at pictures is trained."""
+        if loss.requires_grad:
+            super().manual_backward(loss, *args, **kwargs)
+
     def clip_gradient(self) -> torch.Tensor:
         """Adds up the gradients that the ranks accumulated, and scales the sum down to its largest norm; the norm that
         it had."""
