@@ -134,7 +134,7 @@ class PolicyModule(LightningModule):
         optimizer = self.optimizers()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.weights.add_gradients(parameters)
-        if self.loss_scaler is not None:
+        if self.loss_scaler is not None and has_gradient(optimizer):
             self.loss_scaler.unscale_(optimizer.optimizer)
         return as_tensor(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
 
@@ -162,8 +162,9 @@ class PolicyModule(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             self.learning_rate = optimizer.param_groups[0]["lr"]
-            optimizer.step()
-        elif scaler is not None:
+            if has_gradient(optimizer):
+                optimizer.step()
+        elif scaler is not None and has_gradient(optimizer):
             scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
         self.weights.gather()
@@ -245,3 +246,8 @@ class PolicyModule(LightningModule):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
         self.history = History.from_dict(checkpoint["history"])
+
+
+def has_gradient(optimizer: Optimizer) -> bool:
+    """Whether any of its parameters has one; of none a loss scaler can say nothing, and raises."""
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
