@@ -70,6 +70,7 @@ class PolicyModule(LightningModule):
         self.grad_clip = grad_clip
         self.max_skipped_updates = max_skipped_updates
         self.skipped_in_a_row = 0
+        self.updates_made = 0  # that the weights had
         self.learning_rate = 0.0  # of the last update, as the schedule had it
         self.held_out = held_out
         self.engine = engine
@@ -164,6 +165,7 @@ class PolicyModule(LightningModule):
             self.learning_rate = optimizer.param_groups[0]["lr"]
             if has_gradient(optimizer):
                 optimizer.step()
+                self.updates_made += 1
         elif scaler is not None and has_gradient(optimizer):
             scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
@@ -234,12 +236,13 @@ class PolicyModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
-        checkpoint["step"] = self.step
+        checkpoint["step"], checkpoint["updates"] = self.step, self.updates_made
         checkpoint["history"] = self.history.to_dict()
         self.weights.gather()  # a share of them is what was saved
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
+        self.updates_made = checkpoint.get("updates", self.step)  # which older checkpoints lack
         # The optimizer's settings are the configuration's; what it remembers of gradients is the checkpoint's.
         for state in checkpoint["optimizer_states"]:
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
