@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
-from papo.overrides import check_experiment, groups, refusal
+from papo.overrides import check_choices, check_experiment, groups, refusal
 from papo.sweep import sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; so is
@@ -45,8 +45,11 @@ def run(main: Callable[[], None]) -> None:
     sys.argv[1:] = map(spelt_out, sys.argv[1:])
     failed.clear()
     try:
+        check_choices(sys.argv[1:])
         with stopping_at_once("stopped"):  # while libraries are imported and settings are read; a run says more
             main()
+    except ConfigError as error:
+        fail(MISTAKE, error)
     except Interrupted as stop:
         interrupted(stop)
     except (HydraException, OmegaConfBaseException) as error:

@@ -26,7 +26,7 @@ from papo.data.order import endless
 from papo.data.screening import Screen
 from papo.data.sources.conversations import MARKER
 from papo.errors import ConfigError
-from papo.overrides import refusal
+from papo.overrides import check_choices, refusal
 from papo.report.rows import ShownPicture, ShownRow, write_rows
 from papo.study.composing import hydra
 from papo.types import Item
@@ -44,6 +44,7 @@ def main(overrides: Sequence[str]) -> None:
     """Raises ConfigError for what the user can fix."""
     pages = [text.removeprefix("page=") for text in overrides if text.startswith("page=")]
     page = page_at(pages[-1]) if pages else None
+    check_choices(overrides)
     try:
         with hydra():
             cfg = compose("train", [*(text for text in overrides if not text.startswith("page=")), "run_dir=."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -37,6 +38,25 @@ def refusal(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return f"{error.full_key}: {first}" if error.full_key else first
     return " ".join([first, *lines])
+
+
+def check_choices(arguments: Sequence[str]) -> None:
+    """Whether what a command line gives each group is a name; of anything else Hydra says no more than its type.
+
+    Raises:
+        ConfigError: the first that is none, such as logger=null.
+    """
+    for argument in arguments:
+        group, set_, written = argument.lstrip("+").partition("=")
+        if not set_ or not (CONF / group.partition("@")[0]).is_dir():
+            continue
+        try:
+            (given,) = OverridesParser.create().parse_overrides([argument])
+        except OverrideParseException:  # which Hydra will say itself
+            continue
+        if not given.is_sweep_override() and not isinstance(given.value(), str | list):
+            known = [path.stem for path in sorted((CONF / group.partition("@")[0]).glob("*.yaml"))]
+            raise ConfigError(f"{group}={written} does not exist{nearest(written, filter(is_choice, known))}")
 
 
 def check_experiment(cfg: DictConfig) -> None:

@@ -432,9 +432,11 @@ def test_the_best_checkpoint_is_written_before_the_last_which_records_it():
     assert callbacks["best"] == {"_target_": "papo.training.best.Best", **settings}
 
 
-def test_supervised_training_has_no_rollouts_to_log_or_watch():
-    callbacks = resolved(composed("algorithm=sft", "run_dir=here"))["callbacks"]
-    assert callbacks == CALLBACKS | {"training_blind": None, "log": None, "monitor": None}
+@pytest.mark.parametrize("chosen", names("callbacks"))
+def test_supervised_training_has_no_rollouts_to_log_or_watch_whichever_callbacks_are_chosen(chosen):
+    callbacks = resolved(composed("algorithm=sft", f"callbacks={chosen}", "run_dir=here"))["callbacks"]
+    usual = resolved(composed(f"callbacks={chosen}", "run_dir=here"))["callbacks"]
+    assert callbacks == usual | {"training_blind": None, "log": None, "monitor": None}
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,15 @@ def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words)
         ("trainer.max_step=3", "trainer.max_step is unknown; did you mean max_steps?"),
         ("algorithm=papo_x", "algorithm=papo_x does not exist; did you mean papo_g?"),
         ("data=_promts", "data=_promts does not exist; known are chartqa, "),
+        # Done by the step itself, which Lightning would say after the first validation.
+        (
+            "+trainer.lightning.gradient_clip_val=1",
+            "trainer.lightning.gradient_clip_val must not be set, got 1: here algorithm.grad_clip says that",
+        ),
+        # No name at all.
+        ("logger=null", "logger=null does not exist; known are csv, mlflow, tensorboard, wandb"),
+        ("callbacks=null", "callbacks=null does not exist; known are best, default"),
+        ("optimizer={lr:1}", "optimizer={lr:1} does not exist; known are adamw, adamw_bf16"),
     ],
 )
 def test_the_key_is_named_in_one_line(command, tiny, here, override, message):

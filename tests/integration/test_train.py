@@ -255,6 +255,23 @@ def test_a_run_says_last_what_nobody_wants(command, tiny, tmp_path, monkeypatch)
     assert finished.out.rstrip().splitlines()[-1] == "Beware of 2."
 
 
+def test_a_run_whose_weights_had_no_update_says_so(command, tiny, tmp_path):
+    """Its responses are all cut off, and none is trained on."""
+    settings = [*tiny, "algorithm.overlong_filter=true", "rollout.max_new_tokens=1", "trainer.max_steps=2"]
+    path = tmp_path / "run"
+    said = command("train.py", *settings, f"hydra.run.dir={path}").out
+    assert "Nothing was learnt: in 2 steps the weights had no update." in said
+    again = [
+        f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}",
+        "algorithm.overlong_filter=false",
+        "trainer.max_steps=3",
+    ]
+    allowed = "resume.allow=[algorithm.overlong_filter]"
+    finished = command("train.py", *settings, *again, allowed, f"hydra.run.dir={path}")
+    assert finished.status == 0, finished.err
+    assert "Nothing was learnt" not in finished.out
+
+
 def test_each_item_of_each_validation_is_recorded(train):
     run = train("trainer.max_steps=3", "val.every=2", "val.items=3")
     found = defaultdict(list)

@@ -116,6 +116,17 @@ def test_a_scaled_gradient_is_clipped_as_it_is():
     assert plugin.scaler.get_scale() == 2**15  # halved by the gradient that was none
 
 
+def test_an_update_without_a_gradient_leaves_weights_and_scale_as_they_are():
+    """As of texts alone where only the vision tower is trained."""
+    plugin, module, passes = ScaledHalf("cpu"), slope(), iter([True, False, True, False])
+    backward = module.manual_backward
+    module.manual_backward = lambda loss: backward(loss if next(passes) else loss.detach())
+    fit(module, 1.0, 1.0, 0.5, float("inf"), plugins=plugin)
+    assert module.weight == pytest.approx([-0.5, -0.5, -0.75, -0.75], abs=1e-5)
+    assert [applied for _, applied in module.applied] == [True, True, True, False]
+    assert plugin.scaler.get_scale() == 2**16
+
+
 def test_frozen_parameters_are_left_out():
     policy = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False))
     optimizer = slope(policy=policy).configure_optimizers()

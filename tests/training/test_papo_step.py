@@ -203,6 +203,16 @@ def test_a_batch_without_images(make_module, prompts):
     assert module.metrics["policy/learning_rate"] == module.optimizers().param_groups[0]["lr"] > 0
 
 
+def test_a_micro_batch_without_images_where_only_what_sees_them_is_trained(make_module, make_policy, prompts):
+    """It has no gradient; those of the others stay."""
+    assert len(prompts.pictured) < len(prompts)
+    one, other = (
+        fit(make_module(policy=make_policy(train=["vision"]), micro_batch_prompts=size), prompts) for size in (1, 5)
+    )
+    assert one.metrics["policy/grad_norm"] == pytest.approx(other.metrics["policy/grad_norm"], rel=1e-3) != 0
+    assert close(weights(one), weights(other))
+
+
 def test_a_frozen_tower_encodes_each_image_once_a_step(make_module, prompts):
     """Original and corrupted, whatever the number of updates, micro-batches and policies that look."""
     module = make_module(train_vision=False, micro_batch_prompts=2, updates_per_rollout=2)

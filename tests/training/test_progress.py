@@ -52,13 +52,15 @@ def test_a_run_that_goes_on_counts_its_own_steps(clock, capsys):
 
 
 def test_what_is_measured_is_said_too(clock, capsys):
-    lines, module = ProgressLines(30), SimpleNamespace(step=0)
+    """Not where Lightning goes through the batches and nothing is."""
     trainer = SimpleNamespace(num_val_batches=[4, 2])
-    lines.on_validation_start(trainer, module)
-    for loader, batch in ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)):
-        clock.seconds += 7
-        lines.on_validation_batch_end(trainer, module, None, None, batch, loader)
-    assert capsys.readouterr().out == "measuring after step 0: 5 of 6 batches\n"
+    for idle, said in ((False, "measuring after step 0: 5 of 6 batches\n"), (True, "")):
+        lines, module = ProgressLines(30), SimpleNamespace(step=0, idle=idle)
+        lines.on_validation_start(trainer, module)
+        for loader, batch in ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)):
+            clock.seconds += 7
+            lines.on_validation_batch_end(trainer, module, None, None, batch, loader)
+        assert capsys.readouterr().out == said
 
 
 def test_one_of_several_processes_says_it(clock, capsys, monkeypatch):

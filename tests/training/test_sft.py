@@ -141,6 +141,16 @@ def test_micro_batches_change_memory_only(make_module, told):
             torch.testing.assert_close(parameter, whole.get_parameter(name), rtol=0, atol=1e-5)
 
 
+def test_a_micro_batch_without_images_where_only_what_sees_them_is_trained(make_module, make_policy, told):
+    one, other = (make_module(policy=make_policy(train=["projector"]), micro_batch_prompts=size) for size in (1, 5))
+    before = one.policy.state_dict()["model.model.visual.merger.mlp.0.weight"].clone()
+    for module in (one, other):
+        fit(module, module.collate(told))
+    after, expected = (module.policy.state_dict()["model.model.visual.merger.mlp.0.weight"] for module in (one, other))
+    assert not torch.equal(after, before)
+    assert torch.allclose(after, expected, atol=1e-6)
+
+
 def test_a_micro_batch_holds_prompts_of_similar_length_with_their_targets(make_module, told):
     module = make_module()
     batch = module.targets(module.collate(told))

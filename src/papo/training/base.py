@@ -70,6 +70,7 @@ class PolicyModule(LightningModule):
         self.grad_clip = grad_clip
         self.max_skipped_updates = max_skipped_updates
         self.skipped_in_a_row = 0
+        self.updates_made = 0  # that the weights had
         self.learning_rate = 0.0  # of the last update, as the schedule had it
         self.held_out = held_out
         self.engine = engine
@@ -123,13 +124,18 @@ class PolicyModule(LightningModule):
             # It comes to life with the first loss that it scales, which a rank without prompts would not have.
             self.loss_scaler.scale(torch.zeros(1, device=self.device))
 
+    def manual_backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Of prompts without a picture there is no gradient where only what looks at pictures is trained."""
+        if loss.requires_grad:
+            super().manual_backward(loss, *args, **kwargs)
+
     def clip_gradient(self) -> torch.Tensor:
         """Adds up the gradients that the ranks accumulated, and scales the sum down to its largest norm; the norm that
         it had."""
         optimizer = self.optimizers()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.weights.add_gradients(parameters)
-        if self.loss_scaler is not None:
+        if self.loss_scaler is not None and has_gradient(optimizer):
             self.loss_scaler.unscale_(optimizer.optimizer)
         return as_tensor(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
 
@@ -157,8 +163,10 @@ class PolicyModule(LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             self.learning_rate = optimizer.param_groups[0]["lr"]
-            optimizer.step()
-        elif scaler is not None:
+            if has_gradient(optimizer):
+                optimizer.step()
+                self.updates_made += 1
+        elif scaler is not None and has_gradient(optimizer):
             scaler.update()  # which lowers the scale
         optimizer.zero_grad(set_to_none=True)
         self.weights.gather()
@@ -228,15 +236,21 @@ class PolicyModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
-        checkpoint["step"] = self.step
+        checkpoint["step"], checkpoint["updates"] = self.step, self.updates_made
         checkpoint["history"] = self.history.to_dict()
         self.weights.gather()  # a share of them is what was saved
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.step = checkpoint["step"]
+        self.updates_made = checkpoint.get("updates", self.step)  # which older checkpoints lack
         # The optimizer's settings are the configuration's; what it remembers of gradients is the checkpoint's.
         for state in checkpoint["optimizer_states"]:
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
         self.history = History.from_dict(checkpoint["history"])
+
+
+def has_gradient(optimizer: Optimizer) -> bool:
+    """Whether any of its parameters has one; of none a loss scaler can say nothing, and raises."""
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])

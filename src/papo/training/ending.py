@@ -105,3 +105,20 @@ def warnings(history: History) -> Sequence[str]:
             "now and then (model.path)."
         )
     return found
+
+
+def nothing_learnt(steps: int, updates: int) -> Sequence[str]:
+    """What a run says whose weights are those that it began with.
+
+    Args:
+        steps: of the run.
+        updates: that the weights had.
+    """
+    if updates or not steps:
+        return []
+    return [
+        f"Nothing was learnt: in {steps} steps the weights had no update. Either no group had rewards that differ "
+        "(group/frac_zero_std; algorithm.max_refills draws further ones), or all responses were cut off and left out "
+        "(response/frac_unfinished; rollout.max_new_tokens, algorithm.overlong_filter), or nothing that is trained "
+        "(model.train) had a part in the loss."
+    ]

@@ -63,7 +63,7 @@ class ProgressLines(ProgressBar):
     def on_validation_batch_end(
         self, trainer: Trainer, module: PolicyModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if self.due():
+        if not module.idle and self.due():
             done = sum(trainer.num_val_batches[:dataloader_idx]) + batch_idx + 1
             said = f"measuring after step {module.step}: {done} of {sum(trainer.num_val_batches)} batches"
             print(said, flush=True)

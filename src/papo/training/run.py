@@ -34,9 +34,8 @@ from papo.training.base import PolicyModule
 from papo.training.beginning import first_lines
 from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
-from papo.training.ending import figures, table, warnings
+from papo.training.ending import figures, nothing_learnt, table, warnings
 from papo.training.exporting import exported, save
-from papo.training.history import History
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
 from papo.training.resume import HowFar, check_same, steps_behind, usable
@@ -160,7 +159,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             far.when, far.done = "when all was written", ended
             log_hyperparameters(trainer, cfg, metrics)
         if first:
-            print(summary(metrics, failures, module.history, folder))
+            print(summary(metrics, failures, module, folder))
     return metrics
 
 
@@ -317,9 +316,9 @@ def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final
         writer._get_file_writer().add_summary(record)
 
 
-def summary(metrics: Mapping[str, Any], failures: Iterable[str], history: History, folder: Path) -> str:
+def summary(metrics: Mapping[str, Any], failures: Iterable[str], module: PolicyModule, folder: Path) -> str:
     """What a run ends with: the table, how long it took, and what it did that nobody wants."""
-    ended = not metrics["interrupted"]
+    ended, history = not metrics["interrupted"], module.history
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
     if not ended:
         pace += f"; interrupted, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
@@ -329,6 +328,7 @@ def summary(metrics: Mapping[str, Any], failures: Iterable[str], history: Histor
         *failures,
         pace,
         str(folder),
+        *nothing_learnt(metrics["steps"], module.updates_made),
         *(warnings(history) if ended else ()),
     ]
     return "\n" + "\n".join(lines)

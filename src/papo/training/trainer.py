@@ -13,8 +13,14 @@ from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from papo.arguments import Count, Must, Text, check_arguments, checked, hands_on
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.training.precision import PRECISIONS, trainer_precision
+
+# Arguments of Lightning's Trainer that do not go with updates of our own, what they usually are, and our settings.
+OURS = (
+    ("gradient_clip_val", None, "algorithm.grad_clip"),
+    ("accumulate_grad_batches", 1, "algorithm.micro_batch_prompts"),
+)
 
 
 @hands_on(Trainer)
@@ -44,9 +50,12 @@ def make_trainer(
         accelerator and those after it, **settings: see Lightning's Trainer.
 
     Raises:
-        SettingError: val_every is negative.
+        SettingError: val_every is negative, or Lightning is asked for what a step does itself.
         ValueError: Lightning refuses the settings, e.g. for a device that is not there.
     """
+    for name, usual, own in OURS:
+        if settings.get(name, usual) != usual:  # which Lightning would refuse after the first validation
+            raise SettingError(name, f"must not be set, got {settings[name]}: here {own} says that")
     try:
         return Trainer(
             max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
