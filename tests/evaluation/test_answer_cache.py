@@ -250,19 +250,28 @@ def test_answers_that_cannot_be_are_drawn_again(examine, tmp_path, ids):
     assert (records, drawn) == (whole, 2 * K)
 
 
-def test_a_file_that_vanishes_meanwhile_is_drawn_again(processor, policy, items, tmp_path):
+@pytest.mark.parametrize("same", [None, "asked", "drawn"])
+def test_a_file_that_changes_meanwhile_is_not_trusted(processor, policy, items, tmp_path, same):
+    """Gone, or with a sound line of another prompt or another way in the place."""
     engine = NativeEngine()
     engine.sync(policy, 0)
-    prompts = processor.prompts(items)
+    prompts = processor.prompts(items[:1])
 
     def draw(prompts, seeds):
         return engine.sample(prompts, policy.encode(prompts.images), K, Sampling(6), seeds)
 
-    asked = (prompts, range(len(items)), K, Sampling(6), draw)
-    AnswerCache(str(tmp_path / "cache"), policy, SETTINGS, "off").responses(*asked)
+    asked = (prompts, [5], K, Sampling(6), draw)
+    drawn = AnswerCache(str(tmp_path / "cache"), policy, SETTINGS, "off").responses(*asked)
     cache = AnswerCache(str(tmp_path / "cache"), policy, SETTINGS, "off")
-    shards(tmp_path)[0].unlink()
-    assert not cache.responses(*asked).logprobs.isnan().any()
+    (path,) = shards(tmp_path)
+    fields = json.loads(path.read_bytes())[1]
+    path.unlink()
+    if same is not None:
+        other = {"asked": "another", "drawn": "another", "ids": [[5]] * K, "finished": [True] * K}
+        path.write_bytes(signed(json.dumps(other | {same: fields[same]}).encode()))
+    again = cache.responses(*asked)
+    assert torch.equal(again.response_ids, drawn.response_ids)
+    assert not again.logprobs.isnan().any()
 
 
 def test_without_room_the_evaluation_goes_on(processor, policy, items, tmp_path, capsys):

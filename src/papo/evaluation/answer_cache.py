@@ -99,12 +99,10 @@ class AnswerCache:
 
     def _find(self, asked: str, drawn: str, k: int, longest: int) -> Group | None:
         there = self.places.get(asked, {})
-        places = list(there.values()) if self.any_batch else []
-        if drawn in there:
-            places.insert(0, there[drawn])
-        self.apart += k * (bool(there) and not places)
-        for path, start in places:
-            group = group_at(path, start, asked)
+        ways = [drawn, *there] if self.any_batch else [drawn]
+        self.apart += k * (bool(there) and there.keys().isdisjoint(ways))
+        for way in filter(there.__contains__, ways):
+            group = group_at(*there[way], asked, way)
             if len(group) >= k and all(0 < len(ids) <= longest and max(ids) < self.vocabulary for ids, _ in group):
                 return group[:k]  # each response has random numbers of its own, whatever k is
         return None
@@ -191,12 +189,12 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     return fields if fields is not None and fields.keys() == {"asked", "drawn", "ids", "finished"} else None
 
 
-def group_at(path: Path, start: int, asked: str) -> Group:
+def group_at(path: Path, start: int, asked: str, drawn: str) -> Group:
     """What the line there has; nothing where the file has changed since it was looked through."""
     with suppress(OSError), path.open("rb") as file:
         file.seek(start)
         fields = parsed(file.readline())
-        if fields is not None and fields["asked"] == asked:
+        if fields is not None and (fields["asked"], fields["drawn"]) == (asked, drawn):
             return list(zip(fields["ids"], fields["finished"], strict=True))
     return []
 
