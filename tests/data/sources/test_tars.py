@@ -4,6 +4,7 @@ import json
 import tarfile
 
 import datasets
+import pyarrow as pa
 import pytest
 from replicas import encoded, picture, write_tar
 
@@ -67,10 +68,22 @@ def test_rows_may_differ(tmp_path):
     """In the format of their picture, also from tar to tar, in fields and in the type of an answer."""
     write_tar(tmp_path / "0.tar", row(0) | row(1, png="jpg", id="x", answer="red"))
     write_tar(tmp_path / "1.tar", row(2, png="webp", answer=2.5) | {"3.json": row(3)["3.json"]})
-    found = items(tmp_path)
+    assert isinstance(
+        opened(tmp_path / "*.tar").reading.table.schema.field("answer").type, pa.JsonType
+    )  # of no kind, fits all
+    found = items(tmp_path / "*.tar")
     assert [item.answer for item in found] == ["3", "red", "2.5", "3"]
     assert [item.id for item in found] == ["folder-0", "x", "folder-2", "folder-3"]
     assert [len(item.images) for item in found] == [1, 1, 1, 0]
+
+
+def test_a_folder_is_all_of_its_tars_and_a_split_those_of_its_name(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number, name in enumerate(("test", "train-0", "train-1")):
+        write_tar(folder / f"{name}.tar", row(number, answer=number))
+    assert [item.answer for item in items(folder)] == ["0", "1", "2"]
+    assert [item.answer for item in items(folder, split="train")] == ["1", "2"]
 
 
 def test_a_stream_reads_the_same_rows(tmp_path):
@@ -115,6 +128,23 @@ def test_a_broken_picture_is_a_bad_row(tmp_path):
     assert source[0].images
     with pytest.raises(BadRow, match=r"^folder-1: picture cannot be read"):
         source[1]
+
+
+@pytest.mark.parametrize("fields", [b"[1]", b'{"question": "How many?"}'], ids=["a list", "no gold"])
+def test_fields_that_lack_something_are_a_bad_row(tmp_path, fields):
+    write_tar(tmp_path / "a.tar", row(0, gold=3) | row(1) | {"1.json": fields})
+    source = opened(tmp_path / "a.tar", columns={"answer": "gold"})
+    assert source[0].answer == "3"
+    with pytest.raises(BadRow, match=r"^folder-1: empty (question|answer)$"):
+        source[1]
+
+
+def test_a_broken_file_far_behind_is_named(tmp_path, monkeypatch):
+    """Which is not among those that are looked at first."""
+    monkeypatch.setattr("papo.data.sources.tars.LOOKED_AT", 4)
+    write_tar(tmp_path / "a.tar", row(0) | row(1) | row(2) | {"3.json": b"{"})
+    with pytest.raises(SettingError, match=r"a.tar: 3.json: Expecting property name"):
+        opened(tmp_path / "a.tar")
 
 
 BROKEN = {
