@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,4 +277,32 @@ def image_folder(replica: Replica, root: Path) -> Path:
     return root
 
 
-FORMATS = (hub_parquet, plain_parquet, saved_to_disk, raw_arrow, jsonl, image_folder)
+def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:
+    """A tar with these files, in order."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def tars(replica: Replica, root: Path) -> Path:
+    """WebDataset's: two tars, by a pattern, with a file for each picture and one for the other fields."""
+    rows: list[dict[str, bytes]] = []
+    for number, row in enumerate(replica.rows):
+        fields = {name: value for name, value in row.items() if name not in replica.picture_lists()}
+        files: dict[str, bytes] = {}
+        for name in replica.pictures():
+            if row[name] is not None:
+                files[f"{number}.png" if name == "image" else f"{number}.{name}.png"] = encoded(row[name])
+            fields[name] = None
+        for name in replica.picture_lists():
+            files |= {f"{number}.{n}.png": encoded(image) for n, image in reversed([*enumerate(row[name])])}
+        rows.append(files | {f"{number}.json": json.dumps(fields).encode()})
+    for shard, part in enumerate((rows[:2], rows[2:])):
+        write_tar(root / f"train-{shard}.tar", {name: content for files in part for name, content in files.items()})
+    return root / "train-*.tar"
+
+
+FORMATS = (hub_parquet, plain_parquet, saved_to_disk, raw_arrow, jsonl, image_folder, tars)

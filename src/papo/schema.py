@@ -126,9 +126,15 @@ class Rescore(TypedDict):
     min_agreement: Share
 
 
+class AnswersCache(TypedDict):
+    path: Text | None
+    any_batch: bool
+
+
 class EvaluateKeys(TypedDict):
     """Of conf/evaluate.yaml."""
 
+    answers_cache: AnswersCache
     export: Sequence[Literal[*FORMATS]]
     rescore: Rescore
     compare: Sequence[Text]

@@ -54,12 +54,12 @@ def test_greedy_answers_are_all_the_same(ask, items):
         assert len(set(answered.responses)) == 1
 
 
-def test_answers_come_with_what_they_were_drawn_from(policy, engine, processor, items):
-    """With these visual tokens the policy scores the responses as it did when it drew them."""
+def test_answers_come_as_tokens(policy, engine, processor, items):
+    """Which the policy scores as it did when it drew them."""
     prompts = processor.prompts(items)
-    answers, features, responses = answer(policy, engine, processor, prompts, k=K, sampling=Sampling(6), seed=5)
+    answers, responses = answer(policy, engine, processor, prompts, k=K, sampling=Sampling(6), seed=5)
     with torch.no_grad():
-        scores = policy.score(policy.prefill(prompts, features), responses)
+        scores = policy.score(policy.prefill(prompts, policy.encode(prompts.images)), responses)
     torch.testing.assert_close(scores.logprobs, responses.logprobs, atol=1e-5, rtol=0)
     assert processor.decode(responses) == [text for answered in answers for text in answered.responses]
 

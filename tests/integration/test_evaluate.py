@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 
 import pytest
@@ -172,6 +173,53 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
     assert len(batches) == 7  # six batches and the one that was stopped
     for name in ("results.json", "results.md", "report.html"):
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+# -------------------------------------------------------------------------------------------------------------- cache
+
+
+def test_answers_are_shared_across_folders(run_evaluate, tiny_model, four_steps, tmp_path):
+    """The same bytes as without a cache; under another name of model and benchmark nothing is drawn either."""
+    settings = [
+        f"compare=[{four_steps.path}]",
+        "report.looking_items=3",
+        "report.looking_cells=2",
+        "rollout.temperature=1",
+    ]
+    cache = f"answers_cache={tmp_path / 'cache'}"
+    _, plain = run_evaluate(*settings, folder=tmp_path / "plain")
+    first, cold = run_evaluate(*settings, cache, folder=tmp_path / "cold")
+    again, warm = run_evaluate(*settings, cache, folder=tmp_path / "warm")
+    for name in ("config.yaml", "results.json", "results.md", "report.html"):
+        assert (plain / name).read_bytes() == (cold / name).read_bytes() == (warm / name).read_bytes(), name
+    drawn = 2 * 3 * N * K
+    assert f"0 of them read from {cache}, {cold}" in first.out
+    assert f"{drawn} of them read from {cache}, {warm}" in again.out
+    assert json.loads((warm / "provenance.json").read_text())["responses_read"] == drawn
+    moved = shutil.copytree(tiny_model, tmp_path / "moved")
+    other, folder = run_evaluate(cache, "rollout.temperature=1", "+benchmarks.other=${benchmarks.lab}", path=moved)
+    assert other.status == 0, other.err
+    assert f"{drawn} responses in" in other.out
+    assert f"{drawn} of them read" in other.out
+    assert metrics(json.loads((folder / "results.json").read_text()), "other") == metrics(
+        json.loads((plain / "results.json").read_text())
+    )
+
+
+def test_an_evaluation_goes_on_with_a_cache(run_evaluate, tmp_path):
+    """Which is not one of its settings."""
+    folder = tmp_path / "folder"
+    run_evaluate(folder=folder)
+    finished, _ = run_evaluate(f"answers_cache={tmp_path / 'cache'}", folder=folder)
+    assert finished.status == 0, finished.err
+
+
+def test_a_cache_that_is_no_folder_is_told_before_anything_is_written(run_evaluate, tmp_path):
+    (tmp_path / "file").touch()
+    finished, folder = run_evaluate(f"answers_cache={tmp_path / 'file'}")
+    assert finished.status == 2
+    assert finished.messages[-1].startswith(f"error: answers_cache={tmp_path / 'file'} must be a folder")
+    assert not folder.exists()
 
 
 # -------------------------------------------------------------------------------------------------------- guessability

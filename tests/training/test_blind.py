@@ -45,7 +45,7 @@ def test_the_first_items_are_answered_blind(module, trainer, items):
     callback = TrainingBlind(4, 6, SAMPLING)
     callback.on_validation_end(trainer, module)
     shown = blinded(module.processor.prompts(items[:4]))
-    answered, _, _ = answer(
+    answered, _ = answer(
         module.policy, module.engine, module.processor, shown, k=6, sampling=SAMPLING, seed=module.seed
     )
     expected = mean_over_items([item.accuracy for item in answered if item.item.id != "wide"])

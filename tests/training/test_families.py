@@ -24,6 +24,6 @@ def test_two_steps_and_answers(make_module, saved_family, family_items, family):
         own = {id(parameter) for part in modules for parameter in part.parameters()}
         assert any(id(parameter) in own for name, parameter in module.named_parameters() if name in moved)
     assert module.metrics["perception/kl"] > 0
-    answered, _, responses = answer(module.policy, module.engine, processor, prompts, k=2, sampling=SAMPLING, seed=1)
+    answered, responses = answer(module.policy, module.engine, processor, prompts, k=2, sampling=SAMPLING, seed=1)
     assert [len(of_item.responses) for of_item in answered] == [2] * len(family_items)
     assert responses.response_mask.any(-1).all()

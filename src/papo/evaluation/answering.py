@@ -9,13 +9,14 @@ from hashlib import blake2b
 import torch
 
 from papo.corruption import RandomPatchMask
+from papo.evaluation.answer_cache import AnswerCache
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
 from papo.rewards.grading import Grade, Verdict, grade
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Features, Item, LetGo, PromptBatch, Responses
+from papo.types import Item, LetGo, PromptBatch, Responses
 
 # A blind policy keeps its prompt and placeholders; every patch of every image is black.
 BLIND = RandomPatchMask(mask_ratio=1.0)
@@ -49,17 +50,24 @@ def answer(
     k: int,
     sampling: Sampling,
     seed: int,
-) -> tuple[list[Answered], Features, Responses]:
-    """k responses to each prompt, graded; with the visual tokens that they were drawn from, and as tokens.
+    cache: AnswerCache | None = None,
+) -> tuple[list[Answered], Responses]:
+    """k responses to each prompt, graded, and as tokens.
 
     An item's responses depend on (seed, item id) alone.
+
+    Args:
+        cache: where they are looked for first; None = all are drawn.
     """
-    features = policy.encode(prompts.images)
+
+    def draw(prompts: PromptBatch, seeds: Sequence[int]) -> Responses:
+        return engine.sample(prompts, policy.encode(prompts.images), k, sampling, seeds)
+
     seeds = [derive_seed("evaluation", seed, item.id) for item in prompts.items]
-    responses = engine.sample(prompts, features, k, sampling, seeds)
+    responses = draw(prompts, seeds) if cache is None else cache.responses(prompts, seeds, k, sampling, draw)
     texts = processor.decode(responses)
     answered = [graded(item, texts[n * k : (n + 1) * k]) for n, item in enumerate(prompts.items)]
-    return answered, features, responses
+    return answered, responses
 
 
 def graded(item: Item, responses: Sequence[str]) -> Answered:

@@ -100,7 +100,7 @@ class HeldOut:
         settings = {"k": k, "sampling": self.sampling, "seed": seed}
 
         def answers(shown: PromptBatch, **changes) -> tuple[list[Answered], Responses]:
-            answered, _, responses = answer(policy, engine, processor, shown, **settings | changes)
+            answered, responses = answer(policy, engine, processor, shown, **settings | changes)
             return answered, responses
 
         seen, _ = answers(prompts)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from papo.arguments import Count, CountOrOff, Must, check_call, checked
 from papo.corruption import Maker
 from papo.data.module import Source
+from papo.evaluation.answer_cache import AnswerCache
 from papo.evaluation.answering import BLIND, Answered, answer, picture_of
 from papo.evaluation.looking import Looking
 from papo.evaluation.records import Record, RecordFile
@@ -24,7 +25,7 @@ from papo.report import GradedResponse
 from papo.rewards.readable import readable
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Features, Item, PromptBatch, Responses
+from papo.types import Item, PromptBatch, Responses
 
 VIEWS = Must(
     "hold image and may hold masked and blind",
@@ -84,16 +85,27 @@ class Examination:
                 maker.process_with(processor.images)
 
     def __call__(
-        self, policy: Policy, processor: PromptProcessor, source: Source, file: RecordFile, name: str
+        self,
+        policy: Policy,
+        processor: PromptProcessor,
+        source: Source,
+        file: RecordFile,
+        name: str,
+        cache: AnswerCache | None = None,
     ) -> list[Record]:
-        """The records of all items; those that `file` holds already are not answered again."""
+        """The records of all items; those that `file` holds already are not answered again.
+
+        Args:
+            name: what is shown of progress.
+            cache: see `answer`.
+        """
         self.engine.sync(policy, step=0)
         starts = range(len(file.records), len(source), self.batch_size)
         with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
             for start in starts:
                 items = (source[i] for i in range(start, min(start + self.batch_size, len(source))))
                 prompts = processor.prompts(items).to(policy.device)
-                file.append(self.batch(policy, processor, prompts, start=start))
+                file.append(self.batch(policy, processor, prompts, start=start, cache=cache))
                 bar.update(len(prompts))
         return file.records
 
@@ -101,18 +113,29 @@ class Examination:
         """What the items' images are corrupted from."""
         return [derive_seed("evaluation-corruption", self.seed, item.id) for item in items]
 
+    def shown(self, prompts: PromptBatch, view: str) -> PromptBatch:
+        """The prompts with the images of a view."""
+        maker = self.views[view]
+        if maker is None:
+            return prompts
+        return replace(prompts, images=maker.of(prompts, self.view_seeds(prompts.items)))
+
     @torch.no_grad()
-    def batch(self, policy: Policy, processor: PromptProcessor, prompts: PromptBatch, *, start: int) -> list[Record]:
+    def batch(
+        self,
+        policy: Policy,
+        processor: PromptProcessor,
+        prompts: PromptBatch,
+        *,
+        start: int,
+        cache: AnswerCache | None = None,
+    ) -> list[Record]:
         """The records of one batch, of the items from `start` on."""
-        seeds = self.view_seeds(prompts.items)
         answers: dict[str, list[Answered]] = {}
-        features: dict[str, Features] = {}
         responses: Responses | None = None  # with the images
-        for name, maker in self.views.items():
-            shown = prompts if maker is None else replace(prompts, images=maker.of(prompts, seeds))
-            answers[name], features[name], drawn = answer(
-                policy, self.engine, processor, shown, k=self.k, sampling=self.sampling, seed=self.seed
-            )
+        settings = {"k": self.k, "sampling": self.sampling, "seed": self.seed, "cache": cache}
+        for name in self.views:
+            answers[name], drawn = answer(policy, self.engine, processor, self.shown(prompts, name), **settings)
             responses = responses or drawn
         records = [
             Record(
@@ -133,7 +156,7 @@ class Examination:
         chosen = responses.select([n * self.k + g for n in range(len(records)) for g in range(first)])
         rows = zip(chosen.response_ids, chosen.response_mask, strict=True)
         tokens = [tuple(processor.tokens(ids[real])) for ids, real in rows]
-        kl = self._kl(policy, prompts, features, chosen) if with_kl else [()] * len(tokens)
+        kl = self._kl(policy, prompts, chosen) if with_kl else [()] * len(tokens)
         drops = [
             of_response
             for n in range(into)
@@ -153,18 +176,15 @@ class Examination:
         ]
         return [record.with_first(measured[n * first : (n + 1) * first]) for n, record in enumerate(records)]
 
-    def _kl(
-        self, policy: Policy, prompts: PromptBatch, features: Mapping[str, Features], responses: Responses
-    ) -> list[tuple[float, ...]]:
+    def _kl(self, policy: Policy, prompts: PromptBatch, responses: Responses) -> list[tuple[float, ...]]:
         """The perception KL of each token of responses to all prompts."""
         temperature, mask = self.sampling.score_temperature, responses.response_mask
-        clean, masked = (
-            policy.score(
-                policy.prefill(prompts, features[view]), responses, temperature=temperature, keep_states=True
-            ).states
-            for view in ("image", "masked")
-        )
-        kl = policy.full_kl(clean, masked, mask, temperature=temperature)
+        states = {}
+        for view in ("image", "masked"):
+            shown = self.shown(prompts, view)
+            context = policy.prefill(shown, policy.encode(shown.images))
+            states[view] = policy.score(context, responses, temperature=temperature, keep_states=True).states
+        kl = policy.full_kl(states["image"], states["masked"], mask, temperature=temperature)
         rows = zip(kl, mask, strict=True)
         return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 

@@ -13,6 +13,7 @@ from papo.building import built, settings_of
 from papo.data.module import Source, first_of
 from papo.data.screening import Screen
 from papo.errors import ConfigError
+from papo.evaluation.answer_cache import AnswerCache, check_folder, told
 from papo.evaluation.catalogue import Catalogue
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.guessability import blind_only, write_guessability
@@ -66,6 +67,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     loaded: Loaded = built(cfg.model)
     processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
     examination.attach(loaded.policy, processor)
+    if cfg.answers_cache.path is not None:
+        check_folder(cfg.answers_cache.path)
     sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
@@ -76,18 +79,24 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
     shown: list[ReportItem] = []
     responses = 0  # of this process
+    caches: list[AnswerCache] = []  # one for each model, where there are any
     for number, (path, model) in enumerate(models.items()):
         if number:
             loaded = built(model)
             processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
             examination.attach(loaded.policy, processor)
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        if cfg.answers_cache.path is not None:
+            engine = OmegaConf.to_container(cfg.engine, resolve=True)
+            caches.append(
+                AnswerCache(policy=policy, engine=engine, fast_layers=loaded.fast_layers, **cfg.answers_cache)
+            )
         for name, source in sources.items():
             file = RecordFile(records_file(run.path, number, path, name), cfg.batch_size, len(source))
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(models) == 1 else f"{path}: {name}"
             with stopping_at_once(f"stopped; the same command with hydra.run.dir={run.path} goes on"):
-                records[name][path] = examination(policy, processor, source, file, title)
+                records[name][path] = examination(policy, processor, source, file, title, *caches[-1:])
             if not cfg.guessable:
                 shown += report_items(name, path, source, file.records, processor, examination, policy.device)
     origin = provenance(cfg.seed)
@@ -109,9 +118,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         write_exports(run.path, cfg.export, records, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
+    if caches:
+        pace["responses_read"] = sum(cache.read for cache in caches)
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
     print(*own.failures(), sep="\n", end="")
-    print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s), {run.path}")
+    print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s){told(caches)}, {run.path}")
     return results
 
 
@@ -137,7 +148,8 @@ def check_settings(cfg: DictConfig) -> None:
 def own_settings(cfg: DictConfig) -> dict[str, Any]:
     """What an evaluation is recorded with, in plain types."""
     settings = OmegaConf.to_container(cfg, resolve=True)
-    for key in ("run_dir", "examination", "screen"):  # where it goes, and what only refers to the others
+    # Where it goes, where answers may be had besides, and what only refers to the others.
+    for key in ("run_dir", "answers_cache", "examination", "screen"):
         del settings[key]
     return settings
 

@@ -43,7 +43,7 @@ class TrainingBlind(Callback):
         with trainer.precision_plugin.forward_context():  # outside of which callbacks run
             for batch in ranks.batches(len(items), size):
                 prompts = blinded(module.processor.prompts([items[n] for n in batch]).to(module.device))
-                answered, _, _ = answer(module.policy, module.engine, module.processor, prompts, **settings)
+                answered, _ = answer(module.policy, module.engine, module.processor, prompts, **settings)
                 found.append([item.accuracy for item in answered if item.scorable])
         means = [accuracy for of_batch in ranks.collected(found) for accuracy in of_batch]
         self.estimate = mean_over_items(means) if means else None

@@ -93,7 +93,7 @@ class Weighing:
 
     def measured(self, rollouts: Rollouts, step: int) -> torch.Tensor:
         """b of each prompt [N] as the current policy has it."""
-        answered, _, _ = answer(
+        answered, _ = answer(
             self.policy,
             self.engine,
             self.processor,

@@ -111,9 +111,9 @@ def table_source(
 
     Args:
         schema: whose columns these are, one of SCHEMAS; null = the first of LAYOUTS that they fit.
-        path: hub id, or a local Parquet, Arrow, JSONL, JSON, CSV or TSV file, a folder of them, a folder that
-            `save_to_disk` wrote, or an image folder with metadata. Pictures given by path are looked for beside the
-            data file.
+        path: hub id, or a local Parquet, Arrow, JSONL, JSON, CSV or TSV file, a tar (papo.data.sources.tars), a folder
+            of them, those of a pattern with *, a folder that `save_to_disk` wrote, or an image folder with metadata.
+            Pictures given by path are looked for beside the data file.
         split: the data set's own name of it; null where there is one only. A file is a split, whatever this says.
         subset: the hub's configuration, where a data set has several.
         name: of the source in ids; null = the schema's.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict, IterableDataset
 
 from papo.data.sources.columns import Row
-from papo.errors import SettingError
+from papo.data.sources.tars import Tars
+from papo.errors import ConfigError, SettingError
 
 # Which reader of `datasets` a file's ending stands for.
 READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+READERS |= {".tar": "webdataset"}
 # Only an empty cell is nothing: an option may be "None" or "NA".
 CSV = {"keep_default_na": False, "na_values": [""]}
 SETTINGS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
@@ -30,12 +34,14 @@ class Table:
 
     data: the rows, in Arrow format.
     roots: the folders that paths of pictures are relative to; none for a hub.
-    columns: for each column, the other name that it has in `data`.
+    columns: for each column, the other name that it has in the data.
+    tars: what becomes of the files in `data`, where it holds those of tars.
     """
 
     data: Dataset | IterableDataset
     roots: tuple[Path, ...]
     columns: dict[str, str]
+    tars: Tars | None = None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -46,7 +52,7 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         """Names, as they are called here, and types."""
-        schema = self.data.features.arrow_schema
+        schema = self.data.features.arrow_schema if self.tars is None else self.tars.columns
         own = [field for field in schema if field.name not in self.columns]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
 
@@ -58,15 +64,26 @@ class Table:
         files = self.data.num_shards
         for file in rng.sample(range(files), files):
             part = self.data.shard(files, file) if files > 1 else self.data
-            for number, rows in enumerate(part.iter(batch_size=1)):
-                yield (f"{file}-{number}" if files > 1 else str(number)), self._row(rows)
+            try:
+                for number, rows in enumerate(part.iter(batch_size=1)):
+                    yield (f"{file}-{number}" if files > 1 else str(number)), self._row(rows)
+            except (datasets.exceptions.DatasetsError, ValueError, tarfile.TarError) as error:
+                if self.tars is None:
+                    raise
+                reason = str(error).partition("\n")[0]
+                raise ConfigError(
+                    f"path with streaming=true: tar {file + 1} of {files}, by name, cannot be read, or has files that "
+                    f"the first has not ({reason:.200}); streaming=false says which before the start"
+                ) from error
 
     def _row(self, rows: pa.Table) -> Row:
         row = rows.to_pylist()[0]
         for field in rows.schema:
             if "arrow.json" in str(field.type):
                 row[field.name] = _read_json(row[field.name], field.type)
-        return row | {name: row[found] for name, found in self.columns.items()}
+        if self.tars is not None:
+            row = self.tars.row(row)
+        return row | {name: row.get(found) for name, found in self.columns.items()}
 
 
 def _read_json(value: Any, type_: pa.DataType) -> Any:
@@ -88,10 +105,10 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
     Raises:
         SettingError: nothing there, nothing readable, no such split, or no such column.
     """
-    place = Path(path).expanduser()
+    place, tars = Path(path).expanduser(), None
     try:
-        if place.exists():
-            data, roots = _local(place, split, streaming)
+        if place.exists() or "*" in path:
+            data, roots, tars = _local(place, split, streaming)
         elif path.startswith(("/", ".", "~")) or place.suffix in READERS:
             raise SettingError("path", f"must exist, got {path}")
         else:
@@ -108,22 +125,33 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
         data = data.to_iterable_dataset()
     if data.features is None:
         data = data._resolve_features()  # a stream whose files do not say: of its first rows
-    missing = sorted(set(columns.values()) - set(data.features))
+    known = Table(data, roots, {}, tars).schema.names
+    missing = sorted(set(columns.values()) - set(known))
     if missing:
-        raise SettingError("columns", f"must name columns of {path} ({', '.join(data.features)}), got {missing[0]!r}")
-    return Table(data.with_format("arrow"), roots, columns)
+        raise SettingError("columns", f"must name columns of {path} ({', '.join(known)}), got {missing[0]!r}")
+    return Table(data.with_format("arrow"), roots, columns, tars)
 
 
-def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[Path, ...]]:
-    """Rows of a file, of a folder that `save_to_disk` wrote, or of a folder of files; and where their pictures are."""
+def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[Path, ...], Tars | None]:
+    """Rows of a file, of files by a pattern, of a folder that `save_to_disk` wrote, or of a folder of files; and where
+    their pictures are."""
     if place.is_dir() and any((place / name).is_file() for name in ("state.json", "dataset_dict.json")):
         data = datasets.load_from_disk(str(place))
-        return (data[split] if isinstance(data, DatasetDict) and split in data else data), (place,)
-    files = [place] if place.is_file() else files_of(place, split)
+        return (data[split] if isinstance(data, DatasetDict) and split in data else data), (place,), None
+    if place.exists():
+        files = [place] if place.is_file() else files_of(place, split)
+    else:
+        files = [Path(file) for file in sorted(glob(str(place), recursive=True))]
+        if not files:
+            raise SettingError("path", f"must match files, got {place}, which matches none")
+        place = files[0].parent  # not the pattern's own beginning, which may be the whole disk
     reader = READERS.get(files[0].suffix)
     if reader is None or any(READERS.get(file.suffix) != reader for file in files):
         endings = ", ".join(sorted({file.suffix or file.name for file in files}))
         raise SettingError("path", f"must hold files of one of {', '.join(READERS)}, got {place} with {endings}")
+    if reader == "webdataset":
+        tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
+        return tars.opened(files, streaming), (*sorted({file.parent for file in files}), place), tars
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
     data = datasets.load_dataset("csv" if reader == "tsv" else reader, **settings, **SETTINGS.get(reader, {}))
     beside = {file.parent for file in files}
@@ -131,7 +159,7 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
         raise SettingError(
             "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
         )
-    return _named_files(data), (*sorted(beside), place)
+    return _named_files(data), (*sorted(beside), place), None
 
 
 def files_of(folder: Path, split: str | None) -> list[Path]:
