@@ -24,7 +24,7 @@ from papo.study.definition import read_study
 from papo.training import run as training
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "experiments").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "experiments").rglob("*.md"))]
 PAGES += sorted((ROOT / "experiments").rglob("*.sh"))
 CHECKS = {"train": training.check_settings, "evaluate": evaluation.check_settings}
 PYTHON = ("python", "torchrun", "TRL_ENV/bin/python")
@@ -33,7 +33,7 @@ STANDS_FOR = {"seed=S": "seed=0", "experiments/NAME": "experiments/guess_or_look
 # What is no setting of a run: who starts it, and what a search would try; tests/config/test_sweeps.py has those.
 STARTS = re.compile(r"hydra[./]|-m$|--multirun$")
 ELSEWHERE = {
-    "my_ideas": "its files are written and run by tests/integration/test_extend.py",
+    "my_ideas": "its files are written and run by tests/integration/test_howto.py",
 }
 
 
@@ -41,7 +41,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The commands of a page that begin a program of this repository, in words."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     variables = dict(re.findall(r"^    ([A-Z]+)='([^']*)'", text, re.MULTILINE))
-    lines = [line for line in text.splitlines() if line.startswith(("    ", "python "))]
+    lines = [line for line in text.splitlines() if line.startswith(("    ", *(f"{name} " for name in PYTHON)))]
     lines += re.findall(r"`(python [^`]*)`", text)
     for line in lines:
         if not re.search(rf"\b({'|'.join(PYTHON)}) ", line):
@@ -165,7 +165,6 @@ TRAINED = [
     "experiment=papo_qwen data=easy_vqa corruption=swap perception_coef=0.1",
 ]
 EVALUATED = {
-    "model.path=RUN compare=[lab_qwen] benchmarks=[lab,lab_guessable]": "results.json",
     "guessable=true": "guessability/lab.jsonl",
 }
 
