@@ -224,7 +224,7 @@ def test_benchmark_tsv(follow):
 
 def test_report(follow, here):
     """The sections that the page explains are those of a report."""
-    sizes = ["benchmarks.lab.size=2", "benchmarks.lab_guessable.size=2", "report.looking_cells=2"]
+    sizes = ["k=1", "benchmarks.lab.size=2", "benchmarks.lab_guessable.size=2", "report.looking_cells=2"]
     follow("report", train_with=BRIEFLY, evaluate_with=sizes)
     titles = re.findall("<h3>lab: ([^<]*)</h3>", (here / "outputs" / "report" / "report.html").read_text())
     text = (ROOT / "docs" / "howto" / "report.md").read_text()
