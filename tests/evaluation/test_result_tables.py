@@ -41,6 +41,17 @@ def test_two_models_and_their_difference():
     assert not any("=" in row[0] for row in found[3].rows)
 
 
+def test_models_that_answered_more_and_less_often():
+    """Predictions of another tool are one to an item, and of no other view."""
+    less = {"avg@1": HALF, "avg@1/family=charts": ALL}
+    accuracy, by_tag, *_ = tables("lab", {"a": METRICS, "b": less}, {})
+    assert ("avg@1", "", "50.0 [25.0, 75.0]") in accuracy.rows
+    assert by_tag.columns[-2:] == ("b avg@1", "items")
+    assert by_tag.rows[0][-2:] == ("100.0 [90.0, 100.0]", "2")
+    _, by_tag, *_ = tables("lab", {"b": less, "a": METRICS}, {})
+    assert by_tag.rows[0][1:] == ("100.0 [90.0, 100.0]", "100.0 [90.0, 100.0]", *["50.0 [25.0, 75.0]"] * 2, "2")
+
+
 def test_what_went_wrong_is_told_where_the_first_model_made_no_mistake():
     right = {name: value for name, value in METRICS.items() if not name.startswith("error/")}
     found = tables("lab", {"a": right, "b": METRICS}, {})

@@ -69,7 +69,7 @@ def command(script: str, *overrides: str) -> Finished:
             try:
                 runpy.run_path(str(ROOT / script), run_name="__main__")
             except SystemExit as end:
-                status = end.code
+                status = end.code or 0
             finally:
                 root.handlers = handlers
                 root.setLevel(levels[0])
@@ -122,6 +122,7 @@ class Run:
     """A run directory, read."""
 
     path: Path
+    said: str = ""  # on its standard output
 
     def json(self, name: str = "metrics.json") -> dict[str, Any]:
         return json.loads((self.path / name).read_text())
@@ -162,7 +163,7 @@ def train(tiny, tmp_path_factory) -> Callable[..., Run]:
         path = path or tmp_path_factory.mktemp("train") / "run"
         finished = command("train.py", *options, *tiny, *overrides, f"hydra.run.dir={path}")
         assert finished.status == status, finished.err
-        return Run(path)
+        return Run(path, finished.out)
 
     return train
 

@@ -1,8 +1,6 @@
 """Real data's columns from file to trained model: every listed data set, and what becomes of bad rows."""
 
 import json
-from base64 import b64encode
-from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -41,33 +39,6 @@ def test_every_data_set_trains_and_is_evaluated(train, brief, command, tiny_mode
     results = json.loads((tmp_path / "evaluation" / "results.json").read_text())["benchmarks"][name]
     (measured,) = results["models"].values()
     assert measured["avg@2"]["n"] == 4
-
-
-def verl_rows(folder) -> Path:
-    """Parquet with pictures inside, and a system turn before each question."""
-    turns = [{"role": "system", "content": "Look first."}, {"role": "user", "content": "<image>How many?"}]
-    gold = {"style": "rule", "ground_truth": "$3$"}
-    images = [[{"bytes": encoded(picture(n)), "path": None}] for n in range(4)]
-    rows = [{"data_source": "ours", "prompt": turns, "images": each, "reward_model": gold} for each in images]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
-    return folder / "train.parquet"
-
-
-def vlmevalkit_rows(folder) -> Path:
-    """Tab-separated values with pictures in base64, and a column for each option."""
-    lines = [["index", "image", "question", "A", "B", "answer", "category", "hint"]]
-    lines += [
-        [str(n), b64encode(encoded(picture(n))).decode(), "Which?", "red", "blue", "B", "c", ""] for n in range(4)
-    ]
-    (folder / "rows.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
-    return folder / "rows.tsv"
-
-
-@pytest.mark.parametrize("write", [verl_rows, vlmevalkit_rows])
-def test_a_layout_of_other_projects_trains(train, brief, tmp_path, write):
-    """The others are read in tests/data/sources/test_own_data.py."""
-    run = train(*brief, "data=folder", f"data.train.path={write(tmp_path)}", *ROOMY)
-    assert (run.json()["steps"], run.json()["skipped_rows"], len(run.rollouts)) == (2, 0, 2 * 2 * 3)
 
 
 def test_a_wrong_schema_ends_with_one_message(command, tiny, tmp_path):

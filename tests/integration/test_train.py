@@ -29,8 +29,9 @@ def names_of(group):
 CHOICES = [
     f"{group}={name}" for group in ("algorithm", "corruption", "reward") for name in names_of(group) if name != "sft"
 ]
-# Those of billions of parameters by one of a kind; what tells the others apart is in config/test_paper_scale.py.
-PAPER_SCALE = ("papo_qwen_3b", "papo_d_qwen_7b", "papo_qwen_7b_lora")
+# Those of billions of parameters by one of a kind, a third in test_howto.py; what tells them apart is in
+# config/test_paper_scale.py.
+PAPER_SCALE = ("papo_d_qwen_7b", "papo_qwen_7b_lora")
 EXPERIMENTS = [name for name in names_of("experiment") if not re.search(r"_\d+b\b|_\d+b_", name)]
 
 

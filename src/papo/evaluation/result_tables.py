@@ -33,7 +33,10 @@ def tables(
     first = next(iter(models.values()))
     if not first:
         return [ReportTable(name, ("metric",), (), "no item can be graded")]
-    overall = [metric for metric in first if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
+    every = dict.fromkeys(
+        metric for of_model in models.values() for metric in of_model
+    )  # avg@4 of one, avg@1 of another
+    overall = [metric for metric in every if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
     overall = [metric for metric in overall if "=" not in metric]
     note = "; ".join([PERCENT, *_items(first), *([f"of the first {limit} rows alone"] if limit else [])])
     found = [ReportTable(f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), note)]
@@ -65,8 +68,8 @@ def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tup
 
 def _breakdown(name: str, groups: Sequence[str], models: Mapping[str, Estimates]) -> ReportTable:
     first = next(iter(models.values()))
-    views = [metric for metric in first if "avg@" in metric and "=" not in metric]
-    columns = [(model, view) for model in models for view in views]
+    # Each model's own: of two that answered k and m times one has avg@k, the other avg@m, and not the same views.
+    columns = [(model, view) for model, of in models.items() for view in of if "avg@" in view and "=" not in view]
     several = len(models) > 1
     return ReportTable(
         f"{name}: by tag",
@@ -74,8 +77,8 @@ def _breakdown(name: str, groups: Sequence[str], models: Mapping[str, Estimates]
         tuple(
             (
                 group,
-                *(str(models[model][f"{view}/{group}"]) for model, view in columns),
-                str(first[f"{views[0]}/{group}"].n),
+                *(str(models[model].get(f"{view}/{group}", "")) for model, view in columns),
+                str(first[f"{columns[0][1]}/{group}"].n),
             )
             for group in groups
         ),

@@ -56,7 +56,9 @@ def needed(cfg: DictConfig) -> bool:
     if count == 1 or started_elsewhere():
         return False
     if cfg.strategy.num_nodes > 1:
-        raise ConfigError("strategy.num_nodes above 1 needs torchrun or srun to start the processes; see docs/scale.md")
+        raise ConfigError(
+            "strategy.num_nodes above 1 needs torchrun or srun to start the processes; see docs/howto/many_cards.md"
+        )
     return True
 
 
