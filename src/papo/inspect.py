@@ -42,6 +42,9 @@ SMALLEST = 32  # pixels
 
 def main(overrides: Sequence[str]) -> None:
     """Raises ConfigError for what the user can fix."""
+    if {"-h", "--help"} & set(overrides):
+        print(__doc__)
+        return
     pages = [text.removeprefix("page=") for text in overrides if text.startswith("page=")]
     page = page_at(pages[-1]) if pages else None
     try:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     if arguments[:1] == ["run"]:
         return run(run_options().parse_args(arguments[1:]))
-    options = compare_options().parse_args(arguments)
+    options = compare_options().parse_args(arguments or ["--help"])
     return compare(options.folder, options.out, options)
 
 
