@@ -20,6 +20,7 @@ from PIL import Image
 
 from papo import cli
 from papo.building import built
+from papo.data.apart import doubts
 from papo.data.audit import Audit
 from papo.data.blank import Blanked
 from papo.data.order import endless
@@ -78,6 +79,7 @@ def inspect(cfg: DictConfig, page: Path | None = None) -> None:
                 print(*report(found, bad, key), sep="\n")
         if part == "train" and page is not None:
             write_page(source, cfg, page)
+    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
 
 
 def report(found: Audit, bad: dict[str, str], key: str) -> list[str]:
