@@ -71,6 +71,7 @@ def page_at(text: str) -> Path:
 def inspect(cfg: DictConfig, page: Path | None = None) -> None:
     # Prompts are not measured: their length is the model's. However many rows are bad, they are shown.
     screen = Screen(max_bad_share=1, decode_at_start=cfg.data.decode_at_start, require_image=cfg.data.require_image)
+    screen.listed = f"the first {SHOWN} below"  # no file is written
     for part in ("train", "val"):
         source = screen(built(cfg.data[part]), f"data.{part}")
         for key, found in screen.audits.items():

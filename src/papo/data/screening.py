@@ -57,6 +57,7 @@ class Screen:
         self.require_image = require_image
         self.skips = Skips()
         self.too_guessable = Skips()  # good rows that are answered blind too often
+        self.listed = "see skipped.jsonl"  # where a reader finds the bad rows
         self.audits: dict[str, Audit] = {}  # by the source's place, what its right answers are like
 
     def __call__(self, source: Any, key: str, guessability: Guessability | None = None) -> Any:
@@ -142,7 +143,7 @@ class Screen:
             raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good)))
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
         said += [f"{blind} without a picture"] if blind else []
-        said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
+        said += [f"{len(bad)} skipped ({self.listed})"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
         self.say(source, key, said, audited)
         return good
