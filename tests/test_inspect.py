@@ -31,7 +31,7 @@ def test_a_file_is_inspected_without_a_model(tmp_path, capsys):
     of_train, between, of_val = capsys.readouterr().out.partition("data.val: ")
     assert between
     assert of_train.splitlines() == [
-        "data.train: 4 rows, layout trl, 4 without a picture, 1 skipped (see skipped.jsonl); "
+        "data.train: 4 rows, layout trl, 4 without a picture, 1 skipped (the first 5 below); "
         "right answers plain numbers 50%, texts 50%",
         "    1 of 4 right answers are wrong under their rule even in a box, such as trl-3 by exact: 'a } b'",
         "data.train: 4 looked at, graded by exact 100%",

@@ -174,11 +174,44 @@ def test_listing_takes_no_time():
     assert time.perf_counter() - started < 2
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
-    code = "import sys; from papo import verbs; sys.argv = ['papo', 'list']; verbs.main()"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("words", [["list"], ["train", "--help"], ["evaluate", "--help"], ["--help"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_error(words):
+    command = [sys.executable, "-m", "papo", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inspect", "--help"], "papo.inspect data=folder data.train.path=FILE"),
+        (["study", "--help"], "papo.study run experiments/NAME"),
+        (["study"], "papo.study run experiments/NAME"),
+        (["train", "--help"], "mask_ratio: 0.6"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_verb_says_how_it_is_called(papo, words, said):
+    status, out, err = papo(*words)
+    assert (status, err) == (0, "")
+    assert said in out
+
+
+def test_a_bar_writes_seldom_into_a_file():
+    code = """if True:
+        from papo import cli
+        cli.quieten()
+        import time
+        from datasets.utils import is_progress_bar_enabled
+        from tqdm import tqdm
+        for _ in tqdm(range(30)):
+            time.sleep(0.02)
+        assert not is_progress_bar_enabled()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\r") <= 3  # at its beginning and at its end
 
 
 def test_the_wheel_has_the_configuration_and_the_weights(tmp_path):

@@ -59,6 +59,8 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         if not raised_by_hydra(error):
             raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(nobody_reads())
         # The one thing that Hydra does with files here: make the run directory before our code is called.
         key = "hydra.sweep.dir" if {"-m", "--multirun"} & set(sys.argv) else "hydra.run.dir"
         fail(MISTAKE, f"{key}={error.filename} cannot be written ({error.strerror}); choose another with {key}=...")
@@ -88,9 +90,16 @@ def bound_caches() -> None:
 
 
 def quieten() -> None:
-    """Leaves the screen to the run's own progress and table."""
+    """Leaves the screen to the run's own progress and table, and a file to their lines.
+
+    To be called before what it quietens is imported, which looks at the environment then.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_MININTERVAL", "30")  # seconds; in a terminal it is ten times a second
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)  # the error that follows says it too
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.WARNING)  # counts its cache's uses at exit
     warnings.filterwarnings("ignore", message=r"Glyph \d+")  # a box stands for what a model wrote and the font lacks
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # as it should be: no dropout
@@ -157,15 +166,21 @@ def end_run(status: int, message: object) -> float:
 
 def exit_with(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> None:
     """Calls a main that is not Hydra's, and ends with the status that it returns; a user's mistake as everywhere."""
+    quieten()
     try:
         status = main(arguments)
         sys.stdout.flush()
     except ConfigError as error:
         fail(MISTAKE, error)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own last flush goes
-        status = FAILED
+    except BrokenPipeError:
+        status = nobody_reads()
     sys.exit(status)
+
+
+def nobody_reads() -> int:
+    """The status to end with where `| head` has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's own last flush goes
+    return FAILED
 
 
 def fail(status: int, message: object) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from papo import cli
 from papo.building import built
+from papo.data.apart import doubts
 from papo.data.audit import Audit
 from papo.data.blank import Blanked
 from papo.data.order import endless
@@ -42,6 +43,9 @@ SMALLEST = 32  # pixels
 
 def main(overrides: Sequence[str]) -> None:
     """Raises ConfigError for what the user can fix."""
+    if {"-h", "--help"} & set(overrides):
+        print(__doc__)
+        return
     pages = [text.removeprefix("page=") for text in overrides if text.startswith("page=")]
     page = page_at(pages[-1]) if pages else None
     check_choices(overrides)
@@ -68,6 +72,7 @@ def page_at(text: str) -> Path:
 def inspect(cfg: DictConfig, page: Path | None = None) -> None:
     # Prompts are not measured: their length is the model's. However many rows are bad, they are shown.
     screen = Screen(max_bad_share=1, decode_at_start=cfg.data.decode_at_start, require_image=cfg.data.require_image)
+    screen.listed = f"the first {SHOWN} below"  # no file is written
     for part in ("train", "val"):
         source = screen(built(cfg.data[part]), f"data.{part}")
         for key, found in screen.audits.items():
@@ -76,6 +81,7 @@ def inspect(cfg: DictConfig, page: Path | None = None) -> None:
                 print(*report(found, bad, key), sep="\n")
         if part == "train" and page is not None:
             write_page(source, cfg, page)
+    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
 
 
 def report(found: Audit, bad: dict[str, str], key: str) -> list[str]:

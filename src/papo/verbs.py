@@ -75,6 +75,10 @@ def export_verb(arguments: Sequence[str]) -> None:
     cli.run(train)
 
 
+def help_verb(arguments: Sequence[str]) -> None:
+    print(USAGE.format(verbs="\n".join(f"    {name:<10}{verb.__doc__}" for name, verb in VERBS.items())))
+
+
 VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train_verb,
     "evaluate": evaluate_verb,
@@ -90,8 +94,7 @@ def main() -> None:
     sys.path.append(os.getcwd())  # as python -m has it, but last: nothing that lies there takes another one's place
     command, verb, *arguments = [*sys.argv, "--help"][: max(2, len(sys.argv))]
     if verb in ("-h", "--help", "help"):
-        print(USAGE.format(verbs="\n".join(f"    {name:<10}{verb.__doc__}" for name, verb in VERBS.items())))
-        return
+        cli.exit_with(help_verb, arguments)
     if verb not in VERBS:
         cli.fail(cli.MISTAKE, f"papo {verb} is no verb{nearest(verb, VERBS)}")
     sys.argv = [f"{command} {verb}", *arguments]

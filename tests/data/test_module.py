@@ -186,7 +186,7 @@ def test_held_out_items_cannot_stream(table):
 
 
 def test_a_picture_may_be_asked_for(table):
-    with pytest.raises(ConfigError, match=r"data\.train: 20 of 20 rows .*\n  r0: no picture"):
+    with pytest.raises(ConfigError, match=r"data\.train: none of 20 rows .*\n  r0: no picture"):
         make_data(table(), table(), require_image=True)
 
 
@@ -202,7 +202,7 @@ def test_validation_is_screened_too(table):
     data = make_data(table(), table(), val_collate=named, length=length, max_prompt_tokens=5, max_bad_share=0.05)
     assert [id for batch in data.val_dataloader()[0] for id in batch] == [f"r{n}" for n in range(20) if n != 3]
     assert set(data.skips.reasons) == {("data.train", "r3"), ("data.val", "r3")}
-    with pytest.raises(ConfigError, match=r"more than max_bad_share=0\.04 allows"):
+    with pytest.raises(ConfigError, match=r"more than data\.max_bad_share=0\.04 allows"):
         make_data(table(), table(), length=length, max_prompt_tokens=5, max_bad_share=0.04)
 
 

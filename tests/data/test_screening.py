@@ -56,7 +56,7 @@ def test_a_source_of_good_rows_says_so(capsys):
 
 def test_a_picture_may_be_asked_for():
     with pytest.raises(
-        ConfigError, match=r"10 of 10 rows .*\n  row-0: no picture; require_image=false lets such rows in"
+        ConfigError, match=r"none of 10 rows .*\n  row-0: no picture; require_image=false lets such rows in"
     ):
         make_screen(require_image=True)(Rows(), "data.train")
 
@@ -65,10 +65,15 @@ def test_more_than_the_share_is_an_error_with_the_list():
     with pytest.raises(ConfigError) as caught:
         make_screen(max_bad_share=0.19)(Rows(BAD), "data.train")
     assert str(caught.value).splitlines() == [
-        "data.train: 2 of 10 rows cannot be used, more than max_bad_share=0.19 allows:",
+        "data.train: 2 of 10 rows cannot be used, more than data.max_bad_share=0.19 allows:",
         "  row-2: broken",
         "  row-5: empty answer",
     ]
+
+
+def test_where_nothing_is_left_no_share_is_blamed():
+    with pytest.raises(ConfigError, match=r"^data\.train: none of 10 rows can be used:\n"):
+        make_screen(max_bad_share=1)(Rows(dict.fromkeys(range(10), "broken")), "data.train")
 
 
 def test_a_long_list_is_cut_and_a_hostile_one_escaped():
@@ -95,7 +100,7 @@ def test_a_long_list_is_cut_and_a_hostile_one_escaped():
 
 
 def test_no_good_row_at_all_is_an_error():
-    with pytest.raises(ConfigError, match="10 of 10 rows"):
+    with pytest.raises(ConfigError, match="none of 10 rows can be used:"):
         make_screen(max_bad_share=1.0)(Rows(dict.fromkeys(range(10), "bad")), "data.train")
 
 

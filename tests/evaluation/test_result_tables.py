@@ -33,23 +33,29 @@ def test_one_model():
 def test_two_models_and_their_difference():
     found = tables("lab", {"a": METRICS, "b": METRICS}, {"b - a": METRICS})
     assert [table.title for table in found] == [
-        "lab: accuracy", "lab: by tag", "lab: what went wrong", "lab: differences",
+        "lab: accuracy", "lab: by tag, a", "lab: by tag, b", "lab: what went wrong", "lab: differences",
     ]  # fmt: skip
-    assert found[1].columns[:3] == ("group", "a avg@8", "a masked/avg@8")
-    assert len(found[1].columns) == len(found[1].rows[0]) == 8
-    assert found[3].columns == ("metric", "b - a")
-    assert not any("=" in row[0] for row in found[3].rows)
+    assert found[2].columns == ("group", "avg@8", "masked/avg@8", "blind/avg@8", "items")
+    assert found[4].columns == ("metric", "b - a")
+    assert not any("=" in row[0] for row in found[4].rows)
 
 
-def test_models_that_answered_more_and_less_often():
-    """Predictions of another tool are one to an item, and of no other view."""
-    less = {"avg@1": HALF, "avg@1/family=charts": ALL}
-    accuracy, by_tag, *_ = tables("lab", {"a": METRICS, "b": less}, {})
-    assert ("avg@1", "", "50.0 [25.0, 75.0]") in accuracy.rows
-    assert by_tag.columns[-2:] == ("b avg@1", "items")
-    assert by_tag.rows[0][-2:] == ("100.0 [90.0, 100.0]", "2")
-    _, by_tag, *_ = tables("lab", {"b": less, "a": METRICS}, {})
-    assert by_tag.rows[0][1:] == ("100.0 [90.0, 100.0]", "100.0 [90.0, 100.0]", *["50.0 [25.0, 75.0]"] * 2, "2")
+def test_models_that_answered_another_number_of_times_under_other_views():
+    """As those of two evaluations, or of another tool, which are compared by rescore=DIR."""
+    other = {"avg@1": HALF, "avg@1/family=charts": ALL}
+    difference = {"avg@8 - avg@1": HALF}
+    found = {table.title: table for table in tables("lab", {"a": METRICS, "b": other}, {"a - b": difference})}
+    assert ("avg@8", "50.0 [25.0, 75.0]", "") in found["lab: accuracy"].rows
+    assert ("avg@1", "", "50.0 [25.0, 75.0]") in found["lab: accuracy"].rows
+    assert found["lab: by tag, b"].rows == (("family=charts", "100.0 [90.0, 100.0]", "2"),)
+    assert found["lab: differences"].rows == (("avg@8 - avg@1", "50.0 [25.0, 75.0]"),)
+
+
+def test_two_models_named_by_their_folders_fit_a_terminal():
+    name = "outputs/papo_qwen/2026-01-01_12-00-00"
+    power = {f"{name} - lab_qwen": {"masked/avg@8": Power(0.5, 100)}}
+    found = tables("lab", {name: METRICS, "lab_qwen": METRICS}, {f"{name} - lab_qwen": METRICS}, power)
+    assert max(len(row) for table in found for row in to_markdown(table).splitlines()[2:-2]) <= 100
 
 
 def test_what_went_wrong_is_told_where_the_first_model_made_no_mistake():
@@ -98,9 +104,10 @@ def test_what_differences_take_is_said_beside_them():
     power = {"b - a": {"avg@8": Power(0.5, 100), "blind/avg@8": Power(0.0, 100)}}
     *_, differences, seen = tables("lab", {"a": METRICS, "b": METRICS}, {"b - a": METRICS}, power)
     assert differences.title == "lab: differences"
-    assert seen.columns == ("difference", "metric", "seen, points", "items for 1", "items for 2", "items for 5")
-    assert seen.rows[0] == ("b - a", "avg@8", "14.1", "19,624", "4,908", "787")
-    assert seen.rows[1] == ("b - a", "blind/avg@8", "unknown", "unknown", "unknown", "unknown")
+    assert seen.title == "lab: what differences can be seen, b - a"
+    assert seen.columns == ("metric", "seen, points", "items for 1", "items for 2", "items for 5")
+    assert seen.rows[0] == ("avg@8", "14.1", "19,624", "4,908", "787")
+    assert seen.rows[1] == ("blind/avg@8", "unknown", "unknown", "unknown", "unknown")
 
 
 def test_a_long_text_is_cut_off_in_a_cell():

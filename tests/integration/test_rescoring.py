@@ -18,6 +18,7 @@ from papo.study.composing import hydra
 
 WRITTEN = {"changes.jsonl", "config.yaml", "provenance.json", "records", "results.json", "results.md"}
 GOLDS = {"half": r"\frac{1}{2}", "twelve": "12", "root": r"\sqrt{2}"}
+TAGS = {"kind": "number"}
 
 
 STRICT = "def strict(item, response):\n    return item.answer in response\n"  # letter by letter
@@ -56,7 +57,7 @@ def saved(data, tmp_path):
             file = records_file(folder, number, model, "folder")
             file.parent.mkdir(parents=True)
             records = [
-                Record(id, f"How much is {id}?", GOLDS[id], {}, {"image": tuple(map(graded(verdict), answers))})
+                Record(id, f"How much is {id}?", GOLDS[id], TAGS, {"image": tuple(map(graded(verdict), answers))})
                 for id, answers in boxed.items()
             ]
             file.write_text("".join(record.to_json() + "\n" for record in records))

@@ -127,7 +127,7 @@ def test_a_stricter_share_stops_at_start_with_the_list(command, tiny, bad_rows, 
     finished = command("train.py", *tiny, *settings(bad_rows, 0.6), f"hydra.run.dir={tmp_path / 'run'}")
     assert finished.status == 2
     first, *lines = finished.messages
-    assert first == "error: data.train: 12 of 19 rows cannot be used, more than max_bad_share=0.6 allows:"
+    assert first == "error: data.train: 12 of 19 rows cannot be used, more than data.max_bad_share=0.6 allows:"
     for (id, (_, reason)), line in zip(BAD.items(), lines, strict=False):
         assert line.startswith(f"  {id}: ")
         assert reason in line

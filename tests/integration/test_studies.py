@@ -97,6 +97,8 @@ def test_what_is_done_is_compared_and_the_rest_is_named(finished):
     found = json.loads((finished / "study.json").read_text())
     assert found["comparisons"]["papo mask_ratio=0.5"]["accuracy"]["seeds"] == 2
     assert found["question"] == "Does it run?"
+    assert "- broken has 0 of 2 runs finished" in (finished / "study.md").read_text().splitlines()
+    assert "broken has 0 of 2 runs finished" in (finished / "study.html").read_text()
 
 
 def test_a_runs_log_is_its_own(finished):

@@ -72,7 +72,8 @@ def test_no_seed_in_common_is_refused(tmp_path):
 
 def test_an_unknown_baseline_is_refused_with_the_arms(tmp_path):
     write_run(tmp_path / "a", "grpo")
-    with pytest.raises(ConfigError, match=r"--baseline grpp is no arm; did you mean grpo.*arms are grpo"):
+    write_run(tmp_path / "b", "papo x")
+    with pytest.raises(ConfigError, match=r"^--baseline grpp is no arm; arms are grpo, 'papo x'$"):
         compared(tmp_path, "grpp")
 
 

@@ -98,6 +98,11 @@ def test_values_are_written_as_overrides_and_folders_hold_no_strange_sign():
         ("question", "questoin", "questoin"),
         ("mask_ratio: [0.5, 1.0]", "mask_ratio: []", "the study has no run"),
         ("at: [{mask_ratio", "at: [{mask_ration", "mask_ration"),
+        ("[experiment=papo_qwen]", "experiment=papo_qwen", "base must be a list, got 'experiment=papo_qwen'; write"),
+        ("[perception_coef=0]", "perception_coef=0", r"arms\.grpo must be a list, got 'perception_coef=0'; write"),
+        ("[0.5, 1.0]", "0.5", r"grid\.mask_ratio must be a list, got 0\.5; write"),
+        ("seeds: [7]", "seeds: [7, 7]", r"the study has 2 runs grpo_mask_ratio=1\.0_seed=7: .* once each"),
+        (TEXT, "", "must say question, base, arms"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused_by_its_file(folder, old, new, message):

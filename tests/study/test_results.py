@@ -77,6 +77,15 @@ def test_unlike_runs_leave_nothing_behind(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("seeds", "said"), [((0,), True), ((0, 1), False)])
+def test_one_seed_says_nothing_of_others(seeds, said, tmp_path):
+    for name in ("grpo", "papo"):
+        for seed in seeds:
+            write_run(tmp_path / "runs" / f"{name}-{seed}", name, seed)
+    assert main([str(tmp_path / "runs"), "--baseline", "grpo", "--out", str(tmp_path / "out")]) == 0
+    assert (", of one seed over items alone." in (tmp_path / "out" / "study.md").read_text()) is said
+
+
 def test_detect_says_what_it_takes(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, seed in (("grpo", 0), ("grpo", 1), ("papo", 0), ("papo", 1)):

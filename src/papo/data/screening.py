@@ -57,6 +57,7 @@ class Screen:
         self.require_image = require_image
         self.skips = Skips()
         self.too_guessable = Skips()  # good rows that are answered blind too often
+        self.listed = "see skipped.jsonl"  # where a reader finds the bad rows
         self.audits: dict[str, Audit] = {}  # by the source's place, what its right answers are like
 
     def __call__(self, source: Any, key: str, guessability: Guessability | None = None) -> Any:
@@ -139,10 +140,10 @@ class Screen:
         if guessable and not good:
             raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
         if not good or len(bad) > self.max_bad_share * len(source):
-            raise ConfigError(self.complaint(key, bad, len(source)))
+            raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good)))
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
         said += [f"{blind} without a picture"] if blind else []
-        said += [f"{len(bad)} skipped (see skipped.jsonl)"] if bad else []
+        said += [f"{len(bad)} skipped ({self.listed})"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
         self.say(source, key, said, audited)
         return good
@@ -161,18 +162,19 @@ class Screen:
         chance = 1 if few and self.max_bad_share else 0
         if len(audited.unmatched) > max(chance, self.max_bad_share * audited.total):
             rule = f"name another rule ({key}.rule), " if hasattr(source, "reading") else ""
-            owner = "data.max_bad_share" if key.startswith("data.") else "max_bad_share"
-            raise ConfigError(
-                f"{key}: {unmatched}; mend them, {rule}or let in more than {owner}={self.max_bad_share:g}"
-            )
+            raise ConfigError(f"{key}: {unmatched}; mend them, {rule}or let in more than {self.allowed(key)}")
         print(", ".join(said) + (f"; {audited.shares()}" if audited.total else ""))
         if unmatched:
             print(f"    {unmatched}")
 
-    def complaint(self, key: str, bad: list[BadRow], rows: int) -> str:
+    def allowed(self, key: str) -> str:
+        """The setting that says how many bad rows there may be, as this command has it."""
+        return f"{'data.' if key.startswith('data.') else ''}max_bad_share={self.max_bad_share:g}"
+
+    def complaint(self, key: str, bad: list[BadRow], rows: int, *, any_good: bool) -> str:
         """Why a source cannot be used, with the first bad rows by id and reason."""
-        allowed = f"max_bad_share={self.max_bad_share:g}"
-        lines = [f"{key}: {len(bad)} of {rows} rows cannot be used, more than {allowed} allows:"]
+        said = f"{len(bad)} of {rows} rows cannot be used, more than {self.allowed(key)} allows"
+        lines = [f"{key}: {said if any_good else f'none of {rows} rows can be used'}:"]
         lines += [f"  {line(found.id, 200)}: {line(found.reason, 200)}" for found in bad[:LISTED]]
         lines += [f"  and {len(bad) - LISTED} more"] if len(bad) > LISTED else []
         return "\n".join(lines)

@@ -33,16 +33,11 @@ def tables(
     first = next(iter(models.values()))
     if not first:
         return [ReportTable(name, ("metric",), (), "no item can be graded")]
-    every = dict.fromkeys(
-        metric for of_model in models.values() for metric in of_model
-    )  # avg@4 of one, avg@1 of another
-    overall = [metric for metric in every if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
-    overall = [metric for metric in overall if "=" not in metric]
+    overall = [metric for metric in named(models) if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
     note = "; ".join([PERCENT, *_items(first), *([f"of the first {limit} rows alone"] if limit else [])])
     found = [ReportTable(f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), note)]
-    groups = [metric.partition("/")[2] for metric in first if metric.startswith("avg@") and "=" in metric]
-    if groups:
-        found.append(_breakdown(name, groups, models))
+    for model, metrics in models.items():  # a table each: side by side they are wider than a terminal
+        found += _breakdown(f"{name}: by tag" if len(models) == 1 else f"{name}: by tag, {model}", metrics)
     if any(metric.startswith("error/") for of_model in models.values() for metric in of_model):
         errors = [f"error/{kind}" for kind in KINDS]
         found.append(
@@ -51,14 +46,15 @@ def tables(
             )
         )
     if differences:
-        of_any = next(iter(differences.values()))
-        rows = [metric for metric in of_any if "=" not in metric]
-        found.append(
-            ReportTable(f"{name}: differences", ("metric", *differences), metric_rows(rows, differences), POINTS)
-        )
-    if powers:
-        found.append(_power(name, powers))
+        rows = metric_rows(named(differences), differences)
+        found.append(ReportTable(f"{name}: differences", ("metric", *differences), rows, POINTS))
+    found += [_power(f"{name}: what differences can be seen, {pair}", of) for pair, of in (powers or {}).items()]
     return found
+
+
+def named(columns: Mapping[str, Estimates]) -> list[str]:
+    """The metrics over all items that any column has: of answers that were drawn k and j times, avg@k and avg@j."""
+    return list(dict.fromkeys(metric for of in columns.values() for metric in of if "=" not in metric))
 
 
 def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:
@@ -66,38 +62,28 @@ def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tup
     return tuple((metric, *(str(of[metric]) if metric in of else "" for of in columns.values())) for metric in metrics)
 
 
-def _breakdown(name: str, groups: Sequence[str], models: Mapping[str, Estimates]) -> ReportTable:
-    first = next(iter(models.values()))
-    # Each model's own: of two that answered k and m times one has avg@k, the other avg@m, and not the same views.
-    columns = [(model, view) for model, of in models.items() for view in of if "avg@" in view and "=" not in view]
-    several = len(models) > 1
-    return ReportTable(
-        f"{name}: by tag",
-        ("group", *(f"{model} {view}" if several else view for model, view in columns), "items"),
-        tuple(
-            (
-                group,
-                *(str(models[model].get(f"{view}/{group}", "")) for model, view in columns),
-                str(first[f"{columns[0][1]}/{group}"].n),
-            )
-            for group in groups
-        ),
-        PERCENT,
-    )
-
-
-def _power(name: str, powers: Mapping[str, Mapping[str, Power]]) -> ReportTable:
-    """What can be seen of a difference, and how many items a smaller one takes."""
+def _breakdown(title: str, metrics: Estimates) -> list[ReportTable]:
+    """One model's share of right responses under each view by tag; none where items have no tags."""
+    views = [metric for metric in metrics if "avg@" in metric and "=" not in metric]
+    groups = [metric.partition("/")[2] for metric in metrics if metric.startswith("avg@") and "=" in metric]
     rows = [
-        (pair, metric, *((f"{100 * of.detectable():.1f}",) if of.known else ("unknown",)), *(
+        (group, *(str(metrics[f"{view}/{group}"]) for view in views), str(metrics[f"{views[0]}/{group}"].n))
+        for group in groups
+    ]
+    return [ReportTable(title, ("group", *views, "items"), tuple(rows), PERCENT)] if rows else []
+
+
+def _power(title: str, powers: Mapping[str, Power]) -> ReportTable:
+    """What can be seen of a difference by each metric, and how many items a smaller one takes."""
+    rows = [
+        (metric, *((f"{100 * of.detectable():.1f}",) if of.known else ("unknown",)), *(
             f"{items:,}" if (items := of.items_for(points / 100)) else "unknown" for points in POINTS_SEEN
         ))
-        for pair, metrics in powers.items()
-        for metric, of in metrics.items()
+        for metric, of in powers.items()
     ]  # fmt: skip
-    columns = ("difference", "metric", "seen, points", *(f"items for {points}" for points in POINTS_SEEN))
+    columns = ("metric", "seen, points", *(f"items for {points}" for points in POINTS_SEEN))
     note = "the smallest true difference that such an interval tells from 0 four times in five, and what others take"
-    return ReportTable(f"{name}: what differences can be seen", columns, tuple(rows), note)
+    return ReportTable(title, columns, tuple(rows), note)
 
 
 def _items(estimates: Estimates) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     if arguments[:1] == ["run"]:
         return run(run_options().parse_args(arguments[1:]))
-    options = compare_options().parse_args(arguments)
+    options = compare_options().parse_args(arguments or ["--help"])
     return compare(options.folder, options.out, options)
 
 
@@ -97,7 +98,9 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study |
     if study is None:
         question = Question(options.baseline, options.by, options.allow, options.reach)
     else:
-        question = Question(study.baseline, list(study.grid), study.allow, options.reach, study.question)
+        question = Question(
+            study.baseline, list(study.grid), study.allow, options.reach, study.question, unfinished(study, folder)
+        )
     comparison = compare_runs(folder, out, question)
     print((out / "study.md").read_text())
     if options.detect is not None:
@@ -125,13 +128,23 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{len(work.done)} done, {work.left(options.jobs)}", flush=True)
     failures = run_missing(work, options.jobs, options.threads)
-    for failed, why in failures.items():
-        print(f"failed: {failed}: {why}", file=sys.stderr)
-    if not any(finished(out / RUNS / planned.folder) for planned in study.all_runs() if planned.arm == study.baseline):
+    if any(finished(out / RUNS / planned.folder) for planned in study.all_runs() if planned.arm == study.baseline):
+        compare(out / RUNS, out, options, study)
+    else:
         print(f"nothing to compare with yet: no run of {study.baseline}, the baseline, is finished")
-        return 1 if failures else 0
-    compare(out / RUNS, out, options, study)
+    sys.stdout.flush()
+    for failed, why in failures.items():  # behind the tables, which are longer than a screen
+        print(f"failed: {failed}: {why}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def unfinished(study: Study, runs: Path) -> list[str]:
+    """The arms of which not all runs are finished, in words."""
+    from papo.run_dir import finished
+
+    asked = Counter(planned.arm for planned in study.all_runs())
+    done = Counter(planned.arm for planned in study.all_runs() if finished(runs / planned.folder))
+    return [f"{arm} has {done[arm]} of {asked[arm]} runs finished" for arm in asked if done[arm] < asked[arm]]
 
 
 def asked_for(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from papo.arguments import nearest
 from papo.errors import ConfigError
 from papo.study.arms import Cell
 from papo.study.crossed import Crossed, crossed
@@ -63,7 +63,7 @@ def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = ()) -
     """
     known = sorted({cell.arm for cell in cells})
     if baseline not in known:
-        raise ConfigError(f"--baseline {baseline} is no arm{nearest(baseline, known)}; arms are {', '.join(known)}")
+        raise ConfigError(f"--baseline {baseline} is no arm; arms are {', '.join(map(shlex.quote, known))}")
     of_levels = {cell.levels: cell for cell in cells if cell.arm == baseline}
     others = [cell for cell in cells if cell.arm != baseline]
     for cell in others:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,8 @@ class Study:
         only: texts of levels of a factor, of `arm` or of `seed`: runs with others are left out.
 
     Raises:
-        ConfigError: the baseline is no arm, nothing is asked for, or `only` names what there is not.
+        ConfigError: something is no list that has to be one, the baseline is no arm, nothing is asked for or a run
+            twice, or `only` names what there is not.
     """
 
     question: str
@@ -71,16 +73,33 @@ class Study:
     only: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.check_lists()
         if self.baseline not in self.arms:
             raise ConfigError(f"baseline must be an arm, got {self.baseline!r}{nearest(self.baseline, self.arms)}")
         if not self.all_runs():
             raise ConfigError("the study has no run: arms, the values of each factor and seeds must not be empty")
+        for name, count in Counter(run.folder for run in self.all_runs()).items():
+            if count > 1:  # two runs would write into one folder
+                raise ConfigError(f"the study has {count} runs {name}: arms, values and seeds must come once each")
         for key, values in self.only.items():
             there = dict.fromkeys(run.parts.get(key) for run in self.all_runs())
             for value in values:
                 if value not in there:
                     known = there if None not in there else ("arm", "seed", *self.grid)
                     raise ConfigError(f"--only {key}={value} fits no run; known are {', '.join(filter(None, known))}")
+
+    def check_lists(self) -> None:
+        """Raises ConfigError where YAML has a text or a number in place of a list, whose letters would be overrides."""
+        lists = {"base": self.base, "allow": self.allow}
+        for name, mapping in (("arms", self.arms), ("grid", self.grid)):
+            if not isinstance(mapping, Mapping):
+                raise ConfigError(f"{name} must name its lists, got {mapping!r}")
+            lists |= {f"{name}.{key}": value for key, value in mapping.items()}
+        if not isinstance(self.seeds, Mapping):
+            lists["seeds"] = self.seeds
+        for name, value in lists.items():
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise ConfigError(f"{name} must be a list, got {value!r}; write [{value}]")
 
     def runs(self) -> list[Planned]:
         """The runs asked for, the first seed of every arm and level before the second of any."""
@@ -129,6 +148,8 @@ def read_study(
         raise ConfigError(f"{file} does not exist; a study is a folder that holds {FILE}")
     try:
         told = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(told, dict):
+            raise ConfigError("must say question, base, arms, baseline and seeds")
         quick = told.pop("quick", None)
         if variant is not None:
             told = cut_down(told, variant, quick)

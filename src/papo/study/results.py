@@ -36,6 +36,7 @@ class Question:
         allow: see papo.study.alike.
         reach: accuracies, in [0, 1]; see papo.study.measures.run_metrics.
         text: the question in words.
+        unfinished: arms of which runs that were asked for are not there, in words.
     """
 
     baseline: str
@@ -43,6 +44,7 @@ class Question:
     allow: Sequence[str] = ()
     reach: Sequence[float] = ()
     text: str = ""
+    unfinished: Sequence[str] = ()
 
 
 def compare_runs(folder: Path, out: Path, question: Question) -> Comparison:
@@ -107,6 +109,7 @@ def as_json(
             for cell in comparison.cells
         },
         "missing_seeds": list(comparison.missing),
+        "unfinished": list(question.unfinished),
         "left_out": dict(left_out),
         "made_with": made_with(runs),
         "settings": common(runs),
@@ -129,15 +132,19 @@ def made_with(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items()}
 
 
-def remarks(comparison: Comparison, left_out: Mapping[str, str]) -> list[str]:
+def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, str]) -> list[str]:
     """What a reader must know beside the numbers."""
-    return [*comparison.missing, *(f"{name} is left out: {reason}" for name, reason in left_out.items())]
+    return [
+        *question.unfinished,
+        *comparison.missing,
+        *(f"{name} is left out: {reason}" for name, reason in left_out.items()),
+    ]
 
 
 def as_markdown(comparison: Comparison, question: Question, left_out: Mapping[str, str]) -> str:
     parts = [f"## {question.text}"] if question.text else []
     parts.append(f"Baseline: {question.baseline}.")
-    parts += [f"- {remark}" for remark in remarks(comparison, left_out)]
+    parts += [f"- {remark}" for remark in remarks(comparison, question, left_out)]
     parts += map(to_markdown, tables(comparison))
     return "\n\n".join([*parts, "![The study at a glance](figure.png)"]) + "\n"
 
@@ -154,7 +161,7 @@ def page(
         "commit": ", ".join(made_with(runs)["git_commit"]),
         "machine": ", ".join(made_with(runs)["platform"]),
     }
-    notes = " ".join(f"{remark}." for remark in remarks(comparison, left_out))
+    notes = " ".join(f"{remark}." for remark in remarks(comparison, question, left_out))
     return Report(
         title="Study",
         subtitle=question.text,

@@ -25,9 +25,10 @@ def tables(comparison: Comparison) -> Iterator[ReportTable]:
         ("each arm", comparison.arms, "%"),
     ):
         for group, names in reversed(grouped(effects).items()):
-            note = "95 % intervals over seeds and items"
+            alone = any(effect.seeds == 1 for of in effects.values() for effect in of.values())
+            note = "95 % intervals over seeds and items" + ", of one seed over items alone" * alone
             if group == NOT_SHARES:
-                note = "95 % intervals over seeds"
+                note = "95 % intervals over seeds" + ", of one seed none" * alone
             shown = [
                 [label, *(cell(of.get(name), group) for name in names), seeds(of)] for label, of in effects.items()
             ]

@@ -18,6 +18,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from papo import ranks
 from papo.building import built, settings_of
+from papo.data.apart import doubts
 from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull, SettingError
 from papo.files import lacks_room
@@ -240,6 +241,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     check_strategy(cfg, module)
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
     module.check_data(data.firsts())
+    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
     return loaded, module, data
 
 

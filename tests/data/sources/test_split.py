@@ -143,6 +143,14 @@ def test_what_cannot_be_read_is_told_why(make, message, tmp_path):
         source(make(tmp_path))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_an_empty_file_is_told(name, streaming, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(SettingError, match=rf"^path must (have rows|be data that can be read), got .*{name}"):
+        source(tmp_path / name, streaming=streaming)
+
+
 def broken(path: Path) -> Path:
     path.write_text("neither this\nnor that\n")
     return path

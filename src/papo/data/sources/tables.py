@@ -113,18 +113,20 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
             raise SettingError("path", f"must exist, got {path}")
         else:
             data, roots = datasets.load_dataset(path, subset, split=split, streaming=streaming), ()
+        data = _one_split(data, path, split)
+        if streaming and isinstance(data, Dataset):
+            data = data.to_iterable_dataset()
+        if data.features is None:
+            data = data._resolve_features()  # a stream whose files do not say: of its first rows
     except SettingError:
         raise
+    except StopIteration as error:  # what `datasets` does about a file of JSON that is empty
+        raise SettingError("path", f"must have rows, got {path} without any") from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         because = error.__cause__ or error
         raise SettingError(
             "path", f"must be data that can be read, got {path} (split {split}): {str(because).strip():.500}"
         ) from error
-    data = _one_split(data, path, split)
-    if streaming and isinstance(data, Dataset):
-        data = data.to_iterable_dataset()
-    if data.features is None:
-        data = data._resolve_features()  # a stream whose files do not say: of its first rows
     known = Table(data, roots, {}, tars).schema.names
     missing = sorted(set(columns.values()) - set(known))
     if missing:
