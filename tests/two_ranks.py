@@ -83,7 +83,9 @@ def exchanges() -> dict[str, Any]:
     everywhere.grad = torch.full((2,), 1.0 + own)
     if own == 1:
         used.grad = torch.tensor([3.0, 4.0])
-    ranks.add_gradients([used, unused, everywhere])
+    wide = nn.Parameter(torch.zeros(2, 3, dtype=torch.bfloat16))
+    wide.grad = torch.arange(6.0).reshape(3, 2).bfloat16().mul(1 + own).t()  # not contiguous
+    ranks.add_gradients([used, unused, wide, everywhere])
     return {
         "count": ranks.count(),
         "numbers": ranks.gathered(own),
@@ -96,7 +98,7 @@ def exchanges() -> dict[str, Any]:
         "total": ranks.total(own + 1),
         "summed": ranks.summed({"both": 1.0 + own} | ({"last": 5.0} if own == 1 else {})),
         "means": ranks.means({"all": [1.0, 2.0] if own == 0 else [6.0], "one": [4.0] * own, "none": []}),
-        "gradients": [used.grad.tolist(), unused.grad, everywhere.grad.tolist()],
+        "gradients": [used.grad.tolist(), unused.grad, everywhere.grad.tolist(), wide.grad.tolist()],
     }
 
 

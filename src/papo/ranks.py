@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -19,6 +19,8 @@ from torch import Tensor, distributed, nn
 
 Value = TypeVar("Value")
 Key = TypeVar("Key", bound=Hashable)
+
+BUCKET_BYTES = 32 * 2**20  # of gradients that are added up in one message
 
 
 def joined() -> bool:
@@ -110,9 +112,26 @@ def add_gradients(parameters: Iterable[nn.Parameter]) -> None:
         return
     used = used_anywhere(parameters)
     fill_gradients(used)
-    waiting = [distributed.all_reduce(parameter.grad, async_op=True) for parameter in used]
-    for work in waiting:
-        work.wait()
+    for gradients in buckets([parameter.grad for parameter in used]):
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        sums = together.split([gradient.numel() for gradient in gradients])
+        for gradient, added in zip(gradients, sums, strict=True):
+            gradient.copy_(added.view_as(gradient))
+
+
+def buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The gradients in order, as many at a time as one message carries; with a message each, the lab's take 8 times as
+    long on two CPU processes."""
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        full = sum(other.nbytes for other in bucket) + gradient.nbytes > BUCKET_BYTES
+        if bucket and (full or gradient.dtype != bucket[0].dtype or gradient.device != bucket[0].device):
+            yield bucket
+            bucket = []
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
 
 
 def used_anywhere(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -56,7 +56,7 @@ def test_two_ranks_count_together(exchanged):
         "total": 3,
         "summed": {"both": 3.0, "last": 5.0},
         "means": {"all": 3.0, "one": 4.0},
-        "gradients": [[3.0, 4.0], None, [3.0, 3.0]],
+        "gradients": [[3.0, 4.0], None, [3.0, 3.0], [[0.0, 6.0, 12.0], [3.0, 9.0, 15.0]]],
     }
 
 
