@@ -91,8 +91,9 @@ def leaves(
             yield here, value, target, own
 
 
-def can_be(name: str, shipped: Any, tried: str) -> bool:
+def can_be(key: str, shipped: Any, tried: str) -> bool:
     """Whether what is tried may be accepted in the place of what is shipped."""
+    name = key.rpartition(".")[2]
     said = comments().get(name, "")
     match tried:
         case "text":
@@ -109,7 +110,7 @@ def can_be(name: str, shipped: Any, tried: str) -> bool:
         case "empty":
             return shipped == "" or "empty" in said
         case "null":
-            of_card = name.startswith("published.") and name.rpartition(".")[2] in Protocol.__dataclass_fields__
+            of_card = key.startswith("published.") and name in Protocol.__dataclass_fields__
             return shipped is None or "null" in said or of_card  # of a protocol anything may be unknown
         case "no list":
             return shipped == []
@@ -169,7 +170,7 @@ def test_every_value_is_refused_where_it_cannot_work(tmp_path, monkeypatch, pack
             for tried, value in TRIED.items():
                 OmegaConf.update(cfg, key, value, merge=False, force_add=True)
                 said = refused(check, cfg)
-                good = can_be(name, meant, tried) if said is None else key in said and "\n" not in said
+                good = can_be(key, meant, tried) if said is None else key in said and "\n" not in said
                 if not good:
                     wrong.append(f"{key}={value!r} for {meant!r}: {said}")
             OmegaConf.update(cfg, key, shipped, merge=False, force_add=True)
