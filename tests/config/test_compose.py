@@ -606,3 +606,9 @@ def test_chartqa_is_trained_strictly_and_measured_officially():
     assert composed("data=mixture").data.train.sources.chartqa.rule == "chartqa_strict"
     measured = composed("benchmarks=[chartqa]", entry="evaluate").benchmarks.chartqa
     assert (measured.rule, measured.schema) == (None, "chartqa")
+
+
+def test_the_released_setting_goes_with_any_view():
+    assert composed("experiment=papo_released", "run_dir=here").corruption.count == "bernoulli"
+    swapped = composed("experiment=papo_released", "corruption=swap", "run_dir=here")
+    assert dict(swapped.corruption) == {"_target_": "papo.corruption.Swap"}

@@ -27,6 +27,7 @@ CHANGED = {
     "counterfactual_or_shuffled": [64, 72, 16, 32, 16],
     "grid_exchange": [64, 48, 16, 32, 16],  # of 3 x 6 tokens a row is left over
     "mirror": [64, 72, 16, 32, 16],
+    "random_patch_by_chance": [19, 17, 4, 8, 8],  # of these seeds
     "swap": [0, 0, 16, 0, 16],
 }
 
