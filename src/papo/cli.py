@@ -24,8 +24,8 @@ from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
 from papo.overrides import check_choices, check_experiment, groups, refusal
 from papo.sweep import sweeping
 
-# Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; so are
-# rescore=DIR and answers_cache=DIR rescore.path=DIR and answers_cache.path=DIR.
+# Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; in the same
+# way rescore=DIR is rescore.path=DIR, and answers_cache=DIR is answers_cache.path=DIR.
 SWITCHES = {"plan": "plan.only", "rescore": "rescore.path", "answers_cache": "answers_cache.path"}
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
