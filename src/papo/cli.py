@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
-from papo.overrides import check_choices, check_experiment, groups, refusal
+from papo.overrides import check_choices, check_experiment, documented, groups, refusal
 from papo.sweep import sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; in the same
@@ -41,7 +41,8 @@ def run(main: Callable[[], None]) -> None:
     atexit.register(ignore_signals)
     bound_caches()
     quieten()
-    OmegaConf.register_new_resolver("groups", groups, replace=True)  # used by conf/hydra/help
+    for of_help in (groups, documented):  # used by conf/hydra/help
+        OmegaConf.register_new_resolver(of_help.__name__, of_help, replace=True)
     sys.argv[1:] = map(spelt_out, sys.argv[1:])
     failed.clear()
     try:

@@ -121,6 +121,17 @@ def groups() -> str:
     return groups_in(places())
 
 
+def documented(config: str) -> str:
+    """The settings of a main file with what is written above each, for the help page.
+
+    Args:
+        config: its name.
+    """
+    blocks = (CONF / f"{config}.yaml").read_text(encoding="utf-8").strip().split("\n\n")
+    shown = "\n\n".join(block for block in blocks if not re.search(r"(?m)^(defaults|hydra):", block))
+    return shown.replace("$", "$$")  # Hydra puts what it knows in the place of $NAME
+
+
 @cache
 def groups_in(places: tuple[str, ...]) -> str:
     loader = GlobalHydra.instance().config_loader()

@@ -56,7 +56,7 @@ def test_a_source_of_good_rows_says_so(capsys):
 
 def test_a_picture_may_be_asked_for():
     with pytest.raises(
-        ConfigError, match=r"none of 10 rows .*\n  row-0: no picture; require_image=false lets such rows in"
+        ConfigError, match=r"none of 10 rows .*\n  row-0: no picture; data\.require_image=false lets such rows in"
     ):
         make_screen(require_image=True)(Rows(), "data.train")
 

@@ -58,6 +58,10 @@ def test_items_are_answered_seen_greedily_blind_and_masked(measure, items, asked
         "repeated_masked",
     }
     assert all(item.values.keys() == names for item in found)
+    of_scenes = {"guessed", "error_perception", "error_reasoning", "error_calculation", "error_format"}
+    assert ALL.measures == names | of_scenes
+    assert replace(ALL, greedy=False).measures == ALL.measures - {"greedy"}
+    assert replace(ALL, masked=None).measures == {name for name in ALL.measures if "masked" not in name}
     seen, greedy, blind, masked = asked
     assert [(k, temperature) for k, temperature, _ in asked] == [(K, 1.0), (1, 0.0), (K, 1.0), (K, 1.0)]
     assert seen[2] == greedy[2]

@@ -91,6 +91,7 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
         ("val.every=0", "val.every must be at least 1 with callbacks=best, got 0"),
         ("callbacks.best.patience=0", "callbacks.best.patience must be at least 1, got 0"),
         ("callbacks.best.measure=gredy", "callbacks.best.measure=gredy is not measured; accuracy, "),
+        ("val.greedy=false", "callbacks.best.measure=greedy is not measured; accuracy, "),
     ],
 )
 def test_what_cannot_be_best(command, tiny, override, message, tmp_path):
@@ -99,4 +100,4 @@ def test_what_cannot_be_best(command, tiny, override, message, tmp_path):
     )
     assert finished.status == 2
     assert message in finished.err
-    assert not (tmp_path / "run" / "rollouts.jsonl").exists()  # before the first step
+    assert not (tmp_path / "run" / "held_out.jsonl").exists()  # before anything is measured

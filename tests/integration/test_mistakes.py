@@ -199,7 +199,9 @@ def test_help_offers_what_can_be_chosen(command, script):
     groups, _, settings = finished.out.partition("== Settings")
     assert "reward: accuracy, accuracy_format, accuracy_perception" in groups
     assert not re.search(r"[ :]_\w", groups)
-    assert "seed: 0" in settings
+    assert "\nseed: 0\n" in settings
+    assert "# Of data order, roll-outs" in settings or "# Of the sampled answers" in settings
+    assert not re.search(r"(?m)^(defaults|hydra):|\$\$", settings)
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -1,5 +1,6 @@
 """The supervised stage, from random weights to a model that can be loaded."""
 
+import shutil
 import signal
 
 import pytest
@@ -94,3 +95,16 @@ def test_it_resumes(command, settings, run, tmp_path, monkeypatch):
 def test_its_model_is_where_reinforcement_starts(command, tiny, run, tmp_path):
     finished = command("train.py", *tiny, f"model.path={run.path}", f"hydra.run.dir={tmp_path / 'run'}")
     assert finished.status == 0, finished.err
+
+
+def test_its_checkpoint_is_not_where_reinforcement_goes_on(command, tiny, run, four_steps, settings, tmp_path):
+    """Moved ones, of which no settings are known, but whose weights fit."""
+    model = f"model.path={run.path}"
+    for of, how, kind in ((run, [*tiny, model], "supervised training"), (four_steps, settings, "reinforcement")):
+        moved = shutil.copy(of.path / "checkpoints" / "last.ckpt", tmp_path / f"{kind.split()[0]}.ckpt")
+        finished = command(
+            "train.py", *how, f"ckpt_path={moved}", "trainer.max_steps=9", f"hydra.run.dir={tmp_path}/new"
+        )
+        assert (finished.status, len(finished.messages)) == (2, 1), finished.err
+        assert f"ckpt_path={moved} is of {kind}" in finished.err
+    assert not (tmp_path / "new" / "config.yaml").exists()

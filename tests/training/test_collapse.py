@@ -33,7 +33,9 @@ class Run:
         self.callback, self.logged = callback, []
         logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
         self.trainer = SimpleNamespace(logger=logger, should_stop=False)
-        self.module = SimpleNamespace(step=0, metrics={}, damping={}, history=History(), during=True, idle=False)
+        self.module = SimpleNamespace(
+            step=0, metrics=dict(HEALTHY), damping={}, history=History(), during=True, idle=False
+        )
 
     def steps(self, count=1, **changes) -> dict[str, float] | None:
         for _ in range(count):
@@ -292,6 +294,18 @@ def test_gibberish_lowers_the_weight_and_again_only_when_it_gets_worse():
     for step, readable, damping in ((10, 0.8, 0.5), (20, 0.76, 0.5), (30, 0.74, 0.25), (40, 0.74, 0.25)):
         run.validate(step, readable, *BEFORE[1:])
         assert run.module.damping == {"perception": damping}, step
+
+
+def test_a_weight_that_no_term_has_is_not_lowered(capsys):
+    """GRPO answers masked pictures too."""
+    run = Run(monitor("lower"))
+    del run.module.metrics["perception/kl"]
+    run.validate(0, *BEFORE)
+    run.validate(10, 0.6, *BEFORE[1:])
+    assert run.module.damping == {}
+    said = capsys.readouterr().out
+    assert "gibberish" in said
+    assert "is now" not in said
 
 
 def test_what_gibberish_it_has_acted_on_survives_a_restart():

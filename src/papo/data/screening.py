@@ -83,7 +83,7 @@ class Screen:
     def check(self, item: Item, guessability: Guessability | None) -> Item:
         """The item, if it can be a prompt, with its blind accuracy where that is known. Raises BadRow."""
         if self.require_image and not item.images:
-            raise BadRow(item.id, "no picture; require_image=false lets such rows in")
+            raise BadRow(item.id, "no picture; data.require_image=false lets such rows in")
         if self.length is not None:
             try:
                 tokens = self.length(item)

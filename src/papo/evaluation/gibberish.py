@@ -12,6 +12,8 @@ from papo.types import Responses
 # Tokens in a row that count as repeated: one or two come again in any list ("red = 4, blue = 4").
 NGRAM = 3
 
+SIGNS = ("unlikely", "repeated")
+
 
 def gibberish(responses: Responses, vocabulary: int) -> dict[str, Tensor]:
     """Each sign of each response, [B] in [0, 1] on the CPU.

@@ -11,7 +11,7 @@ import torch
 from papo.corruption import Corruption
 from papo.errors import SettingError
 from papo.evaluation.answering import Answered, answer, blinded, picture_of
-from papo.evaluation.gibberish import gibberish
+from papo.evaluation.gibberish import SIGNS, gibberish
 from papo.lab.guessed import guessed
 from papo.lab.mistakes import KINDS, error_kind
 from papo.policy.processing import PromptProcessor
@@ -66,6 +66,13 @@ class HeldOut:
         for name in ("samples", "samples_during"):
             if getattr(self, name) < 1:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def measures(self) -> set[str]:
+        """All that may be measured with these settings; some of it only of data that knows what it needs."""
+        found = {"accuracy", "readable", "guessed", *(f"error_{kind}" for kind in KINDS)}
+        found |= {name for name in ("greedy", "blind") if getattr(self, name)}
+        return found | {"masked", *(f"{name}_masked" for name in ("readable", *SIGNS))} if self.masked else found
 
     @torch.no_grad()
     def attach(self, policy: Policy, processor: PromptProcessor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from papo.arguments import Count, Must, Text, checked
 from papo.errors import ConfigError
 from papo.training.base import PolicyModule
 from papo.training.callbacks import write_checkpoint
+from papo.training.history import GUESSABLE
 
 
 class Best(Callback):
@@ -42,12 +44,20 @@ class Best(Callback):
         self.measure, self.patience = measure, patience
         self.best, self.step, self.worse = -math.inf, 0, 0
 
+    def setup(self, trainer: Trainer, module: PolicyModule, stage: str) -> None:
+        """Before the first validation, which may take minutes."""
+        self.check(module.held_out.measures | {GUESSABLE})
+
+    def check(self, measured: Collection[str]) -> None:
+        if self.measure not in measured:
+            known = ", ".join(sorted(measured))
+            raise ConfigError(f"callbacks.best.measure={self.measure} is not measured; {known} are")
+
     def on_validation_end(self, trainer: Trainer, module: PolicyModule) -> None:
         if module.idle:
             return
         found = module.history.course[module.step]
-        if self.measure not in found:
-            raise ConfigError(f"callbacks.best.measure={self.measure} is not measured; {', '.join(sorted(found))} are")
+        self.check(found)
         if not module.during:
             return
         if found[self.measure] > self.best:

@@ -165,7 +165,7 @@ class CollapseMonitor(Callback):
 
     def respond(self, trainer: Trainer, module: PapoModule, what: str, *, advice: str) -> None:
         """Does what on_collapse says, and says so."""
-        if self.on_collapse == "lower":
+        if self.on_collapse == "lower" and self.divergence in module.metrics:  # else no such term has a weight
             module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
             what += f"; the weight of the {self.term} term is now {module.damping[self.term]:g} of its coefficient"
         elif self.on_collapse == "stop":

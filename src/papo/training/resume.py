@@ -166,6 +166,12 @@ def steps_behind(path: str, module: PolicyModule) -> int:
         step: int = checkpoint["step"]
     except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError, OSError) as error:
         raise ConfigError(f"ckpt_path={path} is no checkpoint of this package") from error
+    if ("damping" in checkpoint) != hasattr(module, "damping"):  # the weights of an objective's terms
+        kind = "reinforcement" if "damping" in checkpoint else "supervised training"
+        raise ConfigError(
+            f"ckpt_path={path} is of {kind}, which this run is not; it may begin with that model: export={path}, then "
+            "model.path"
+        )
     expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if saved != expected:
         differing = sorted(name for name in saved.keys() | expected.keys() if saved.get(name) != expected.get(name))

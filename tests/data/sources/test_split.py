@@ -70,7 +70,7 @@ def test_a_share_is_about_as_large_as_it_says():
 def test_tags_choose_rows(table):
     assert ids(source(table, tags={"parity": ["o"]})) == [f"r{n}" for n in range(1, 20, 2)]
     assert len(source(table, tags={"parity": ["e", "o"]})) == 20
-    with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20"):
+    with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20; .*data\.val\.path"):
         source(table, tags={"colour": ["red"]})
     with pytest.raises(SettingError, match=r"^tags\.parity must be a list, each a text, got 'e'"):
         source(table, tags={"parity": "e"})

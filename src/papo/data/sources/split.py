@@ -32,7 +32,9 @@ class TableSource:
             raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
             raise SettingError(
-                "share", f"must choose rows, together with tags and max_question_length, got none of {len(table)}"
+                "share",
+                f"must choose rows, together with tags and max_question_length, got none of {len(table)}; of "
+                "a table of few rows none may be held out: data.val.path names another one for that",
             )
         size = len(rows) if size is None else size
         self.rows = [rows[i * len(rows) // size] for i in range(size)]  # evenly spread: files are often sorted
