@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from papo.errors import ConfigError
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.rollout.collect import Collector
@@ -16,7 +17,7 @@ G = 3
 
 
 def graded(item, text) -> RewardResult:
-    return RewardResult(float(len(text)), {}, f"{item.id}: {text}", scorable=True)
+    return RewardResult(float(len(text)), {"accuracy": 0.0}, f"{item.id}: {text}", scorable=True)
 
 
 def dark(prompts, policy):
@@ -209,3 +210,11 @@ def test_it_is_asked_who_is_alive_when_the_reward_is_whole(make_collector, promp
     rollouts, _ = collector(prompts, 4, complete=complete, alive=alive, refill=further)
     assert ids(rollouts) == ["square", "square-0"]
     assert min(result.total for result in rollouts.rewards) < 0
+
+
+def test_a_reward_says_which_responses_are_right(make_collector, prompts):
+    """Terms of right responses alone, and guesses, would find none, without a word."""
+    collector = make_collector()
+    collector.reward = lambda item, text: RewardResult(1.0, {"brevity": 1.0}, None, scorable=True)
+    with pytest.raises(ConfigError, match=r"^reward=function must have accuracy among its parts.*, got brevity$"):
+        collect(collector, prompts)

@@ -413,7 +413,7 @@ def test_split_evenly(n, parts, sizes):
 
 def poison_reward(module):
     """Advantages, thus loss and gradient, are not a number."""
-    module.collector.reward = lambda item, text: RewardResult(float("nan"), {}, None, scorable=True)
+    module.collector.reward = lambda item, text: RewardResult(float("nan"), {"accuracy": 0.0}, None, scorable=True)
 
 
 def poison_gradient(module):

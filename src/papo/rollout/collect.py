@@ -10,7 +10,7 @@ import torch
 
 from papo import ranks
 from papo.arguments import CountOrOff, Must, Share, checked
-from papo.errors import SettingError
+from papo.errors import ConfigError, SettingError
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
@@ -142,15 +142,31 @@ class Collector:
         if self.noisy_responses:
             responses = self.with_noisy_responses(prompts, responses, step)
         texts = tuple(self.processor.decode(responses))
-        items = (item for item in prompts.items for _ in range(self.group_size))
         return Rollouts(
             prompts=prompts,
             responses=responses,
             texts=texts,
-            rewards=tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True)),
+            rewards=self.graded(prompts, texts),
             views={"clean": View(prompts.images, None if self.policy.train_vision else features)},
             places=None if places is None else tuple(places),
         )
+
+    def graded(self, prompts: PromptBatch, texts: Sequence[str]) -> tuple[RewardResult, ...]:
+        """What the responses to each prompt earn, as many to each.
+
+        Raises:
+            ConfigError: a reward of your own does not say which are right.
+        """
+        each = len(texts) // len(prompts)
+        items = (item for item in prompts.items for _ in range(each))
+        results = tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True))
+        for result in results:
+            if "accuracy" not in result.parts:
+                raise ConfigError(
+                    f"reward={type(self.reward).__name__} must have accuracy among its parts, 1 where a response is "
+                    f"right, got {', '.join(result.parts) or 'none'}"
+                )
+        return results
 
     def with_noisy_responses(self, prompts: PromptBatch, responses: Responses, step: int) -> Responses:
         """The rest of each group, behind the given responses: drawn from the noised view, trained on the clean one."""

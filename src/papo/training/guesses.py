@@ -113,8 +113,7 @@ class Guesses:
         seeds = item_seeds("blind-guess", collector.seed, step, prompts)
         responses = collector.engine.sample(prompts, features, G, collector.sampling, seeds)
         texts = tuple(collector.processor.decode(responses))
-        items = [item for item in prompts.items for _ in range(G)]
-        graded = (collector.reward(item, text) for item, text in zip(items, texts, strict=True))
+        graded = collector.graded(prompts, texts)
         rewards = tuple(self.paid(result, text) for result, text in zip(graded, texts, strict=True))
         guesses = Rollouts(prompts, responses, texts, rewards, views={CLEAN: view})
         learning = (guesses.scorable & torch.tensor(differing(clean, view.images))).repeat_interleave(G)
