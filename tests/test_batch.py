@@ -322,3 +322,19 @@ def test_rollouts_say_which_prompts_can_be_learnt_from(rollouts):
     assert changed.learning() == [0, 2, 3, 4]
     assert changed.scorable.tolist() == [True, True, True, False, True]
     assert rollouts.prompts.pictured == [0, 1, 3, 4]
+
+
+def test_pictures_that_prompts_and_views_share_are_shared_by_what_is_joined_of_them(rollouts, prompts):
+    early = replace(prompts.images, pixel_values=prompts.images.pixel_values + 1)
+    views = {"clean": View(prompts.images), "early": View(early), "made": View(replace(prompts.images))}
+    whole = replace(rollouts, prompts=replace(prompts, views={"early": early}), views=views)
+    joined = Rollouts.concat([whole.select([0]), whole.select([1, 2])], pad_token_id=1)
+    assert joined.views["clean"].images is joined.prompts.images
+    assert joined.views["early"].images is joined.prompts.views["early"]
+    assert joined.views["made"].images is not joined.prompts.images
+    # What one of the parts has apart stays apart.
+    alone = replace(
+        whole.select([3]), views={name: View(replace(view.images)) for name, view in whole.select([3]).views.items()}
+    )
+    apart = Rollouts.concat([whole.select([0]), alone], pad_token_id=1)
+    assert apart.views["clean"].images is not apart.prompts.images

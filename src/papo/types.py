@@ -11,7 +11,7 @@ Shape legend, used in every docstring and suffix comment of the package:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,6 +145,10 @@ class PromptBatch(Batch):
         """The prompts with an image."""
         return [n for n, count in enumerate(self.images.counts) if count]
 
+    def pictures(self) -> dict[str, Images]:
+        """By the name of the view, all that were made where the data is loaded."""
+        return {"clean": self.images, **self.views}
+
 
 @dataclass(frozen=True)
 class RewardResult:
@@ -251,14 +255,24 @@ class Rollouts(Batch):
         """The given prompts with their groups, in the given order, without columns that are padding in all of them."""
         prompts = list(prompts)
         rows = self.rows(prompts)
-        chosen = super().select(prompts, int(self.responses.response_mask[rows].sum(-1).max()))
-        # What the prompts have too is one copy here as well: a step's pictures may be many gigabytes.
-        held, kept = ({"clean": batch.images, **batch.views} for batch in (self.prompts, chosen.prompts))
-        shared = {
-            name: replace(view, images=kept[name]) if self.views[name].images is held.get(name) else view
-            for name, view in chosen.views.items()
-        }
-        return replace(chosen, views=shared)
+        return super().select(prompts, int(self.responses.response_mask[rows].sum(-1).max())).sharing(self.shared())
+
+    @classmethod
+    def concat(cls, parts: Sequence[Rollouts], pad_token_id: int) -> Rollouts:
+        """All groups of the parts in order, padded to the widest."""
+        joined = super().concat(parts, pad_token_id)
+        return joined.sharing(set.intersection(*(part.shared() for part in parts)))
+
+    def shared(self) -> set[str]:
+        """The views whose pictures are those of the prompts themselves."""
+        held = self.prompts.pictures()
+        return {name for name, view in self.views.items() if view.images is held.get(name)}
+
+    def sharing(self, names: Set[str]) -> Rollouts:
+        """The same with one copy of these views' pictures, that of the prompts: a step's may be many gigabytes."""
+        held = self.prompts.pictures()
+        views = {name: replace(view, images=held[name]) if name in names else view for name, view in self.views.items()}
+        return replace(self, views=views)
 
     def indices(self, of: str, prompts: list[int]) -> list[int]:
         return self.rows(prompts) if of == "response" else prompts

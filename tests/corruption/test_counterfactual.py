@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from papo.corruption import Counterfactual, RandomPatchMask
-from papo.errors import ConfigError
+from papo.corruption import Counterfactual, RandomPatchMask, SaliencyMask
+from papo.errors import ConfigError, SettingError
 from papo.types import Item, PromptBatch
 
 SEEDS = [1, 2, 3, 4, 5]
@@ -39,11 +39,9 @@ def batch(processor, items, **settings) -> PromptBatch:
 
 def test_what_makes_the_rest_is_handed_the_same():
     rest = Counterfactual()
-    rest.attach = (policies := []).append
     maker = Counterfactual(rest)
-    maker.attach("policy")
     maker.process_with(len)
-    assert (policies, rest.process, maker.process) == (["policy"], len, len)
+    assert (rest.process, maker.process) == (len, len)
 
 
 def test_the_other_pictures_are_shown(maker, processor, items):
@@ -117,3 +115,15 @@ def test_it_needs_more_than_pictures(maker, prompts):
         maker(prompts.images, SEEDS)
     with pytest.raises(RuntimeError, match="process_with"):
         Counterfactual().of(prompts, SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "message"),
+    [
+        (RandomPatchMask(0.5, per="response"), r"^otherwise\.per must be prompt, got 'response'"),
+        (SaliencyMask(0.5, looking=None), r"^otherwise must make a view of the pictures alone.*SaliencyMask"),
+    ],
+)
+def test_what_makes_the_others_is_there_where_data_is_loaded(otherwise, message):
+    with pytest.raises(SettingError, match=message):
+        Counterfactual(otherwise)

@@ -192,3 +192,7 @@ def test_a_share_is_the_same_alone_and_among_others():
     for row, length in enumerate((4, 1, 2)):
         alone = top_share(values[row : row + 1, :length], MASK[row : row + 1, :length], 0.5)
         assert torch.equal(alone[0], together[row, :length])
+
+
+def test_of_a_tiny_share_a_token_is_left():
+    assert top_share_lengths(torch.tensor([0, 1, 512]), 1e-9).tolist() == [0, 1, 1]

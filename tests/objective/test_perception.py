@@ -59,6 +59,8 @@ def test_schedules(schedule, scales):
 def test_a_warm_up_over_the_whole_run_and_over_a_tenth():
     assert [PerceptionKL(0.1, schedule="warmup", warmup_share=1.0).scale(x) for x in (0.0, 0.3, 1.0)] == [0, 0.3, 1]
     assert PerceptionKL(0.1, schedule="warmup").scale(0.05) == 0.5
+    late = PerceptionKL(0.1, schedule="warmup", warmup_share=0.2, start=0.5)
+    assert [late.scale(x) for x in (0.4, 0.5, 0.6, 0.7, 1.0)] == pytest.approx([0, 0, 0.5, 1, 1])
 
 
 def test_it_can_start_late():

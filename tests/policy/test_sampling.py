@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from papo.errors import SettingError
-from papo.policy.sampling import Sampling, doubling_sum, draw, next_token_probs
+from papo.policy.sampling import Sampling, doubling_sum, draw, next_token_probs, rising
 
 NONE = torch.tensor([], dtype=torch.long)
 PROBS = torch.tensor([[0.1, 0.4, 0.05, 0.3, 0.15]])
@@ -162,6 +162,19 @@ def test_a_running_sum_by_doubling_is_the_running_sum(V):
     """What stands in where CUDA has no deterministic cumsum."""
     x = torch.rand(3, V, dtype=torch.float64)
     torch.testing.assert_close(doubling_sum(x), x.cumsum(-1), rtol=0, atol=1e-12)
+
+
+def test_a_sum_that_was_added_up_as_a_tree_rises_where_there_is_something_alone():
+    """By a unit in the last place it does not, and a token of probability 0 would be drawn there."""
+    probs = torch.rand(8, 5000, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    probs[:, ::3] = 0.0
+    nothing = probs[:, 1:] == 0
+    tree = doubling_sum(probs)
+    assert (tree.diff()[nothing] > 0).any()
+    steps = rising(tree, probs).diff()
+    assert (steps[nothing] == 0).all()
+    assert (steps >= 0).all()
+    torch.testing.assert_close(rising(tree, probs), probs.cumsum(-1))
 
 
 def test_from_no_numbers_a_token_of_the_vocabulary_is_drawn():

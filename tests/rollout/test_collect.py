@@ -216,5 +216,17 @@ def test_a_reward_says_which_responses_are_right(make_collector, prompts):
     """Terms of right responses alone, and guesses, would find none, without a word."""
     collector = make_collector()
     collector.reward = lambda item, text: RewardResult(1.0, {"brevity": 1.0}, None, scorable=True)
-    with pytest.raises(ConfigError, match=r"^reward=function must have accuracy among its parts.*, got brevity$"):
+    with pytest.raises(
+        ConfigError, match=r"^reward=function must have the same parts .* accuracy.*; got brevity after"
+    ):
+        collect(collector, prompts)
+
+
+def test_a_reward_has_always_the_same_parts(make_collector, prompts):
+    """What only some responses have has no mean."""
+    collector = make_collector()
+    parts = iter([{"accuracy": 1.0}] * (len(prompts) * G) + [{"accuracy": 1.0, "bonus": 1.0}] * len(prompts) * G)
+    collector.reward = lambda item, text: RewardResult(1.0, next(parts), None, scorable=True)
+    collect(collector, prompts)
+    with pytest.raises(ConfigError, match=r"^reward=function .*; got accuracy, bonus after accuracy$"):
         collect(collector, prompts)

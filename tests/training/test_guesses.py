@@ -62,6 +62,14 @@ def test_a_guess_earns_by_being_readable_and_wrong(make_module, prompts):
     assert module.metrics["blind_guess/readable"] == pytest.approx(readable[learning].mean().item())
 
 
+def test_a_guess_that_no_grader_could_read_earns_nothing(guessing, make_module):
+    """What makes a grader fail is not to be learnt."""
+    module = guessing()
+    wrong = RewardResult(0.0, {"accuracy": 0.0}, None, scorable=True)
+    assert module.guesses.paid(wrong, "five!").total == 1
+    assert module.guesses.paid(replace(wrong, failed=True), "five!").total == 0
+
+
 def test_guesses_are_drawn_and_scored_on_the_view(guessing, prompts):
     """By the policy of the step, from seeds of their own; the one view of the step for all who look at it."""
     module = guessing(reward=marks)

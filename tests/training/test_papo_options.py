@@ -352,9 +352,32 @@ def test_a_reward_and_a_full_kl_may_look_at_the_same_branch(make_module, prompts
     fit(module, prompts)
     assert module.metrics["perception/kl"] > 0
     assert module.metrics["policy/skipped_updates"] == 0.0
-    assert len(passes) == 2 + updates_per_rollout  # old, old on the corrupted view, and each update
+    # Old, and old on the corrupted view, for the reward; in the batches of the updates again what those hold constant,
+    # which is not the old policy where there is one update alone; and the updates.
+    assert len(passes) == {1: 2 + 1 + 1, 2: 2 + 2 * 2 + 2}[updates_per_rollout]
     text_only = [G * i + g for i, item in enumerate(prompts.items) if not item.images for g in range(G)]
     assert [module.rollouts.rewards[row].parts["perception"] for row in text_only] == [0.0] * G
+
+
+@pytest.mark.parametrize("updates_per_rollout", [1, 2])
+def test_what_a_reward_was_scored_with_is_not_what_updates_compare_with(
+    make_module, prompts, perception_reward, updates_per_rollout, monkeypatch
+):
+    """Those were other batches, which in bfloat16 round differently: ratios would not be 1 before the first update."""
+    still = partial(torch.optim.SGD, lr=0.0)
+    settings = {"reward": perception_reward, "updates_per_rollout": updates_per_rollout, "optimizer": still}
+    module = make_module(GRPO, **settings)
+    rewarded = module.rewarded
+
+    def rounded(rollouts):
+        rollouts = rewarded(rollouts)
+        old = rollouts.scores[OLD]
+        return replace(rollouts, scores={**rollouts.scores, OLD: replace(old, logprobs=old.logprobs - 0.5)})
+
+    monkeypatch.setattr(module, "rewarded", rounded)
+    fit(module, prompts)
+    assert module.metrics["policy/ratio_mean"] == pytest.approx(1, abs=1e-5)
+    assert module.metrics["policy/clip_frac_high"] == 0
 
 
 def test_length_penalty_enters_reward_and_advantage(make_module, prompts):

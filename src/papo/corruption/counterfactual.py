@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from papo.corruption.maker import Maker
-from papo.errors import ConfigError
+from papo.errors import ConfigError, SettingError
 from papo.types import Images, Item, PromptBatch
 
 
@@ -22,19 +21,25 @@ class Counterfactual(Maker):
     the data is loaded, for it draws or decodes and processes a picture.
 
     Args:
-        otherwise: what makes the view of prompts whose data has no other picture, from the pictures alone; None refuses
-            such data.
+        otherwise: what makes the view of prompts whose data has no other picture, from the pictures alone, one for each
+            prompt; None refuses such data.
+
+    Raises:
+        SettingError: it is another one for each response, or depends on the policy, which is not there where data is
+            loaded.
     """
 
     early = True
 
     def __init__(self, otherwise: Maker | None = None) -> None:
+        if otherwise is not None and otherwise.per != "prompt":
+            raise SettingError("otherwise.per", f"must be prompt, got {otherwise.per!r}")
+        if otherwise is not None and type(otherwise).attach is not Maker.attach:
+            raise SettingError(
+                "otherwise", f"must make a view of the pictures alone, which {type(otherwise).__name__} does not"
+            )
         self.otherwise = otherwise
         self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
-
-    def attach(self, policy: Any) -> None:
-        if self.otherwise is not None:
-            self.otherwise.attach(policy)
 
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
         self.process = process

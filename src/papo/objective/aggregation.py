@@ -88,7 +88,7 @@ def weighted_sum(values: Tensor, weights: Tensor) -> Tensor:
 def top_share_lengths(lengths: Tensor, share: float) -> Tensor:
     """[B] how many tokens `top_share` keeps of responses with the given lengths: ceil(share * |o_i|)."""
     # In whole millionths: 0.28 * 25 is 7.000000000000001 in floating point, and not every device has float64.
-    return (lengths * round(share * 1_000_000) + 999_999) // 1_000_000
+    return (lengths * max(1, round(share * 1_000_000)) + 999_999) // 1_000_000
 
 
 def top_share(values: Tensor, mask: Tensor, share: float) -> Tensor:

@@ -33,7 +33,7 @@ class PerceptionKL(DivergenceTerm):
         token_share: averages over this share of each response's tokens, those with the largest values.
         responses: "all", "correct" ones only, or "weighted" by their reward.
         schedule: of the weight over the run: "constant"; "linear" or "cosine" down to 0; "warmup" from 0 over
-            the first `warmup_share` of the run. A function of the step alone, which the checkpoint holds.
+            `warmup_share` of the run, from `start` on. A function of the step alone, which the checkpoint holds.
         warmup_share: see schedule.
         start: share of the run before which the weight is 0.
         view: what I_mask is.
@@ -92,5 +92,5 @@ class PerceptionKL(DivergenceTerm):
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * progress))
         if self.schedule == "warmup":
-            return min(1.0, progress / self.warmup_share)
+            return min(1.0, (progress - self.start) / self.warmup_share)
         return 1.0

@@ -19,7 +19,7 @@ class Sampling:
         max_new_tokens: a response is cut off here, in tokens.
         temperature: divides the logits; 0 takes the likeliest token.
         top_p: keeps the smallest set of tokens whose probabilities sum to at least top_p; 1 keeps all.
-        top_k: keeps the top_k likeliest tokens; 0 keeps all.
+        top_k: keeps the top_k likeliest tokens, and those as likely as the last of them; 0 keeps all.
 
     Raises:
         SettingError: a setting out of range.
@@ -85,6 +85,8 @@ def draw(probs: Tensor, uniform: Tensor) -> Tensor:
         [b] int64. A token of probability 0 is never drawn.
     """
     cumulative = running_sum(probs)
+    if probs.device.type != "cpu":
+        cumulative = rising(cumulative, probs)
     # Just below 1, so that rounding cannot push the threshold past the last possible token.
     threshold = uniform.clamp(max=1 - 1e-6)[:, None] * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
@@ -96,6 +98,15 @@ def running_sum(x: Tensor) -> Tensor:
     if x.device.type != "cpu" and torch.are_deterministic_algorithms_enabled():
         return doubling_sum(x)
     return x.cumsum(-1)
+
+
+def rising(cumulative: Tensor, probs: Tensor) -> Tensor:
+    """A running sum of probabilities that rises where there is one, and nowhere else.
+
+    What was added up as a tree, as accelerators do it, has each prefix rounded along its own branches: by a unit in the
+    last place it may rise where nothing was added, and fall.
+    """
+    return cumulative.masked_fill(probs == 0, 0.0).cummax(-1).values
 
 
 def doubling_sum(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Annotated
 
@@ -76,6 +76,7 @@ class Collector:
         self.collate = collate
         self.max_refills = max_refills
         self.seed = seed
+        self.parts: Set[str] = set()  # of the reward; empty before it has been asked
 
     def __call__(
         self,
@@ -155,16 +156,18 @@ class Collector:
         """What the responses to each prompt earn, as many to each.
 
         Raises:
-            ConfigError: a reward of your own does not say which are right.
+            ConfigError: a reward of your own does not say which are right, or not always the same parts.
         """
         each = len(texts) // len(prompts)
         items = (item for item in prompts.items for _ in range(each))
         results = tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True))
-        for result in results:
-            if "accuracy" not in result.parts:
+        self.parts = self.parts or {*results[0].parts}
+        for parts in (result.parts.keys() for result in results):
+            if "accuracy" not in parts or parts != self.parts:
                 raise ConfigError(
-                    f"reward={type(self.reward).__name__} must have accuracy among its parts, 1 where a response is "
-                    f"right, got {', '.join(result.parts) or 'none'}"
+                    f"reward={type(self.reward).__name__} must have the same parts for every response, among them "
+                    f"accuracy, 1 where it is right; got {', '.join(sorted(parts)) or 'none'} after "
+                    f"{', '.join(sorted(self.parts)) or 'none'}"
                 )
         return results
 

@@ -60,7 +60,8 @@ class Guesses:
 
     Who is right without seeing guesses; that pathway is shared with what is said to the picture. What cannot be read
     earns nothing either, so that there is no way out by writing nonsense. Nothing is learnt from an item that cannot be
-    graded, nor from one whose view is the picture itself: it has none, or no other one was found.
+    graded, nor from one whose view is the picture itself: it has none, or no other one was found, nor from a prompt
+    whose other responses all were left out as cut off.
 
     Args:
         settings: see BlindGuess.
@@ -127,7 +128,8 @@ class Guesses:
         right = graded.parts["accuracy"] == 1
         read = readable(text, self.collector.processor.instruction)
         parts = {"accuracy": float(right), "readable": float(read)}
-        return replace(graded, total=float(read and not right), parts=parts)
+        wrong = not right and not graded.failed  # of an answer that no grader could read nobody knows
+        return replace(graded, total=float(read and wrong), parts=parts)
 
     def once(self, rollouts: Rollouts) -> Rollouts:
         """The roll-outs with what is to be known of their guesses before the first update."""

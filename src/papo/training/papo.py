@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Annotated
 
@@ -195,8 +196,8 @@ class PapoModule(PolicyModule):
         parts = shares(rollouts, self.updates_per_rollout)
         if not parts:
             return {"policy/skipped_steps": 1.0}
-        # All before the first update, in the batches of the updates: in bfloat16 others would round differently.
-        parts = [part and self.guesses.once(self.scoring.once(part, self.once)) for part in parts]
+        # All before the first update, in the batches of the updates: others, those of rewards too, round differently.
+        parts = [part and self.guesses.once(self.scoring.once(replace(part, scores={}), self.once)) for part in parts]
         metrics: dict[str, list[float]] = defaultdict(list)
         for share in parts:
             for name, value in self.update(share).items():
