@@ -7,10 +7,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from papo import cli
 from papo.errors import ConfigError
 from papo.study.definition import Study, read_study
+
+if TYPE_CHECKING:
+    from papo.study.results import Question
 
 COMPARE = """Compares finished runs, or runs a study (papo.study run --help).
 
@@ -71,7 +75,8 @@ def run_options() -> argparse.ArgumentParser:
         "--changed",
         choices=("refuse", "keep", "rerun"),
         default="refuse",
-        help="what becomes of finished runs whose settings are no longer those of the study (default: %(default)s)",
+        help="what becomes of finished runs whose settings are no longer those of the study; one that --only leaves "
+        "out is not run again, but left out of the comparison (default: %(default)s)",
     )
     add_questions(parser)
     return parser
@@ -91,16 +96,11 @@ def add_questions(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study | None = None) -> int:
+def compare(folder: Path, out: Path, options: argparse.Namespace, question: Question | None = None) -> int:
     from papo.study.power import told
     from papo.study.results import Question, compare_runs
 
-    if study is None:
-        question = Question(options.baseline, options.by, options.allow, options.reach)
-    else:
-        question = Question(
-            study.baseline, list(study.grid), study.allow, options.reach, study.question, unfinished(study, folder)
-        )
+    question = question or Question(options.baseline, options.by, options.allow, options.reach)
     comparison = compare_runs(folder, out, question)
     print((out / "study.md").read_text())
     if options.detect is not None:
@@ -111,6 +111,7 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, study: Study |
 
 def run(options: argparse.Namespace) -> int:
     from papo.run_dir import finished
+    from papo.study.results import Question
     from papo.study.running import RUNS, listing, plan, run_missing
 
     for name in ("jobs", "threads"):
@@ -128,9 +129,17 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{len(work.done)} done, {work.left(options.jobs)}", flush=True)
     failures = run_missing(work, options.jobs, options.threads)
-    if any(finished(out / RUNS / planned.folder) for planned in study.all_runs() if planned.arm == study.baseline):
-        compare(out / RUNS, out, options, study)
+    names = work.compared(study, options.changed)
+    baselines = (run.folder for run in study.all_runs() if run.arm == study.baseline and names[run.folder] is None)
+    if any(finished(out / RUNS / name) for name in baselines):
+        by, lacking = list(study.grid), unfinished(study, out / RUNS)
+        kept = work.changed if options.changed == "keep" else {}
+        asked = Question(study.baseline, by, study.allow, options.reach, study.question, lacking, names, kept)
+        compare(out / RUNS, out, options, asked)
     else:
+        for name, reason in names.items():
+            if reason is not None:
+                print(f"{name} is left out: {reason}")
         print(f"nothing to compare with yet: no run of {study.baseline}, the baseline, is finished")
     sys.stdout.flush()
     for failed, why in failures.items():  # behind the tables, which are longer than a screen

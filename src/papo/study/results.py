@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from papo.study.arms import cells
 from papo.study.comparison import Comparison, Effect, compare
 from papo.study.figure import draw
 from papo.study.measures import item_metrics, run_metrics
-from papo.study.runs import Run, collect
+from papo.study.runs import OTHERWISE, Run, collect
 from papo.study.tables import tables
 
 PLOTTED = ("accuracy", "greedy", "guessed", "readable_masked")  # differences in these, where measured
@@ -37,6 +37,8 @@ class Question:
         reach: accuracies, in [0, 1]; see papo.study.measures.run_metrics.
         text: the question in words.
         unfinished: arms of which runs that were asked for are not there, in words.
+        names: see papo.study.runs.collect.
+        changed: runs that are compared although they have other settings than the study; what differs, by name.
     """
 
     baseline: str
@@ -45,6 +47,8 @@ class Question:
     reach: Sequence[float] = ()
     text: str = ""
     unfinished: Sequence[str] = ()
+    names: Mapping[str, str | None] | None = None
+    changed: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare_runs(folder: Path, out: Path, question: Question) -> Comparison:
@@ -53,7 +57,7 @@ def compare_runs(folder: Path, out: Path, question: Question) -> Comparison:
     Raises:
         ConfigError: there is none, they cannot be compared, or there is no baseline.
     """
-    runs, left_out = collect(folder)
+    runs, left_out = collect(folder, question.names)
     found = cells(runs, question.by)
     check_alike(found, question.allow)
     comparison = compare(found, question.baseline, question.reach)
@@ -110,6 +114,7 @@ def as_json(
         },
         "missing_seeds": list(comparison.missing),
         "unfinished": list(question.unfinished),
+        "changed": dict(question.changed),
         "left_out": dict(left_out),
         "made_with": made_with(runs),
         "settings": common(runs),
@@ -137,6 +142,7 @@ def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, s
     return [
         *question.unfinished,
         *comparison.missing,
+        *(f"{name} {OTHERWISE} ({difference})" for name, difference in question.changed.items()),
         *(f"{name} is left out: {reason}" for name, reason in left_out.items()),
     ]
 

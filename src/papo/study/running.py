@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from papo.run_dir import finished
 from papo.settings import changed_setting
 from papo.study.composing import compose_runs
 from papo.study.definition import Planned, Study
+from papo.study.runs import OTHERWISE
 from papo.study.worker import LOG, train_all
 
 RUNS = "runs"  # in the study's output folder
@@ -34,16 +35,25 @@ class Work:
         configs: of each by its folder's name.
         done: the metrics.json of those that are finished, likewise.
         folder: where the folders lie.
+        changed: finished runs of the study, asked for or not, that have other settings and are not run again; what
+            differs, by their folders' names.
     """
 
     runs: Sequence[Planned]
     configs: Mapping[str, DictConfig]
     done: Mapping[str, Mapping[str, Any]]
     folder: Path
+    changed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Planned]:
         return [run for run in self.runs if run.folder not in self.done]
+
+    def compared(self, study: Study, changed: str) -> dict[str, str | None]:
+        """The runs that a comparison may have, each with why it has not; see papo.study.runs.collect and `plan`."""
+        names: dict[str, str | None] = dict.fromkeys(run.folder for run in study.all_runs())
+        left_out = {} if changed == "keep" else self.changed
+        return names | {name: f"{OTHERWISE} ({difference})" for name, difference in left_out.items()}
 
     def seconds(self, run: Planned) -> float | None:
         """About how long a run takes: the median of its arm's finished ones, else of all; None before the first."""
@@ -63,7 +73,9 @@ class Work:
 
 
 def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
-    """Composes every run of a study and looks which of them are finished; changes nothing.
+    """Composes every run that is asked for and looks which of them are finished; changes nothing.
+
+    Finished runs that are not asked for (Study.only) are looked at too: they are compared with those that are.
 
     Args:
         out: the study's output folder.
@@ -73,19 +85,24 @@ def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
         ConfigError: a run cannot be composed, or a finished one has other settings and `changed` says refuse.
     """
     runs, folder = study.runs(), out.resolve() / RUNS
-    configs = compose_runs(runs, folder)
-    done = {}
-    for run in runs:
+    asked = {run.folder for run in runs}
+    known = [run for run in study.all_runs() if run.folder in asked or finished(folder / run.folder)]
+    configs = compose_runs(known, folder)
+    done, differing = {}, {}
+    for run in known:
         metrics = finished(folder / run.folder)
-        difference = metrics and changed != "keep" and changed_setting(folder / run.folder, configs[run.folder])
+        difference = metrics and changed_setting(folder / run.folder, configs[run.folder])
         if difference and changed == "refuse":
+            anew = "runs it again" if run.folder in asked else "compares without it, for --only leaves it out"
             raise ConfigError(
-                f"{folder / run.folder} was run with other settings ({difference}); "
-                "--changed keep takes it as it is, --changed rerun runs it again, --out begins elsewhere"
+                f"{folder / run.folder} {OTHERWISE} ({difference}); "
+                f"--changed keep takes it as it is, --changed rerun {anew}, --out begins elsewhere"
             )
-        if metrics and not difference:
+        if difference and (changed == "keep" or run.folder not in asked):
+            differing[run.folder] = difference
+        if metrics and run.folder in asked and (not difference or changed == "keep"):
             done[run.folder] = metrics
-    return Work(runs, configs, done, folder)
+    return Work(runs, configs, done, folder, differing)
 
 
 def run_missing(work: Work, jobs: int, threads: int) -> dict[str, str]:

@@ -17,6 +17,7 @@ from papo.errors import ConfigError
 from papo.settings import settings_of
 
 HELD_OUT = "held_out.jsonl"
+OTHERWISE = "was run with other settings"  # than those that its study asks for by now
 
 
 class Rows(NamedTuple):
@@ -56,8 +57,11 @@ class Run:
         return {key: of_step[max(of_step)] for key, of_step in self.rows.items()}
 
 
-def collect(folder: Path) -> tuple[list[Run], dict[str, str]]:
+def collect(folder: Path, names: Mapping[str, str | None] | None = None) -> tuple[list[Run], dict[str, str]]:
     """The finished runs anywhere below `folder`, and why others are left out, by name.
+
+    Args:
+        names: of the runs that a study asks for, and why one is left out though it is finished; None = any run.
 
     Raises:
         ConfigError: there is no finished run.
@@ -65,7 +69,10 @@ def collect(folder: Path) -> tuple[list[Run], dict[str, str]]:
     runs, left_out = [], {}
     for config in sorted(folder.rglob("config.yaml")):
         name = str(config.parent.relative_to(folder))
-        reason = unfinished(config.parent)
+        if names is not None and name not in names:
+            reason = "study.yaml does not ask for it"
+        else:
+            reason = (names or {}).get(name) or unfinished(config.parent)
         if reason is None:
             runs.append(read_run(config.parent, name))
         else:

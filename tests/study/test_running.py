@@ -1,0 +1,89 @@
+"""Which finished runs a study takes for its own, with made-up measurements."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from study.fake_runs import write_run
+
+from papo.errors import ConfigError
+from papo.study.__main__ import main
+from papo.study.definition import Study, read_study
+from papo.study.running import plan
+
+FAKED = """\
+question: Which?
+base: [experiment=papo_qwen]
+arms:
+  grpo: [perception_coef={baseline}]
+  small: [mask_ratio=0.3]
+  large: [mask_ratio=0.9]
+baseline: grpo
+seeds: {seeds}
+"""
+
+
+@pytest.fixture
+def faked(tmp_path) -> tuple[Callable[..., Path], Callable[..., int]]:
+    """Writes study.yaml, and runs it; all its runs were finished as it stood first."""
+
+    def write(baseline: float = 0, seeds: str = "[0, 1]", without: str = "") -> Study:
+        lines = FAKED.format(baseline=baseline, seeds=seeds).splitlines(keepends=True)
+        (tmp_path / "study.yaml").write_text("".join(line for line in lines if not without or without not in line))
+        return read_study(tmp_path)
+
+    study, out = write(), tmp_path / "out"
+    for run in (work := plan(study, out)).runs:
+        folder = write_run(work.folder / run.folder, run.arm, run.seed)
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(work.configs[run.folder], resolve=True))
+
+    def ran(*options: str) -> dict:
+        assert main(["run", str(tmp_path), "--out", str(out), *options]) == 0
+        return json.loads((out / "study.json").read_text())
+
+    return write, ran
+
+
+CHANGED = r"grpo_seed=0 was run with other settings \(algorithm\.objective\.perception\.coef: 0 then, 0\.5 now\)"
+
+
+def test_a_run_that_is_not_asked_for_is_not_compared_with_other_settings(faked):
+    """Its arm was changed in study.yaml since, and --only leaves it out."""
+    write, ran = faked
+    write(baseline=0.5)
+    with pytest.raises(ConfigError, match=f"{CHANGED}; .*--changed rerun compares without it"):
+        ran("--only", "arm=small")
+
+
+def test_a_run_that_is_kept_with_other_settings_is_named(faked):
+    write, ran = faked
+    write(baseline=0.5)
+    found = ran("--only", "arm=small", "--changed", "keep")
+    assert found["changed"].keys() == {"grpo_seed=0", "grpo_seed=1"}
+    assert found["comparisons"].keys() == {"small", "large"}
+
+
+def test_one_that_is_neither_kept_nor_asked_for_is_left_out(faked, tmp_path, capsys):
+    write, ran = faked
+    (tmp_path / "study.yaml").write_text((tmp_path / "study.yaml").read_text().replace("0.9", "0.8"))
+    found = ran("--only", "arm=small", "--changed", "rerun")
+    assert found["comparisons"].keys() == {"small"}
+    assert "large_seed=0 is left out: was run with other settings" in capsys.readouterr().out
+    write(baseline=0.5)
+    (tmp_path / "out" / "study.json").write_text("{}")
+    assert ran("--only", "arm=small", "--changed", "rerun") == {}
+    assert re.search(f"{CHANGED.replace(' was', ' is left out: was')}\n", said := capsys.readouterr().out)
+    assert "nothing to compare with" in said
+
+
+def test_what_study_yaml_asks_for_no_more_is_compared_no_more(faked):
+    write, ran = faked
+    write(seeds="[0]", without="large")
+    found = ran()
+    assert found["comparisons"].keys() == {"small"}
+    assert found["comparisons"]["small"]["accuracy"]["seeds"] == 1
+    why = "study.yaml does not ask for it"
+    assert found["left_out"] == dict.fromkeys(["grpo_seed=1", "large_seed=0", "large_seed=1", "small_seed=1"], why)
