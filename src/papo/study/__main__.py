@@ -69,7 +69,8 @@ def run_options() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUES",
-        help="only runs of these arms (arm=), seeds (seed=) or levels of a factor, values with commas; can be repeated",
+        help="only runs of these arms (arm=), seeds (seed=) or levels of a factor, values with commas; can be "
+        "repeated, of one key too",
     )
     parser.add_argument(
         "--changed",
@@ -157,11 +158,14 @@ def unfinished(study: Study, runs: Path) -> list[str]:
 
 
 def asked_for(texts: Sequence[str]) -> dict[str, list[str]]:
-    """`--only arm=a,b --only seed=0` as {arm: [a, b], seed: [0]}."""
+    """`--only arm=a,b --only seed=0 --only arm=c` as {arm: [a, b, c], seed: [0]}."""
+    found: dict[str, list[str]] = {}
     for text in texts:
-        if "=" not in text:
+        key, equals, values = text.partition("=")
+        if not equals:
             raise ConfigError(f"--only takes arm=, seed= or a factor's name = values with commas, got {text}")
-    return {key: values.split(",") for key, values in (text.split("=", 1) for text in texts)}
+        found.setdefault(key, []).extend(values.split(","))
+    return found
 
 
 if __name__ == "__main__":
