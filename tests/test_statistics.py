@@ -103,6 +103,14 @@ def test_difference_by_hand():
     assert estimate.ci95 == pytest.approx((-0.3710, 0.8710), abs=1e-4)
 
 
+def test_a_difference_of_differences_lies_between_minus_2_and_2():
+    """Differences 2, 1.5, 2, 1.5: mean 1.75, s = 0.288675, t(3) = 3.182446, half width 0.459347."""
+    first, second = [-1.0, -0.75, -1.0, -0.5], [1.0, 0.75, 1.0, 1.0]
+    estimate = mean_difference(first, second, bound=2.0)
+    assert estimate.ci95 == pytest.approx((1.75 - 0.459347, 2.0), abs=1e-5)
+    assert mean_difference(first[:1], second[:1], bound=2.0).ci95 == (-2.0, 2.0)
+
+
 def test_only_the_same_items_can_be_paired():
     with pytest.raises(ValueError, match="argument 2 is longer"):
         mean_difference([0.5], [0.5, 0.5])

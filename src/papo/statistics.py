@@ -65,13 +65,15 @@ def mean_over_items(item_means: Sequence[float], pictures: Sequence[Hashable] | 
 
 
 def mean_difference(
-    first: Sequence[float], second: Sequence[float], pictures: Sequence[Hashable] | None = None
+    first: Sequence[float], second: Sequence[float], pictures: Sequence[Hashable] | None = None, bound: float = 1.0
 ) -> Estimate:
     """The mean over items of second - first, both measured on the same items: paired, so what makes an item hard for
-    both does not widen the interval (mean +- t times the root of its variance). One picture has the interval [-1, 1].
+    both does not widen the interval (mean +- t times the root of its variance). One picture has the interval
+    [-bound, bound], beyond which none goes.
 
     Args:
         pictures: as for `mean_over_items`.
+        bound: of an item's difference, either way: 1 of two shares, 2 of two differences of shares.
 
     Raises:
         ValueError: no items, or not the same number of both.
@@ -84,9 +86,9 @@ def mean_difference(
     variance, independent = _variance_of_mean(differences, mean, pictures)
     shared = None if independent == n else independent
     if independent == 1:
-        return Estimate(mean, (-1.0, 1.0), n, shared)
+        return Estimate(mean, (-bound, bound), n, shared)
     half = t95(independent - 1) * math.sqrt(variance)
-    return Estimate(mean, (max(-1.0, mean - half), min(1.0, mean + half)), n, shared)
+    return Estimate(mean, (max(-bound, mean - half), min(bound, mean + half)), n, shared)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ def test_a_dependency_may_be_negative():
     assert -1 <= low < high < 0
 
 
+def test_two_dependencies_may_differ_by_more_than_one():
+    """Of four items by 2 and one by 1: mean 1.8, s = 0.447214, t(4) = 2.776445, half width 0.555289."""
+    first = [record(str(n), 0, 4) for n in range(5)]
+    second = [record(str(n), 4, 0 if n else 4) for n in range(5)]
+    found = differences(first, second)["vision_dependency"]
+    assert found.mean == pytest.approx(1.8)
+    assert found.ci95 == pytest.approx((1.8 - 0.555289, 2.0), abs=1e-5)
+    assert differences(first, second)["avg@4"].ci95[1] == 1.0
+
+
 def test_errors_are_measured_where_there_are_any():
     assert not any(name.startswith("error/") for name in summarize(RECORDS[:3]))
 

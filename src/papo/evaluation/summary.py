@@ -26,7 +26,7 @@ class OfItems(NamedTuple):
 
 Values = dict[str, OfItems]
 
-# A difference of two shares, so neither it nor its interval stays between 0 and 1.
+# A difference of two shares, so neither it nor its interval stays between 0 and 1; of two models it differs by up to 2.
 DEPENDENCY = "vision_dependency"
 
 
@@ -62,7 +62,10 @@ def differences(first: Sequence[Record], second: Sequence[Record]) -> dict[str, 
     Raises:
         ValueError: they did not answer the same items.
     """
-    return {name: mean_difference(a.values, b.values, a.pictures) for name, (a, b) in paired(first, second).items()}
+    return {
+        name: mean_difference(a.values, b.values, a.pictures, bound=2.0 if name.startswith(DEPENDENCY) else 1.0)
+        for name, (a, b) in paired(first, second).items()
+    }
 
 
 def powers(first: Sequence[Record], second: Sequence[Record]) -> dict[str, Power]:
