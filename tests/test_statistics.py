@@ -54,6 +54,15 @@ def test_items_that_agree_leave_doubt(value):
     assert 0.02 < high - low < 0.3
 
 
+@pytest.mark.parametrize("value", [1 / 3, 0.1, 0.7])
+def test_rounding_is_no_disagreement(value):
+    """The mean of three times 0.7 is another number than 0.7."""
+    assert mean_over_items([value] * 3).ci95 == pytest.approx(wilson(value, 3, QUANTILES[3]), abs=1e-6)
+    low, high = mean_difference([1 / 3, 2 / 3, 0], [2 / 3, 1, 1 / 3]).ci95
+    assert high - low > 1
+    assert not Power.of([1 / 3, 2 / 3], [2 / 3, 1]).known
+
+
 def test_no_items_have_no_mean():
     with pytest.raises(ValueError, match="no items"):
         mean_over_items([])
@@ -101,6 +110,34 @@ def test_difference_by_hand():
     estimate = mean_difference([0.0, 0.5, 0.25], [0.5, 0.5, 0.5])
     assert (estimate.mean, estimate.n) == (0.25, 3)
     assert estimate.ci95 == pytest.approx((-0.3710, 0.8710), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("difference", "bound", "interval"),
+    [
+        # t(4)^2 = 7.708650, so q = 7.708650 / 12.708650 = 0.606567.
+        (0.0, 1.0, (-0.606567, 0.606567)),
+        (0.5, 1.0, (0.5 - 1.5 * 0.606567, 0.5 + 0.5 * 0.606567)),
+        (-1.0, 1.0, (-1.0, -1.0 + 2 * 0.606567)),
+        (0.0, 2.0, (-2 * 0.606567, 2 * 0.606567)),
+    ],
+)
+def test_items_that_differ_alike_leave_doubt(difference, bound, interval):
+    assert mean_difference([0.0] * 5, [difference] * 5, bound=bound).ci95 == pytest.approx(interval, abs=1e-5)
+    pictures = list("aabbccddee")
+    assert mean_difference([0.0] * 10, [difference] * 10, pictures, bound).ci95 == pytest.approx(interval, abs=1e-5)
+
+
+def test_items_that_differ_alike_leave_the_doubt_of_a_share():
+    """A gain of everything is as sure as that everything is right."""
+    gained, right = mean_difference([0.0] * 40, [1.0] * 40), mean_over_items([1.0] * 40)
+    assert (gained.ci95[0] + 1) / 2 == pytest.approx(right.ci95[0])
+
+
+def test_95_of_100_intervals_hold_a_rare_difference():
+    """One item of 50 differs, so that a sample of 100 has none in 13 of 100 cases."""
+    drawn = np.random.default_rng(9).binomial(1, 0.02, (REPETITIONS, 100)).astype(float)
+    assert coverage(0.02, [mean_difference([0.0] * 100, row) for row in drawn.tolist()]) >= 0.93
 
 
 def test_a_difference_of_differences_lies_between_minus_2_and_2():

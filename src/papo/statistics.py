@@ -16,6 +16,8 @@ from scipy import stats
 
 CHANCE = 0.8  # of an interval that excludes 0 where the difference is there
 MOST_ITEMS = 2**30
+# Of means that agree. Shares of k answers are 1 / k apart, and differences of shares of k and j answers 1 / (k j).
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ def mean_difference(
     both does not widen the interval (mean +- t times the root of its variance). One picture has the interval
     [-bound, bound], beyond which none goes.
 
+    Items that all differ alike leave the doubt that Wilson's interval leaves of a share of 0: of the items that there
+    could be, up to q = t^2 / (n + t^2) may differ otherwise, by whatever the bound allows. So the mean of all lies
+    between (1 - q) mean - q bound and (1 - q) mean + q bound, which at mean = bound is Wilson's own end.
+
     Args:
         pictures: as for `mean_over_items`.
         bound: of an item's difference, either way: 1 of two shares, 2 of two differences of shares.
@@ -87,7 +93,11 @@ def mean_difference(
     shared = None if independent == n else independent
     if independent == 1:
         return Estimate(mean, (-bound, bound), n, shared)
-    half = t95(independent - 1) * math.sqrt(variance)
+    t = t95(independent - 1)
+    if variance == 0:
+        q = t**2 / (independent + t**2)
+        return Estimate(mean, (mean - q * (bound + mean), mean + q * (bound - mean)), n, shared)
+    half = t * math.sqrt(variance)
     return Estimate(mean, (max(-bound, mean - half), min(bound, mean + half)), n, shared)
 
 
@@ -151,7 +161,7 @@ def t95(freedom: int) -> float:
 
 
 def _variance_of_mean(values: Sequence[float], mean: float, pictures: Sequence[Hashable] | None) -> tuple[float, int]:
-    """Of the mean, and over how many pictures; NaN where there is one."""
+    """Of the mean, and over how many pictures; 0 where all agree but for rounding, NaN where there is one."""
     deviations: list[float] = [value - mean for value in values]
     if pictures is not None:
         of_pictures: dict[Hashable, list[float]] = defaultdict(list)
@@ -161,5 +171,7 @@ def _variance_of_mean(values: Sequence[float], mean: float, pictures: Sequence[H
     C = len(deviations)
     if C == 1:
         return math.nan, 1
+    if all(abs(deviation) < ROUNDING for deviation in deviations):
+        return 0.0, C
     squares = math.fsum(deviation**2 for deviation in deviations)
     return C / (C - 1) * squares / len(values) ** 2, C
