@@ -75,6 +75,21 @@ def test_a_dependency_may_be_negative():
     assert -1 <= low < high < 0
 
 
+def test_items_without_a_picture_depend_on_none():
+    """They are by themselves, as papo.evaluation.answering.picture_of has them; of records of before none is known."""
+    text_only = [dataclasses.replace(record(id, 4, 4, t="x"), picture=id) for id in "pq"]
+    found = summarize([*RECORDS, *text_only])
+    assert (found["vision_dependency"].mean, found["vision_dependency"].n) == (0.25, 3)
+    assert found["avg@4"].n == 5
+    assert "vision_dependency/t=x" not in found
+    assert not any(name.startswith("vision_dependency") for name in summarize(text_only))
+    unknown = [dataclasses.replace(each, picture=None) for each in text_only]
+    for first, second in ((text_only, unknown), (unknown, text_only)):
+        both = differences([*RECORDS, *first], [*RECORDS, *second])
+        assert both["vision_dependency"].n == 3
+        assert "vision_dependency/t=x" not in both
+
+
 def test_two_dependencies_may_differ_by_more_than_one():
     """Of four items by 2 and one by 1: mean 1.8, s = 0.447214, t(4) = 2.776445, half width 0.555289."""
     first = [record(str(n), 0, 4) for n in range(5)]

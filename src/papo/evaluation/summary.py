@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from papo.evaluation.metrics import majority, pass_at
@@ -37,7 +38,7 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
     pass@m          probability that one of m responses is right, for m = 2, 4, ... up to k
     maj@k           share of items whose most frequent answer is right
     masked/avg@k    the same with the image corrupted, blind/avg@k with every patch black
-    vision_dependency   avg@k - blind/avg@k, paired by item
+    vision_dependency   avg@k - blind/avg@k, paired by item, over items with a picture
     readable        share of responses in the format that was asked for, masked/readable of those to masked pictures
     guessed         share of responses that name what the words suggest, over items whose words suggest something
     right_looking   share of right ones of the responses that name no guess against the picture, over items with any
@@ -83,7 +84,12 @@ def paired(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple
         raise ValueError("two models can be compared only on the same items")
     # A grader of one's own may find an item ungradable in one model's responses alone.
     both = {record.id for record in first if record.scorable} & {record.id for record in second if record.scorable}
-    a, b = (item_values([record for record in records if record.id in both]) for records in (first, second))
+    # Another tool's records do not know what an item is about; the other model's tell.
+    seen = {record.id: record.picture for record in (*second, *first) if record.picture is not None}
+    a, b = (
+        item_values([replace(record, picture=seen.get(record.id)) for record in records if record.id in both])
+        for records in (first, second)
+    )
     found = {name: (a[name], b[name]) for name in a if a[name].values and name in b}
     k, other = _samples(first), _samples(second)
     if k != other:  # one share of right responses less another is as good a difference, but has to be called so
@@ -121,7 +127,7 @@ def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float | 
         if view != "image":
             metrics[f"{view}/avg@{k}"] = lambda record, view=view: record.accuracy(view)
     if records and "blind" in records[0].views:
-        metrics[DEPENDENCY] = lambda record: record.accuracy("image") - record.accuracy("blind")
+        metrics[DEPENDENCY] = _dependency
     for name, view, field in (
         ("readable", "image", "readable"),
         ("masked/readable", "masked", "readable"),
@@ -149,6 +155,11 @@ def _share_of(responses: Sequence[GradedResponse], field: str) -> float | None:
     """None where it is not known of the item."""
     values = [getattr(response, field) for response in responses]
     return None if None in values else sum(values) / len(values)
+
+
+def _dependency(record: Record) -> float | None:
+    """None of an item without a picture, which is by itself (papo.evaluation.answering.picture_of)."""
+    return None if record.picture == record.id else record.accuracy("image") - record.accuracy("blind")
 
 
 def _right_looking(record: Record) -> float | None:
