@@ -60,6 +60,8 @@ def test_rounding_is_no_disagreement(value):
     assert mean_over_items([value] * 3).ci95 == pytest.approx(wilson(value, 3, QUANTILES[3]), abs=1e-6)
     low, high = mean_difference([1 / 3, 2 / 3, 0], [2 / 3, 1, 1 / 3]).ci95
     assert high - low > 1
+    low, high = mean_difference(*np.float32([[0, 1 / 3, 2 / 3], [1 / 3, 2 / 3, 1]]).tolist()).ci95
+    assert high - low > 1
     assert not Power.of([1 / 3, 2 / 3], [2 / 3, 1]).known
 
 

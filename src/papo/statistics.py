@@ -16,8 +16,9 @@ from scipy import stats
 
 CHANCE = 0.8  # of an interval that excludes 0 where the difference is there
 MOST_ITEMS = 2**30
-# Of means that agree. Shares of k answers are 1 / k apart, and differences of shares of k and j answers 1 / (k j).
-ROUNDING = 1e-9
+# Of values that agree, some of which were float32. Shares of k answers are 1 / k apart, and their differences from
+# shares of j answers 1 / (k j).
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)

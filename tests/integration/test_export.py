@@ -67,8 +67,8 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     """Greedy accuracy by step: .1, .3, .2, .3."""
     add, found = History.add, iter((0.0, 0.1, 0.3, 0.2, 0.3, 0.3))
 
-    def planned(self, step, measured):
-        add(self, step, measured | {"greedy": [next(found)] * 4})
+    def planned(self, step, measured, items):
+        add(self, step, measured | {"greedy": [next(found)] * 4}, items)
 
     monkeypatch.setattr(History, "add", planned)
     run = train("callbacks=best", "callbacks.best.patience=2", "val.every=1", "trainer.max_steps=9", "val.samples=1")

@@ -185,6 +185,8 @@ def test_a_validation_is_of_all_its_batches(module, validate):
         *[("held_out", value) for value in (1.0, 0.0, 0.5)],
         *[("guessable", value) for value in (1.0, 1.0, 0.0)],
     ]
+    assert module.history.items_last == module.history.items_before
+    assert {name: len(of) for name, of in module.history.items_last.items()} == {"accuracy": 3, "guessable": 3}
     assert module.held_out.asked == [(False, True)] * 2 + [(False, False)] * 2
     validate(module, [0.0], step=2, during="fit")  # which begins anew
     assert module.held_out.asked == [(True, True)]
@@ -244,7 +246,7 @@ def test_a_checkpoint_brings_back_the_step_and_what_was_measured():
     module, other = slope(), slope()
     module.step = 3
     module.history.add(0, {"accuracy": [1.0, 0.0], "blind": [0.0]})
-    module.history.add(2, {"accuracy": [1.0]})
+    module.history.add(2, {"accuracy": [1.0]}, {"accuracy": ["a"]})
     checkpoint = {"loops": "Lightning's own clock, which would disagree", "optimizer_states": []}
     module.on_save_checkpoint(checkpoint)
     assert "loops" not in checkpoint

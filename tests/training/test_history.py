@@ -3,7 +3,7 @@
 import pytest
 
 from papo.evaluation.held_out import ItemValues
-from papo.training.history import History, by_measure, estimate, rows, tag
+from papo.training.history import History, by_measure, estimate, items_by_measure, rows, tag
 
 
 def test_the_first_and_the_last_are_kept_and_the_means_of_all():
@@ -27,6 +27,39 @@ def test_a_change_is_paired_by_item():
 def test_other_items_have_no_change(last):
     assert History({"accuracy": [0.0, 0.5]}, last).change("accuracy") is None
     assert History(last, {"accuracy": [0.0, 0.5]}).change("accuracy") is None
+
+
+def found(values: dict[str, float], kind: str = "held_out") -> tuple[dict, dict]:
+    """What is added of items by their ids."""
+    of_items = [ItemValues(item, item, {"accuracy": value}) for item, value in values.items()]
+    return by_measure(kind, of_items), items_by_measure(rows(0, kind, of_items))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("held_out", "accuracy"), ("guessable", "guessable")])
+def test_a_change_is_of_the_items_that_were_measured_both_times(kind, name):
+    """No item changes; a grader of one's own cannot grade a before training, nor d after it."""
+    history = History()
+    history.add(0, *found({"b": 1.0, "c": 0.0, "d": 0.0}, kind))
+    history.add(9, *found({"a": 1.0, "b": 1.0, "c": 0.0}, kind))
+    change = History.from_dict(history.to_dict()).change(name)
+    assert (change.mean, change.n) == (0.0, 2)
+    history.add(10, *found({"a": 1.0}, kind))
+    assert history.change(name) is None
+    history.add(11, *found({"c": 1.0, "b": 1.0, "d": 1.0}, kind))  # in another order
+    assert history.change(name).mean == pytest.approx(2 / 3)
+
+
+def test_an_older_checkpoint_knows_no_items():
+    """Its run goes on, and ends with as many items as it began with."""
+    values, items = found({"a": 0.0, "b": 1.0})
+    history = History.from_dict({"before": values, "last": values, "course": {0: {"accuracy": 0.5}}})
+    history.add(9, {"accuracy": [1.0, 1.0]}, items)
+    assert (history.change("accuracy").mean, history.change("accuracy").n) == (0.5, 2)
+
+
+def test_the_items_are_those_of_the_values():
+    of_rows = [*rows(3, "held_out", FOUND), *rows(3, "guessable", FOUND)]
+    assert items_by_measure(of_rows) == {"accuracy": ["a", "b"], "guessed": ["a"], "guessable": ["a", "b"]}
 
 
 def test_what_was_not_measured_has_no_estimate():

@@ -18,7 +18,7 @@ from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
-from papo.training.history import HELD_OUT, SETS, History, by_measure, rows, tag
+from papo.training.history import HELD_OUT, SETS, History, by_measure, items_by_measure, rows, tag
 from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.training.strategies import ShardedWeights
@@ -225,7 +225,7 @@ class PolicyModule(LightningModule):
         measured = self.item_means.compute()
         if "accuracy" not in measured:
             raise ConfigError("data.val has no item that can be graded; look at its answers and its rule")
-        self.history.add(self.step, measured)
+        self.history.add(self.step, measured, items_by_measure(self.held_out_rows))
         means = self.history.course[self.step]
         self.logger.log_metrics(
             {tag(name, self.held_out.samples): mean for name, mean in means.items()}, step=self.step

@@ -14,6 +14,7 @@ from papo.statistics import Estimate, mean_difference, mean_over_items
 HELD_OUT, GUESSABLE = SETS = ("held_out", "guessable")
 
 Measured = dict[str, list[float]]  # the items' values by measure
+Items = dict[str, list[str]]  # the ids of those items
 
 
 @dataclass
@@ -24,22 +25,31 @@ class History:
         before: what was measured before the first step, of all items.
         last: what was measured last.
         course: means by step.
+        items_before, items_last: of which items, in the same order; older checkpoints have none.
     """
 
     before: Measured = field(default_factory=dict)
     last: Measured = field(default_factory=dict)
     course: dict[int, dict[str, float]] = field(default_factory=dict)
+    items_before: Items = field(default_factory=dict)
+    items_last: Items = field(default_factory=dict)
 
-    def add(self, step: int, measured: Measured) -> None:
+    def add(self, step: int, measured: Measured, items: Items | None = None) -> None:
         if step == 0:
-            self.before = measured
-        self.last = measured
+            self.before, self.items_before = measured, items or {}
+        self.last, self.items_last = measured, items or {}
         self.course[step] = {name: fmean(values) for name, values in measured.items()}
 
     def change(self, name: str) -> Estimate | None:
-        """What a measure gained from before the run to the last validation, paired by item; None where not both were
-        measured, on the same items."""
+        """What a measure gained from before the run to the last validation, paired by item; None where no item has it
+        in both. A grader may leave an item out of one of them; where the ids of either are not known, only as many
+        items are taken for the same ones."""
         before, last = self.before.get(name, []), self.last.get(name, [])
+        of_before, of_last = self.items_before.get(name), self.items_last.get(name)
+        if of_before and of_last and of_before != of_last:
+            had, has = dict(zip(of_before, before, strict=True)), dict(zip(of_last, last, strict=True))
+            both = [item for item in had if item in has]
+            before, last = [had[item] for item in both], [has[item] for item in both]
         return mean_difference(before, last) if len(before) == len(last) > 0 else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +74,16 @@ def by_measure(kind: str, found: Sequence[ItemValues]) -> Measured:
         for name, value in item.values.items():
             measured.setdefault(name, []).append(value)
     return measured
+
+
+def items_by_measure(rows: Iterable[Mapping[str, Any]]) -> Items:
+    """The ids of the items whose values `by_measure` has, in the same order; from what `rows` makes of them."""
+    items: Items = {}
+    for row in rows:
+        name = row["measure"] if row["set"] == HELD_OUT else GUESSABLE
+        if row["set"] == HELD_OUT or row["measure"] == "accuracy":
+            items.setdefault(name, []).append(row["item"])
+    return items
 
 
 def rows(step: int, kind: str, found: Iterable[ItemValues]) -> list[dict[str, Any]]:
