@@ -94,6 +94,19 @@ def test_a_level_without_the_baseline_is_refused(tmp_path):
         compared(tmp_path, by=["guessable_share"])
 
 
+def test_in_a_part_of_a_study_what_has_no_partner_is_named(tmp_path):
+    """A level without the baseline, and one where other seeds of it are finished."""
+    for name, seed, share in (("grpo", 0, 0.0), ("papo", 0, 0.0), ("papo", 0, 0.5), ("grpo", 0, 1.0), ("papo", 1, 1.0)):
+        write_run(tmp_path / f"{name}{seed}{share}", name, seed, guessable_share=share)
+    found = compare(cells(collect(tmp_path)[0], ["guessable_share"]), "grpo", partial=True)
+    assert list(found.differences) == list(found.baselines) == ["papo guessable_share=0.0"]
+    assert len(found.arms) == len(found.curves) == 5
+    assert found.missing == [
+        "papo guessable_share=0.5 has no run of the baseline grpo beside it: it is compared with nothing",
+        "papo guessable_share=1.0 and grpo guessable_share=1.0 have no seed in common: it is compared with nothing",
+    ]
+
+
 def test_every_measure_of_the_end_is_a_metric_and_gains_are_too(tmp_path):
     values = {(0, "held_out", "accuracy"): np.full(12, 0.25), (20, "held_out", "blind"): np.full(12, 0.9)}
     values |= at_end(np.full(12, 0.75)) | at_end(np.full(12, 0.5), "blind")

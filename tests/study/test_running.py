@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,14 @@ seeds: {seeds}
 """
 
 
+def finish(study: Study, out: Path, besides: str = "") -> None:
+    """Makes up all of its runs but one."""
+    for run in (work := plan(study, out)).runs:
+        if run.folder != besides:
+            folder = write_run(work.folder / run.folder, run.arm, run.seed)
+            (folder / "config.yaml").write_text(OmegaConf.to_yaml(work.configs[run.folder], resolve=True))
+
+
 @pytest.fixture
 def faked(tmp_path) -> tuple[Callable[..., Path], Callable[..., int]]:
     """Writes study.yaml, and runs it; all its runs were finished as it stood first."""
@@ -35,16 +44,51 @@ def faked(tmp_path) -> tuple[Callable[..., Path], Callable[..., int]]:
         (tmp_path / "study.yaml").write_text("".join(line for line in lines if not without or without not in line))
         return read_study(tmp_path)
 
-    study, out = write(), tmp_path / "out"
-    for run in (work := plan(study, out)).runs:
-        folder = write_run(work.folder / run.folder, run.arm, run.seed)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(work.configs[run.folder], resolve=True))
+    out = tmp_path / "out"
+    finish(write(), out)
 
     def ran(*options: str) -> dict:
         assert main(["run", str(tmp_path), "--out", str(out), *options]) == 0
         return json.loads((out / "study.json").read_text())
 
     return write, ran
+
+
+def failing(configs, jobs, threads):
+    """In place of training."""
+    return ((cfg, "OutOfMemoryError: no room") for cfg in configs)
+
+
+@pytest.fixture
+def two_levels(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A study whose baseline cannot be trained at one of two levels, and where it goes."""
+    monkeypatch.setattr("papo.study.running.train_all", failing)
+    lines = [line for line in FAKED.format(baseline=0, seeds="[0]").splitlines() if "large" not in line]
+    (tmp_path / "study.yaml").write_text("\n".join([*lines, "grid: {guessable_share: [0.5, 1.0]}"]))
+    study, out = read_study(tmp_path), tmp_path / "out"
+    finish(study, out, besides="grpo_guessable_share=1.0_seed=0")
+    return tmp_path, out
+
+
+def test_a_baseline_that_failed_at_one_level_is_missed_there_alone(two_levels, capsys):
+    folder, out = two_levels
+    assert main(["run", str(folder), "--out", str(out)]) == 1
+    assert json.loads((out / "study.json").read_text())["comparisons"].keys() == {"small guessable_share=0.5"}
+    why = "small guessable_share=1.0 has no run of the baseline grpo beside it: it is compared with nothing"
+    said = capsys.readouterr()
+    assert f"- {why}\n" in said.out
+    assert "| small guessable_share=1.0 |" in said.out  # among the arms
+    assert said.err == "failed: grpo_guessable_share=1.0_seed=0: OutOfMemoryError: no room\n"
+
+
+def test_what_failed_is_said_where_nothing_can_be_compared(two_levels, capsys):
+    """Here for data that have changed between two runs."""
+    folder, out = two_levels
+    write_run(out / "other", items=["another"])
+    shutil.copy(out / "other" / "held_out.jsonl", out / "runs" / "small_guessable_share=0.5_seed=0")
+    with pytest.raises(ConfigError, match="about other items"):
+        main(["run", str(folder), "--out", str(out)])
+    assert capsys.readouterr().err.startswith("failed: grpo_guessable_share=1.0_seed=0: ")
 
 
 CHANGED = r"grpo_seed=0 was run with other settings \(algorithm\.objective\.perception\.coef: 0 then, 0\.5 now\)"

@@ -15,6 +15,7 @@ from papo.study.definition import Study, read_study
 
 if TYPE_CHECKING:
     from papo.study.results import Question
+    from papo.study.running import Work
 
 COMPARE = """Compares finished runs, or runs a study (papo.study run --help).
 
@@ -111,9 +112,7 @@ def compare(folder: Path, out: Path, options: argparse.Namespace, question: Ques
 
 
 def run(options: argparse.Namespace) -> int:
-    from papo.run_dir import finished
-    from papo.study.results import Question
-    from papo.study.running import RUNS, listing, plan, run_missing
+    from papo.study.running import listing, plan, run_missing
 
     for name in ("jobs", "threads"):
         if getattr(options, name) < 1:
@@ -130,22 +129,41 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(f"{len(work.done)} done, {work.left(options.jobs)}", flush=True)
     failures = run_missing(work, options.jobs, options.threads)
+    try:
+        compare_study(study, work, out, options)
+    finally:
+        sys.stdout.flush()
+        for failed, why in failures.items():  # behind the tables, which are longer than a screen
+            print(f"failed: {failed}: {why}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def compare_study(study: Study, work: Work, out: Path, options: argparse.Namespace) -> None:
+    """Compares what is finished of a study, where a run of the baseline is."""
+    from papo.run_dir import finished
+    from papo.study.results import Question
+    from papo.study.running import RUNS
+
     names = work.compared(study, options.changed)
     baselines = (run.folder for run in study.all_runs() if run.arm == study.baseline and names[run.folder] is None)
     if any(finished(out / RUNS / name) for name in baselines):
-        by, lacking = list(study.grid), unfinished(study, out / RUNS)
-        kept = work.changed if options.changed == "keep" else {}
-        asked = Question(study.baseline, by, study.allow, options.reach, study.question, lacking, names, kept)
-        compare(out / RUNS, out, options, asked)
+        question = Question(
+            study.baseline,
+            by=list(study.grid),
+            allow=study.allow,
+            reach=options.reach,
+            text=study.question,
+            unfinished=unfinished(study, out / RUNS),
+            names=names,
+            changed=work.changed if options.changed == "keep" else {},
+            partial=True,
+        )
+        compare(out / RUNS, out, options, question)
     else:
         for name, reason in names.items():
             if reason is not None:
                 print(f"{name} is left out: {reason}")
         print(f"nothing to compare with yet: no run of {study.baseline}, the baseline, is finished")
-    sys.stdout.flush()
-    for failed, why in failures.items():  # behind the tables, which are longer than a screen
-        print(f"failed: {failed}: {why}", file=sys.stderr)
-    return 1 if failures else 0
 
 
 def unfinished(study: Study, runs: Path) -> list[str]:

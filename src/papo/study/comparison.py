@@ -40,11 +40,12 @@ class Comparison:
 
     Args:
         cells: all of them.
-        baselines: the cell that each other one is compared with.
+        baselines: the cell that each other one is compared with, where it is.
         arms: metrics of each.
         differences: those of each but the baselines, less the baseline's.
         curves: of each, the measures of CURVES by step.
-        missing: seeds that the baseline has and a cell has not, or the other way round; in words.
+        missing: seeds that the baseline has and a cell has not, or the other way round, and cells that therefore are
+            compared with nothing; in words.
     """
 
     cells: Sequence[Cell]
@@ -55,8 +56,11 @@ class Comparison:
     missing: Sequence[str]
 
 
-def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = ()) -> Comparison:
+def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = (), *, partial: bool = False) -> Comparison:
     """Compares every cell with the baseline's at the same levels.
+
+    Args:
+        partial: a cell beside which the baseline has no run is compared with nothing, and named, instead of refused.
 
     Raises:
         ConfigError: no arm has the baseline's name, or none has it at some level, or no seed is common.
@@ -66,18 +70,29 @@ def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = ()) -
         raise ConfigError(f"--baseline {baseline} is no arm; arms are {', '.join(map(shlex.quote, known))}")
     of_levels = {cell.levels: cell for cell in cells if cell.arm == baseline}
     others = [cell for cell in cells if cell.arm != baseline]
-    for cell in others:
-        if cell.levels not in of_levels:
-            raise ConfigError(f"{cell.label} has no run of the baseline {baseline} beside it")
-    baselines = {cell.label: of_levels[cell.levels] for cell in others}
+    alone = {cell.label: why for cell in others if (why := unpaired(cell, of_levels.get(cell.levels), baseline))}
+    if alone and not partial:
+        raise ConfigError(next(iter(alone.values())))
+    compared = [cell for cell in others if cell.label not in alone]
+    baselines = {cell.label: of_levels[cell.levels] for cell in compared}
     return Comparison(
         cells,
         baselines,
         arms={cell.label: dict(effects(list(cell.runs.values()), None, reach)) for cell in cells},
-        differences={cell.label: dict(paired(cell, baselines[cell.label], reach)) for cell in others},
+        differences={cell.label: dict(paired(cell, baselines[cell.label], reach)) for cell in compared},
         curves={cell.label: curves(list(cell.runs.values())) for cell in cells},
-        missing=[text for cell in others for text in missing(cell, baselines[cell.label])],
+        missing=[
+            *(f"{why}: it is compared with nothing" for why in alone.values()),
+            *(text for cell in compared for text in missing(cell, baselines[cell.label])),
+        ],
     )
+
+
+def unpaired(cell: Cell, base: Cell | None, baseline: str) -> str | None:
+    """Why a cell cannot be compared with the baseline's at its levels; None where it can."""
+    if base is None:
+        return f"{cell.label} has no run of the baseline {baseline} beside it"
+    return None if cell.runs.keys() & base.runs.keys() else f"{cell.label} and {base.label} have no seed in common"
 
 
 def missing(cell: Cell, base: Cell) -> Iterator[str]:
@@ -91,8 +106,6 @@ def missing(cell: Cell, base: Cell) -> Iterator[str]:
 def paired(cell: Cell, base: Cell, reach: Sequence[float]) -> Iterator[tuple[str, Effect]]:
     """Each metric of a cell less the baseline's, over the seeds that both have."""
     seeds = [seed for seed in cell.runs if seed in base.runs]
-    if not seeds:
-        raise ConfigError(f"{cell.label} and {base.label} have no seed in common")
     return effects([cell.runs[seed] for seed in seeds], [base.runs[seed] for seed in seeds], reach)
 
 

@@ -38,6 +38,7 @@ class Question:
         text: the question in words.
         unfinished: arms of which runs that were asked for are not there, in words.
         names: see papo.study.runs.collect.
+        partial: see papo.study.comparison.compare.
         changed: runs that are compared although they have other settings than the study; what differs, by name.
     """
 
@@ -49,6 +50,7 @@ class Question:
     unfinished: Sequence[str] = ()
     names: Mapping[str, str | None] | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
+    partial: bool = False
 
 
 def compare_runs(folder: Path, out: Path, question: Question) -> Comparison:
@@ -60,7 +62,7 @@ def compare_runs(folder: Path, out: Path, question: Question) -> Comparison:
     runs, left_out = collect(folder, question.names)
     found = cells(runs, question.by)
     check_alike(found, question.allow)
-    comparison = compare(found, question.baseline, question.reach)
+    comparison = compare(found, question.baseline, question.reach, partial=question.partial)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "study.csv", table_of_runs(comparison, question))
     write_text(out / "study.json", json.dumps(as_json(comparison, question, runs, left_out), indent=2) + "\n")
