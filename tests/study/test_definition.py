@@ -97,7 +97,31 @@ def test_values_are_written_as_overrides_and_folders_hold_no_strange_sign():
         ("baseline: grpo", "baseline: grpp", "baseline must be an arm, got 'grpp'; did you mean grpo"),
         ("question", "questoin", "questoin"),
         ("mask_ratio: [0.5, 1.0]", "mask_ratio: []", "the study has no run"),
-        ("at: [{mask_ratio", "at: [{mask_ration", "mask_ration"),
+        (
+            "at: [{mask_ratio",
+            "at: [{mask_ration",
+            r"seeds\.at names mask_ration, .* no factor .*did you mean mask_ratio",
+        ),
+        (
+            "at: [{mask_ratio: 1.0",
+            "at: [{mask_ratio: 0.9",
+            r"names mask_ratio=0\.9, .* no level of it; known are 0\.5, 1\.0",
+        ),
+        (
+            "grid:\n  mask_ratio: [0.5, 1.0]",
+            "grid: {}",
+            r"seeds\.at names mask_ratio, which is no factor \(grid\); there is",
+        ),
+        ("default:", "defualt:", r"seeds\.defualt is unknown; known are default, at$"),
+        ("  default: [0, 1]\n", "", r"seeds\.default is missing, and no entry of seeds\.at is of mask_ratio=0\.5$"),
+        (
+            ", seeds: [7]",
+            "",
+            r"seeds\.at must have entries such as \{FACTOR: LEVEL, seeds: \[0, 1\]\}, got \{'mask_ratio': 1\.0",
+        ),
+        ("seeds: [7]}]", "seeds: 7}]", r"seeds\.at must have entries such as .*'seeds': 7"),
+        ("default: [0, 1]", "default: 2", r"seeds\.default must be a list, got 2; write \[2\]"),
+        ("[{mask_ratio: 1.0, seeds: [7]}]", "[7]", r"seeds\.at must have entries such as .*, got 7$"),
         ("[experiment=papo_qwen]", "experiment=papo_qwen", "base must be a list, got 'experiment=papo_qwen'; write"),
         ("[perception_coef=0]", "perception_coef=0", r"arms\.grpo must be a list, got 'perception_coef=0'; write"),
         ("[0.5, 1.0]", "0.5", r"grid\.mask_ratio must be a list, got 0\.5; write"),
@@ -110,6 +134,16 @@ def test_a_study_that_cannot_be_is_refused_by_its_file(folder, old, new, message
     with pytest.raises(ConfigError, match=message) as refused:
         read_study(folder)
     assert str(refused.value).startswith(str(folder / "study.yaml"))
+
+
+def test_a_part_of_a_study_needs_no_seeds_for_levels_that_it_has_not(folder):
+    (folder / "study.yaml").write_text(TEXT.replace("  seeds: [3]\n", ""))
+    assert {run.seed for run in read_study(folder, "quick").runs()} == {0, 1}
+    (folder / "study.yaml").write_text(
+        TEXT.replace("  seeds: [3]\n", "").replace("at: [{mask_ratio: 1", "at: [{mask_ratio: 2")
+    )
+    with pytest.raises(ConfigError, match=r"seeds\.at names mask_ratio=2\.0, which is no level"):
+        read_study(folder, "quick")
 
 
 def test_other_variants_and_other_keys_of_quick_are_refused(folder):

@@ -59,7 +59,7 @@ class Study:
 
     Raises:
         ConfigError: something is no list that has to be one, the baseline is no arm, nothing is asked for or a run
-            twice, or `only` names what there is not.
+            twice, or `seeds` or `only` name what there is not.
     """
 
     question: str
@@ -74,6 +74,7 @@ class Study:
 
     def __post_init__(self) -> None:
         self.check_lists()
+        self.check_seeds()
         if self.baseline not in self.arms:
             raise ConfigError(f"baseline must be an arm, got {self.baseline!r}{nearest(self.baseline, self.arms)}")
         if not self.all_runs():
@@ -97,9 +98,32 @@ class Study:
             lists |= {f"{name}.{key}": value for key, value in mapping.items()}
         if not isinstance(self.seeds, Mapping):
             lists["seeds"] = self.seeds
+        elif "default" in self.seeds:
+            lists["seeds.default"] = self.seeds["default"]
         for name, value in lists.items():
-            if isinstance(value, str) or not isinstance(value, Sequence):
+            if not is_list(value):
                 raise ConfigError(f"{name} must be a list, got {value!r}; write [{value}]")
+
+    def check_seeds(self) -> None:
+        """Raises ConfigError where seeds are said of what there is not: runs would have the default's, and no word."""
+        if not isinstance(self.seeds, Mapping):
+            return
+        for key in self.seeds.keys() - {"default", "at"}:
+            raise ConfigError(f"seeds.{key} is unknown; known are default, at")
+        for entry in self.seeds.get("at", ()):
+            if not isinstance(entry, Mapping) or not is_list(entry.get("seeds")):
+                raise ConfigError(f"seeds.at must have entries such as {{FACTOR: LEVEL, seeds: [0, 1]}}, got {entry!r}")
+            for key, value in entry.items():
+                if key == "seeds":
+                    continue
+                if key not in self.grid:
+                    known = nearest(key, self.grid) if self.grid else "; there is none"
+                    raise ConfigError(f"seeds.at names {key}, which is no factor (grid){known}")
+                if self.grid[key] and value not in self.grid[key]:
+                    known = ", ".join(map(text_of, self.grid[key]))
+                    raise ConfigError(
+                        f"seeds.at names {key}={text_of(value)}, which is no level of it; known are {known}"
+                    )
 
     def runs(self) -> list[Planned]:
         """The runs asked for, the first seed of every arm and level before the second of any."""
@@ -123,6 +147,9 @@ class Study:
         for entry in self.seeds.get("at", ()):
             if all(levels[key] == value for key, value in entry.items() if key != "seeds"):
                 return entry["seeds"]
+        if "default" not in self.seeds:
+            at = " ".join(f"{key}={text_of(value)}" for key, value in levels.items())
+            raise ConfigError(f"seeds.default is missing, and no entry of seeds.at is of {at or 'all runs'}")
         return self.seeds["default"]
 
 
@@ -152,6 +179,7 @@ def read_study(
             raise ConfigError("must say question, base, arms, baseline and seeds")
         quick = told.pop("quick", None)
         if variant is not None:
+            Study(**told)  # what is wrong with it would be cut away
             told = cut_down(told, variant, quick)
         return Study(**told | {"last": (*told.get("last", ()), *further), "only": only or {}})
     except (yaml.YAMLError, TypeError, KeyError, AttributeError, ConfigError) as error:
@@ -165,12 +193,26 @@ def cut_down(told: dict[str, Any], variant: str, quick: Mapping[str, Any] | None
     unknown = quick.keys() - {"base", "arms", "grid", "seeds"}
     if unknown:
         raise ConfigError(f"quick.{min(unknown)} is unknown; known are base, arms, grid, seeds")
+    grid = told.get("grid", {}) | quick.get("grid", {})
     return told | {
         "arms": {name: told["arms"][name] for name in quick.get("arms", told["arms"])},
-        "grid": told.get("grid", {}) | quick.get("grid", {}),
-        "seeds": quick.get("seeds", told["seeds"]),
+        "grid": grid,
+        "seeds": quick["seeds"] if "seeds" in quick else of_levels(told["seeds"], grid),
         "last": quick.get("base", ()),
     }
+
+
+def of_levels(seeds: Any, grid: Mapping[str, Sequence[Any]]) -> Any:
+    """Seeds without what they are at levels that are not in a grid any more."""
+    if not isinstance(seeds, Mapping):
+        return seeds
+    at = seeds.get("at", ())
+    kept = [of for of in at if all(value in grid[key] for key, value in of.items() if key != "seeds")]
+    return {**seeds, "at": kept}
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def text_of(value: Any) -> str:
