@@ -37,8 +37,11 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: something that the user can fix.
     """
     if arguments[:1] == ["run"]:
-        return run(run_options().parse_args(arguments[1:]))
+        options = run_options().parse_args(arguments[1:])
+        check_questions(options)
+        return run(options)
     options = compare_options().parse_args(arguments or ["--help"])
+    check_questions(options)
     return compare(options.folder, options.out, options)
 
 
@@ -96,6 +99,16 @@ def add_questions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detect", type=float, help="percentage points of accuracy: how many seeds and items seeing them takes"
     )
+
+
+def check_questions(options: argparse.Namespace) -> None:
+    """Raises ConfigError where what is asked has no answer."""
+    for target in options.reach:
+        if not 0 <= target <= 1:
+            share = f"; {target:g} % is {target / 100:g}" if 1 < target <= 100 else ""
+            raise ConfigError(f"--reach takes accuracies in [0, 1], got {target:g}{share}")
+    if options.detect is not None and not 0 < options.detect <= 100:
+        raise ConfigError(f"--detect takes percentage points above 0 and up to 100, got {options.detect:g}")
 
 
 def compare(folder: Path, out: Path, options: argparse.Namespace, question: Question | None = None) -> int:

@@ -53,8 +53,11 @@ def run_metrics(run: Run, reach: Sequence[float] = ()) -> dict[str, float | None
 
 
 def first_reaching(run: Run, target: float) -> float | None:
-    """The step at which held-out accuracy reached the target; None = never."""
-    curve = [(step, float(np.nanmean(rows.values))) for step, rows in course(run, "accuracy").items()]
+    """The step at which held-out accuracy reached the target; None = never, or it was not measured."""
+    measured = ((step, rows.values) for step, rows in course(run, "accuracy").items())
+    curve = [(step, float(np.nanmean(values))) for step, values in measured if not np.isnan(values).all()]
+    if not curve:
+        return None
     (step, value), *later = curve
     if value >= target:
         return float(step)
