@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +188,16 @@ def of_sweep(folder: Path) -> Iterator[tuple[str, dict[str, str], dict[str, str]
     for path in sorted(found, key=lambda path: int(path.name.partition("_")[0])):
         given = json.loads((path / "provenance.json").read_text(encoding="utf-8")).get("overrides", ())
         overrides = {key: value for key, _, value in (override.partition("=") for override in given)}
-        results = path / "results.json"
-        yield path.name.partition("_")[0], overrides, evaluated(results) if results.is_file() else trained(path)
+        yield path.name.partition("_")[0], overrides, result(path)
+
+
+def result(folder: Path) -> dict[str, str]:
+    """What a run found, by its column in the table; {} = it is not finished."""
+    for name, read in {"results.json": evaluated, "guessability.json": guessed_blind}.items():
+        file = folder / name
+        if file.is_file():
+            return read(json.loads(file.read_text(encoding="utf-8")))
+    return trained(folder)
 
 
 def trained(folder: Path) -> dict[str, str]:
@@ -209,15 +217,28 @@ def trained(folder: Path) -> dict[str, str]:
     return found | {"s": f"{metrics['seconds']:.0f}"}
 
 
-def evaluated(results: Path) -> dict[str, str]:
+def evaluated(content: Mapping[str, Any]) -> dict[str, str]:
     """avg@k of each benchmark and model in an evaluation's results.json."""
-    from papo.statistics import Estimate
-
-    content = json.loads(results.read_text(encoding="utf-8"))
     average = f"avg@{content['k']}"
     return {
-        f"{benchmark} {average}" + (f", {model}" if len(of["models"]) > 1 else ""): str(Estimate(**metrics[average]))
+        f"{benchmark} {average}" + (f", {model}" if len(of["models"]) > 1 else ""): estimated(metrics.get(average))
         for benchmark, of in content["benchmarks"].items()
         for model, metrics in of["models"].items()
-        if average in metrics
     }
+
+
+def guessed_blind(content: Mapping[str, Any]) -> dict[str, str]:
+    """The share of right blind answers to each benchmark in guessability.json."""
+    return {
+        f"{benchmark} answered blind": estimated(
+            {name: of[name] for name in ("mean", "ci95", "n")} if "n" in of else None
+        )
+        for benchmark, of in content.items()
+    }
+
+
+def estimated(figures: Mapping[str, Any] | None) -> str:
+    """None where no item could be graded."""
+    from papo.statistics import Estimate
+
+    return "no item can be graded" if figures is None else str(Estimate(**figures))

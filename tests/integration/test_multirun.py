@@ -277,6 +277,31 @@ def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
     assert found.rows == (("0", "0", "25.0 [12.5, 75.0]"), ("1", "1", "50.0 [12.5, 75.0]"))
 
 
+def test_evaluations_that_answer_blind_alone_have_a_table_too(tmp_path):
+    """guessable=true has no results.json; of the second benchmark no item can be graded."""
+    for number, mean in enumerate((0.25, 0.5)):
+        folder = tmp_path / f"{number}_seed={number}"
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+        (folder / "provenance.json").write_text(json.dumps({"overrides": ["guessable=true", f"seed={number}"]}))
+        measured = {"items": 5, "mean": mean, "ci95": [0.125, 0.75], "n": 4, "above": {"0.5": 0.25}}
+        (folder / "guessability.json").write_text(json.dumps({"lab": measured, "own": {"items": 3}}))
+    found = table(tmp_path, ["guessable"])
+    assert found.columns == ("run", "seed", "lab answered blind", "own answered blind")
+    none = "no item can be graded"
+    assert found.rows == (("0", "0", "25.0 [12.5, 75.0]", none), ("1", "1", "50.0 [12.5, 75.0]", none))
+
+
+def test_an_evaluation_of_which_nothing_can_be_graded_is_finished(tmp_path):
+    (tmp_path / "0_k=2").mkdir()
+    (tmp_path / "0_k=2" / "config.yaml").touch()
+    (tmp_path / "0_k=2" / "provenance.json").write_text(json.dumps({"overrides": ["k=2"]}))
+    results = {"k": 2, "benchmarks": {"lab": {"models": {"lab_qwen": {}}}}}
+    (tmp_path / "0_k=2" / "results.json").write_text(json.dumps(results))
+    found = table(tmp_path, [])
+    assert (found.columns, found.rows) == (("run", "k", "lab avg@2"), (("0", "2", "no item can be graded"),))
+
+
 def test_a_run_that_is_not_finished_is_a_row_too(sweep, tmp_path):
     copied = shutil.copytree(sweep, tmp_path / "sweep")
     (copied / FOLDERS[0] / "metrics.json").unlink()
