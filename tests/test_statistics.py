@@ -148,6 +148,7 @@ def test_a_difference_of_differences_lies_between_minus_2_and_2():
     estimate = mean_difference(first, second, bound=2.0)
     assert estimate.ci95 == pytest.approx((1.75 - 0.459347, 2.0), abs=1e-5)
     assert mean_difference(first[:1], second[:1], bound=2.0).ci95 == (-2.0, 2.0)
+    assert mean_difference(first, second).ci95 == estimate.ci95  # a bound that does not hold is none
 
 
 def test_only_the_same_items_can_be_paired():

@@ -80,7 +80,8 @@ def mean_difference(
 
     Args:
         pictures: as for `mean_over_items`.
-        bound: of an item's difference, either way: 1 of two shares, 2 of two differences of shares.
+        bound: of an item's difference, either way: 1 of two shares, 2 of two differences of shares. Where one goes
+            further, it is that one, so that the interval holds the mean whatever is compared.
 
     Raises:
         ValueError: no items, or not the same number of both.
@@ -89,7 +90,7 @@ def mean_difference(
     n = len(differences)
     if n == 0:
         raise ValueError("no items to average over")
-    mean = math.fsum(differences) / n
+    mean, bound = math.fsum(differences) / n, max(bound, *map(abs, differences))
     variance, independent = _variance_of_mean(differences, mean, pictures)
     shared = None if independent == n else independent
     if independent == 1:
