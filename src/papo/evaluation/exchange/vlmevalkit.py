@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -84,7 +85,7 @@ def write(path: Path, exported: Sequence[Exported]) -> int:
     """
     rows = [prediction(each) for each in exported]
     header = [*dict.fromkeys(name for row in rows for name in row if name != OWN), OWN]
-    table = [[row.get(name) for name in header] for row in rows]
+    table = [[cell_of(row.get(name)) for name in header] for row in rows]
     if path.suffix != ".xlsx":
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -100,6 +101,14 @@ def write(path: Path, exported: Sequence[Exported]) -> int:
             row[-1] = None if long[-1] else row[-1]
     xlsx.write(path, [header, *table])
     return cut
+
+
+def cell_of(value: Any) -> str | int | float | None:
+    """A field as pandas writes it, by which that tool does: NaN is empty, and what is no scalar its repr, which the
+    tool evaluates where it looks for a list."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def prediction(each: Exported) -> dict[str, Any]:
