@@ -55,6 +55,18 @@ def test_several_requests_for_an_item_are_several_answers():
     assert lmms_eval.foreign(of_old).responses == ("True", "False")
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_response_that_is_missing_is_empty(missing):
+    """Not the word None, which would be graded as an answer."""
+    assert lmms_eval.foreign({"doc_id": 1, "resps": [[missing, "a"]], "filtered_resps": ["a"]}).responses == ("", "a")
+    found = lmms_eval.foreign({"doc_id": 1, "resps": None, "filtered_resps": [missing], "target": missing})
+    assert (found.responses, found.answer) == (("",), "")
+    assert lmms_eval.foreign({"doc_id": 1, "resps": None, "filtered_resps": ["a"]}).responses == ("a",)
+    row = {"index": 0, **dict.fromkeys(("prediction", "thinking", "question", "answer"), missing)}
+    found = vlmevalkit.foreign(row)
+    assert (found.responses, found.question, found.answer) == (("",), "", "")
+
+
 @pytest.mark.parametrize("name", ["vlmevalkit.tsv", "vlmevalkit.xlsx"])
 def test_predictions_of_vlmevalkit(name):
     found = list(vlmevalkit.read(THEIRS / name))

@@ -16,7 +16,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from papo.evaluation.exchange import xlsx
-from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, printable
+from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, printable, text_of
 from papo.files import write_text
 
 FORMAT = "vlmevalkit"
@@ -61,13 +61,13 @@ def foreign(row: dict[str, Any]) -> Foreign:
     origin = {name: value for name, value in row.items() if name != OWN}
     index = str(origin["index"])
     own = json.loads(row[OWN]) if OWN in row else None
-    said, thought = ("" if origin.get(name) is None else str(origin[name]) for name in ("prediction", "thinking"))
+    said, thought = (text_of(origin.get(name)) for name in ("prediction", "thinking"))
     return Foreign(
         responses=(f"<think>{thought}</think>{said}" if thought else said,),
         id=index,
         row=int(index) if index.isdecimal() else None,
-        question=str(origin.get("question", "")),
-        answer=str(origin.get("answer", "")),
+        question=text_of(origin.get("question")),
+        answer=text_of(origin.get("answer")),
         origin={"format": FORMAT, "row": origin},
         own=own_record(own, {"format": FORMAT, "row": origin}),
     )
