@@ -325,6 +325,7 @@ def test_samples_of_lmms_eval_are_graded(data, rescore, name, means):
     found = results["benchmarks"]["folder"]["models"][model]
     assert found[f"avg@{k}"]["mean"] == pytest.approx(sum(means) / 3)
     assert results["rescored"]["benchmarks"]["folder"] == {}
+    assert "readable" not in found  # nobody knows what format was asked for
     assert "verdicts before and now" not in printed
 
 
@@ -346,6 +347,14 @@ def test_predictions_of_vlmevalkit_are_paired_with_ours(saved, data, rescore):
     (compared,) = results["benchmarks"]["folder"]["differences"].values()
     assert compared["avg@2 - avg@1"]["mean"] == pytest.approx(((1 - 1) + (0.5 - 0) + (0.5 - 0)) / 3)
     assert list(results["rescored"]["benchmarks"]["folder"]) == ["m"]
+
+
+def test_a_graded_file_is_graded_again(data, rescore):
+    """Its config.yaml knows no instruction either."""
+    first, _, out = rescore(THEIRS / "lmms_eval_k1.jsonl", *named(data))
+    again, _, _ = rescore(out, to="again")
+    (model,) = first["models"]
+    assert again["benchmarks"]["folder"]["models"] == {model: first["benchmarks"]["folder"]["models"][model]}
 
 
 @pytest.mark.parametrize("format", ["lmms_eval", "vlmevalkit", "vlmevalkit_xlsx"])

@@ -189,11 +189,11 @@ class Examination:
         return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 
 
-def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+def graded_responses(item: Item, answered: Answered, instruction: str | None) -> tuple[GradedResponse, ...]:
     """What is kept of an item's responses under one view.
 
     Args:
-        instruction: that asked for a format.
+        instruction: that asked for a format; None = not known, nor then whether they have it.
     """
     return tuple(
         GradedResponse(
@@ -202,7 +202,7 @@ def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[
             answer=grade.answer,
             reason=grade.reason,
             error=error_kind(item, text) if item.scene is not None and grade.verdict.value == "wrong" else None,
-            readable=readable(text, instruction),
+            readable=None if instruction is None else readable(text, instruction),
             guessed=None if item.guess is None else guessed(item, text),
             looked=None if item.guess is None or item.rationale is None else looked(item, text),
         )
