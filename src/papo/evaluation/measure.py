@@ -99,7 +99,6 @@ class Examination:
             name: what is shown of progress.
             cache: see `answer`.
         """
-        self.engine.sync(policy, step=0)
         starts = range(len(file.records), len(source), self.batch_size)
         with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
             for start in starts:
@@ -133,7 +132,8 @@ class Examination:
         """The records of one batch, of the items from `start` on."""
         answers: dict[str, list[Answered]] = {}
         responses: Responses | None = None  # with the images
-        settings = {"k": self.k, "sampling": self.sampling, "seed": self.seed, "cache": cache}
+        # The engine is started where something has to be drawn: all of it may be known.
+        settings = {"k": self.k, "sampling": self.sampling, "seed": self.seed, "cache": cache, "step": 0}
         for name in self.views:
             answers[name], drawn = answer(policy, self.engine, processor, self.shown(prompts, name), **settings)
             responses = responses or drawn
