@@ -326,6 +326,9 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
+STREAMED = ["benchmarks=[lab,folder]", "benchmarks.folder.path=ROWS.jsonl", "benchmarks.folder.streaming=true"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -334,10 +337,16 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
         (["views=[blind]"], "views must hold image"),
         (["k=0"], "k must be at least 1"),
         (["limit=0"], "limit must be at least 1"),
+        (STREAMED, "benchmarks.folder must be one source, not streamed"),
+        ([*STREAMED, "limit=2"], "benchmarks.folder must be one source, not streamed"),
+        ([*STREAMED, "guessable=true"], "benchmarks.folder must be one source, not streamed"),
         (["guessable=true", "compare=[lab_qwen]"], "compare must be [] with guessable=true"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(run_evaluate, overrides, message):
+def test_mistakes_are_told_before_anything_is_written(run_evaluate, tmp_path, overrides, message):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "a", "question": "One?", "answer": "1"}\n')
+    overrides = [override.replace("ROWS.jsonl", str(rows)) for override in overrides]
     finished, folder = run_evaluate(*overrides)
     assert finished.status == 2
     assert message in finished.err

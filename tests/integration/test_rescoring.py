@@ -258,6 +258,13 @@ def test_an_answer_that_was_mended_counts(saved, data, rescore):
             lambda folder, data: data.write_text(data.read_text().replace("is half", "was half")), [],
             "item half asks something else",
         ),
+        (
+            lambda folder, data: (folder / "config.yaml").write_text(
+                (folder / "config.yaml").read_text().rstrip("\n") + "\n    streaming: true\n"
+            ),
+            [],
+            "benchmarks.folder must be one source, not streamed",
+        ),
         (lambda folder, data: None, ["rescore.rule=maths"], "rescore.rule must be one of exact"),
         (lambda folder, data: None, ["rescore.rule=no.such"], "rule no.such of item half cannot be imported"),
         (lambda folder, data: None, ["guessable=true"], "guessable must be false with rescore=DIR"),

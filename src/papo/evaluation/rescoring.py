@@ -19,9 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from papo.building import built
 from papo.errors import ConfigError
-from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.catalogue import Catalogue, source_of
 from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
@@ -60,7 +59,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     settings = source_settings(cfg, [*saved.values()], files)
     # In a configuration of their own, so that what is wrong with one is said of benchmarks.
     sources = OmegaConf.create({"benchmarks": settings}).benchmarks
-    catalogues = {name: Catalogue.of(built(sources[name]), name, decode=bool(files)) for name in settings}
+    catalogues = {name: Catalogue.of(source_of(sources, name), name, decode=bool(files)) for name in settings}
     for key, path in places.items():
         if path in files:
             (name,) = settings

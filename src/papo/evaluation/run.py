@@ -14,7 +14,7 @@ from papo.data.module import Source, first_of
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.answer_cache import AnswerCache, check_folder, told
-from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.catalogue import Catalogue, source_of
 from papo.evaluation.continuing import check_weights, record_files
 from papo.evaluation.digests import digest_of_policy
 from papo.evaluation.exchange.exporting import write_exports
@@ -73,7 +73,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     examination.attach(loaded.policy, processor)
     if cfg.answers_cache.path is not None:
         check_folder(cfg.answers_cache.path)
-    sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
+    sources: dict[str, Source] = {name: first_of(source_of(cfg.benchmarks, name), cfg.limit) for name in cfg.benchmarks}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
