@@ -340,6 +340,7 @@ STREAMED = ["benchmarks=[lab,folder]", "benchmarks.folder.path=ROWS.jsonl", "ben
         (STREAMED, "benchmarks.folder must be one source, not streamed"),
         ([*STREAMED, "limit=2"], "benchmarks.folder must be one source, not streamed"),
         ([*STREAMED, "guessable=true"], "benchmarks.folder must be one source, not streamed"),
+        (["guessable=true", "export=[lmms_eval]"], "export must be [] with guessable=true"),
         (["guessable=true", "compare=[lab_qwen]"], "compare must be [] with guessable=true"),
     ],
 )

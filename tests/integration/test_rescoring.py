@@ -181,7 +181,8 @@ def test_a_judge_reads_what_no_rule_can(saved, data, rescore, monkeypatch):
     monkeypatch.setattr("papo.evaluation.judge.Judge.ask", lambda judge, prompt: "12")
     server = ["rescore.judge.url=http://localhost:8000/v1", "rescore.judge.model=reader"]
     card = f"+published.folder.report={{{CARD}, temperature: 0}}"
-    results, _, out = rescore(folder, *server, card, to="judged")
+    results, printed, out = rescore(folder, *server, card, to="judged")
+    assert "; asked of the judge reader: 1, " in printed
     assert results["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == 1
     assert results["rescored"]["judge"] == {"model": "reader", "asked": 1}
     assert results["published"]["folder"]["ours"]["grader"] == "rule mathvista, then the judge reader"
@@ -240,6 +241,9 @@ def test_an_answer_that_was_mended_counts(saved, data, rescore):
     assert [(row["item"], row["right"]) for row in rows if row["item"] == "twelve"] == [("twelve", "13")]
 
 
+JUDGE = ["rescore.judge.url=http://localhost:1/v1", "rescore.judge.model=m"]
+
+
 @pytest.mark.parametrize(
     ("mend", "overrides", "message"),
     [
@@ -265,6 +269,8 @@ def test_an_answer_that_was_mended_counts(saved, data, rescore):
             [],
             "benchmarks.folder must be one source, not streamed",
         ),
+        (lambda folder, data: None, JUDGE, "rescore.judge.url=http://localhost:1/v1 would never be asked"),
+        (lambda folder, data: None, ["rescore.rule=exact", *JUDGE], "/v1 would never be asked"),
         (lambda folder, data: None, ["rescore.rule=maths"], "rescore.rule must be one of exact"),
         (lambda folder, data: None, ["rescore.rule=no.such"], "rule no.such of item half cannot be imported"),
         (lambda folder, data: None, ["guessable=true"], "guessable must be false with rescore=DIR"),
@@ -288,6 +294,13 @@ def test_what_cannot_be_graded_is_told_and_nothing_written(saved, data, rescore,
         (["rescore={folder}", "benchmarks=[lab]"], "has no answers to benchmarks=lab, only to folder"),
         (["rescore.rule=math"], "rescore.rule=math needs rescore=DIR"),
         (["rescore.judge.url=http://localhost:1/v1"], "rescore.judge.url=http://localhost:1/v1 needs rescore=DIR"),
+        (["rescore.judge.model=m"], "rescore.judge.model=m needs rescore=DIR"),
+        (["rescore.score=s"], "rescore.score=s needs rescore=DIR"),
+        (["rescore={folder}", "rescore.score=s"], "rescore.score=s must be null where no file of another tool is read"),
+        (["rescore={folder}", "rescore.judge.model=m"], "rescore.judge.model=m needs rescore.judge.url"),
+        (["rescore={folder}", "k=3", "views=[image]", "limit=2"], "k=3, views=[image] would change nothing"),
+        (["rescore={folder}", "model=qwen2_5_vl_3b"], "model=qwen2_5_vl_3b would change nothing"),
+        (["rescore={folder}", "rollout.temperature=0"], "rollout.temperature=0 would change nothing"),
         (["rescore={folder}", "rescore.judge.url=http://example.com"], "rescore.judge.url must be http://localhost"),
         (["rescore={folder}", "rescore.judge.url=http://localhost:1/v1"], "rescore.judge.model must name the model"),
     ],

@@ -151,12 +151,13 @@ def check_settings(cfg: DictConfig) -> None:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
     if cfg.rescore.path is not None:
         check_places(cfg)
-    elif cfg.rescore.rule is not None:
-        raise ConfigError(f"rescore.rule={cfg.rescore.rule} needs rescore=DIR, the answers that it is to grade")
-    elif cfg.rescore.judge.url is not None:
-        raise ConfigError(
-            f"rescore.judge.url={cfg.rescore.judge.url} needs rescore=DIR, the answers that it is to read"
-        )
+        return
+    for key in ("rule", "score", "judge.url", "judge.model"):
+        value = OmegaConf.select(cfg.rescore, key)
+        if value is not None:
+            raise ConfigError(f"rescore.{key}={value} needs rescore=DIR, the answers that are to be graded")
+    if cfg.guessable and cfg.export:
+        raise ConfigError("export must be [] with guessable=true: what is answered blind alone is no evaluation")
 
 
 def own_settings(cfg: DictConfig) -> dict[str, Any]:
