@@ -32,14 +32,21 @@ class Counting(NativeEngine):
         return super().sample(prompts, features, group_size, sampling, seeds)
 
 
+class Unstartable(Counting):
+    """An engine that takes minutes to start."""
+
+    def sync(self, policy, step):
+        raise ConfigError("it was started")
+
+
 @pytest.fixture
 def examine(make_policy, processor, items, tmp_path):
     """The records of an examination, and how many responses were drawn for it; with the cache in `tmp_path / cache`."""
     policy = make_policy()
 
-    def examine(of=items, cached=True, policy=policy, engine=SETTINGS, any_batch=False, **settings):
+    def examine(of=items, cached=True, policy=policy, engine=SETTINGS, any_batch=False, draws=Counting, **settings):
         settings = {"k": K, "batch_size": 2, "sampling": Sampling(6), "seed": 7, "token_items": 2} | settings
-        drawing, views = Counting(), views_of(["image", "masked", "blind"], RandomPatchMask(mask_ratio=0.6))
+        drawing, views = draws(), views_of(["image", "masked", "blind"], RandomPatchMask(mask_ratio=0.6))
         file = RecordFile(tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl", settings["batch_size"], len(of))
         examination = Examination(**settings, views=views, engine=drawing, token_responses=2)
         cache = (AnswerCache(str(tmp_path / "cache"), policy, engine, "off", any_batch),) if cached else ()
@@ -61,6 +68,13 @@ def test_what_is_read_is_what_was_drawn(examine, items, temperature):
     again, drawn_again = examine(**settings)
     assert plain == first == again
     assert (drawn, drawn_first, drawn_again) == (3 * len(items) * K, drawn, 0)
+
+
+def test_an_engine_is_started_where_it_has_to_draw(examine, items):
+    records, _ = examine(of=items[:3])
+    assert examine(of=items[:3], draws=Unstartable) == (records, 0)
+    with pytest.raises(ConfigError, match="it was started"):
+        examine(draws=Unstartable)
 
 
 def other_weights(policy):

@@ -139,7 +139,9 @@ def test_only_this_machine_is_asked(url):
 
 
 def test_off_unless_asked_for():
-    assert Judge.of({"url": None, "model": "m", "timeout_s": 1.0}) is None
+    assert Judge.of({"url": None, "model": None, "timeout_s": 1.0}) is None
+    with pytest.raises(ConfigError, match=r"rescore\.judge\.model=m needs rescore\.judge\.url"):
+        Judge.of({"url": None, "model": "m", "timeout_s": 1.0})
     with pytest.raises(ConfigError, match=r"rescore\.judge\.model must name the model"):
         Judge.of({"url": "http://localhost/v1", "model": None, "timeout_s": 1.0})
 

@@ -30,6 +30,7 @@ def test_a_file_grows_and_is_read_again(tmp_path):
     path, records = tmp_path / "deep" / "lab.jsonl", [record(str(n), RIGHT, WRONG) for n in range(5)]
     file = RecordFile(path, batch_size=2, total=5)
     assert file.records == []
+    assert not path.parent.exists()
     for start in (0, 2):
         file.append(records[start : start + 2])
     assert file.records == RecordFile(path, batch_size=2, total=5).records == records[:4]
@@ -45,5 +46,10 @@ def test_a_torn_batch_is_dropped(tmp_path, torn):
     text = path.read_text()
     line = len(records[0].to_json()) + 1
     path.write_text(text[: len(text) - min(torn, line * 3 // 2)])
-    assert RecordFile(path, batch_size=3, total=6).records == records[:3]
-    assert path.read_text() == text[: len(text) // 2]
+    there = path.read_text()
+    file = RecordFile(path, batch_size=3, total=6)
+    assert file.records == records[:3]
+    assert file.found == (5 if torn <= line else 4)
+    assert path.read_text() == there  # nothing is lost before there is something in its place
+    file.append(records[3:])
+    assert path.read_text() == text

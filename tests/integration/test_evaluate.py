@@ -175,6 +175,39 @@ def test_an_interrupted_evaluation_ends_as_an_uninterrupted_one(
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
 
 
+def test_other_data_or_weights_under_the_same_names_are_not_taken_for_the_first(
+    run_evaluate, tiny_model, four_steps, tmp_path
+):
+    """The settings say nothing of either; what was answered stays."""
+    data, model = tmp_path / "data.jsonl", shutil.copytree(tiny_model, tmp_path / "model")
+    rows = [{"id": f"q{n}", "question": f"How much is {n}?", "answer": str(n)} for n in range(3)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def again():
+        overrides = ["benchmarks=[lab,folder]", f"benchmarks.folder.path={data}", "views=[image]"]
+        finished, folder = run_evaluate(*overrides, path=model, folder=tmp_path / "out")
+        return finished, {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+    finished, before = again()
+    assert finished.status == 0, finished.err
+    shutil.copy(four_steps.path / "model" / "model.safetensors", model)
+    finished, after = again()
+    assert finished.status == 2
+    assert finished.messages == [
+        f"error: hydra.run.dir={tmp_path / 'out'} holds answers of other weights than model.path={model} has now; put "
+        "those back, or choose another folder"
+    ]
+    assert after == before
+    shutil.copy(tiny_model / "model.safetensors", model)
+    data.write_text(data.read_text().replace("How much", "How many"))
+    finished, after = again()
+    assert finished.status == 2
+    assert (
+        "item 1 has the question 'How many is 0?', and 'How much is 0?' when it was answered" in finished.messages[-1]
+    )
+    assert after == before
+
+
 # -------------------------------------------------------------------------------------------------------------- cache
 
 
@@ -293,6 +326,9 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
+STREAMED = ["benchmarks=[lab,folder]", "benchmarks.folder.path=ROWS.jsonl", "benchmarks.folder.streaming=true"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -301,10 +337,17 @@ def test_a_folder_of_other_settings_is_left_alone(run_evaluate, tmp_path):
         (["views=[blind]"], "views must hold image"),
         (["k=0"], "k must be at least 1"),
         (["limit=0"], "limit must be at least 1"),
+        (STREAMED, "benchmarks.folder must be one source, not streamed"),
+        ([*STREAMED, "limit=2"], "benchmarks.folder must be one source, not streamed"),
+        ([*STREAMED, "guessable=true"], "benchmarks.folder must be one source, not streamed"),
+        (["guessable=true", "export=[lmms_eval]"], "export must be [] with guessable=true"),
         (["guessable=true", "compare=[lab_qwen]"], "compare must be [] with guessable=true"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(run_evaluate, overrides, message):
+def test_mistakes_are_told_before_anything_is_written(run_evaluate, tmp_path, overrides, message):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "a", "question": "One?", "answer": "1"}\n')
+    overrides = [override.replace("ROWS.jsonl", str(rows)) for override in overrides]
     finished, folder = run_evaluate(*overrides)
     assert finished.status == 2
     assert message in finished.err

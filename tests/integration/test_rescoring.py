@@ -181,7 +181,8 @@ def test_a_judge_reads_what_no_rule_can(saved, data, rescore, monkeypatch):
     monkeypatch.setattr("papo.evaluation.judge.Judge.ask", lambda judge, prompt: "12")
     server = ["rescore.judge.url=http://localhost:8000/v1", "rescore.judge.model=reader"]
     card = f"+published.folder.report={{{CARD}, temperature: 0}}"
-    results, _, out = rescore(folder, *server, card, to="judged")
+    results, printed, out = rescore(folder, *server, card, to="judged")
+    assert "; asked of the judge reader: 1, " in printed
     assert results["benchmarks"]["folder"]["models"]["m"]["avg@2"]["mean"] == 1
     assert results["rescored"]["judge"] == {"model": "reader", "asked": 1}
     assert results["published"]["folder"]["ours"]["grader"] == "rule mathvista, then the judge reader"
@@ -240,6 +241,9 @@ def test_an_answer_that_was_mended_counts(saved, data, rescore):
     assert [(row["item"], row["right"]) for row in rows if row["item"] == "twelve"] == [("twelve", "13")]
 
 
+JUDGE = ["rescore.judge.url=http://localhost:1/v1", "rescore.judge.model=m"]
+
+
 @pytest.mark.parametrize(
     ("mend", "overrides", "message"),
     [
@@ -258,6 +262,15 @@ def test_an_answer_that_was_mended_counts(saved, data, rescore):
             lambda folder, data: data.write_text(data.read_text().replace("is half", "was half")), [],
             "item half asks something else",
         ),
+        (
+            lambda folder, data: (folder / "config.yaml").write_text(
+                (folder / "config.yaml").read_text().rstrip("\n") + "\n    streaming: true\n"
+            ),
+            [],
+            "benchmarks.folder must be one source, not streamed",
+        ),
+        (lambda folder, data: None, JUDGE, "rescore.judge.url=http://localhost:1/v1 would never be asked"),
+        (lambda folder, data: None, ["rescore.rule=exact", *JUDGE], "/v1 would never be asked"),
         (lambda folder, data: None, ["rescore.rule=maths"], "rescore.rule must be one of exact"),
         (lambda folder, data: None, ["rescore.rule=no.such"], "rule no.such of item half cannot be imported"),
         (lambda folder, data: None, ["guessable=true"], "guessable must be false with rescore=DIR"),
@@ -281,6 +294,13 @@ def test_what_cannot_be_graded_is_told_and_nothing_written(saved, data, rescore,
         (["rescore={folder}", "benchmarks=[lab]"], "has no answers to benchmarks=lab, only to folder"),
         (["rescore.rule=math"], "rescore.rule=math needs rescore=DIR"),
         (["rescore.judge.url=http://localhost:1/v1"], "rescore.judge.url=http://localhost:1/v1 needs rescore=DIR"),
+        (["rescore.judge.model=m"], "rescore.judge.model=m needs rescore=DIR"),
+        (["rescore.score=s"], "rescore.score=s needs rescore=DIR"),
+        (["rescore={folder}", "rescore.score=s"], "rescore.score=s must be null where no file of another tool is read"),
+        (["rescore={folder}", "rescore.judge.model=m"], "rescore.judge.model=m needs rescore.judge.url"),
+        (["rescore={folder}", "k=3", "views=[image]", "limit=2"], "k=3, views=[image] would change nothing"),
+        (["rescore={folder}", "model=qwen2_5_vl_3b"], "model=qwen2_5_vl_3b would change nothing"),
+        (["rescore={folder}", "rollout.temperature=0"], "rollout.temperature=0 would change nothing"),
         (["rescore={folder}", "rescore.judge.url=http://example.com"], "rescore.judge.url must be http://localhost"),
         (["rescore={folder}", "rescore.judge.url=http://localhost:1/v1"], "rescore.judge.model must name the model"),
     ],
@@ -325,6 +345,7 @@ def test_samples_of_lmms_eval_are_graded(data, rescore, name, means):
     found = results["benchmarks"]["folder"]["models"][model]
     assert found[f"avg@{k}"]["mean"] == pytest.approx(sum(means) / 3)
     assert results["rescored"]["benchmarks"]["folder"] == {}
+    assert "readable" not in found  # nobody knows what format was asked for
     assert "verdicts before and now" not in printed
 
 
@@ -346,6 +367,14 @@ def test_predictions_of_vlmevalkit_are_paired_with_ours(saved, data, rescore):
     (compared,) = results["benchmarks"]["folder"]["differences"].values()
     assert compared["avg@2 - avg@1"]["mean"] == pytest.approx(((1 - 1) + (0.5 - 0) + (0.5 - 0)) / 3)
     assert list(results["rescored"]["benchmarks"]["folder"]) == ["m"]
+
+
+def test_a_graded_file_is_graded_again(data, rescore):
+    """Its config.yaml knows no instruction either."""
+    first, _, out = rescore(THEIRS / "lmms_eval_k1.jsonl", *named(data))
+    again, _, _ = rescore(out, to="again")
+    (model,) = first["models"]
+    assert again["benchmarks"]["folder"]["models"] == {model: first["benchmarks"]["folder"]["models"][model]}
 
 
 @pytest.mark.parametrize("format", ["lmms_eval", "vlmevalkit", "vlmevalkit_xlsx"])

@@ -44,10 +44,11 @@ class AnswerCache:
 
     Args:
         path: the folder.
-        policy: that answers, where it will; its weights are hashed, which takes a second per GB and thread.
+        policy: that answers, where it will.
         engine: the settings of what draws, with its _target_.
         fast_layers: which were chosen, see Loaded.
         any_batch: whether answers are read that were drawn in another way.
+        weights: the digest of the policy's; None = they are hashed, which takes a second per GB and thread.
 
     Raises:
         ConfigError: the folder cannot be read.
@@ -58,11 +59,17 @@ class AnswerCache:
     """
 
     def __init__(
-        self, path: str, policy: Policy, engine: Mapping[str, Any], fast_layers: str, any_batch: bool = False
+        self,
+        path: str,
+        policy: Policy,
+        engine: Mapping[str, Any],
+        fast_layers: str,
+        any_batch: bool = False,
+        weights: str | None = None,
     ) -> None:
         self.path, self.any_batch, self.read, self.apart = path, any_batch, 0, 0
         self.pad, self.vocabulary = policy.pad_token_id, policy.model.config.get_text_config().vocab_size
-        model, special = digest_of_policy(policy), [policy.banned.tolist(), policy.eos.tolist()]
+        model, special = weights or digest_of_policy(policy), [policy.banned.tolist(), policy.eos.tolist()]
         self.asking = [FORMAT, model, special, engine["_target_"], engine.get("dtype")]
         self.drawing = [*what_rounds(policy), engine, fast_layers]
         self.folder = Path(path) / model

@@ -51,6 +51,7 @@ def answer(
     sampling: Sampling,
     seed: int,
     cache: AnswerCache | None = None,
+    step: int | None = None,
 ) -> tuple[list[Answered], Responses]:
     """k responses to each prompt, graded, and as tokens.
 
@@ -58,9 +59,12 @@ def answer(
 
     Args:
         cache: where they are looked for first; None = all are drawn.
+        step: of the policy, whose weights the engine gets where it has to draw; None = it has them.
     """
 
     def draw(prompts: PromptBatch, seeds: Sequence[int]) -> Responses:
+        if step is not None:
+            engine.sync(policy, step)
         return engine.sample(prompts, policy.encode(prompts.images), k, sampling, seeds)
 
     seeds = [derive_seed("evaluation", seed, item.id) for item in prompts.items]

@@ -6,11 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from omegaconf import DictConfig
+
+from papo.building import built
 from papo.data.module import Source
 from papo.errors import BadRow, ConfigError
 from papo.evaluation.answering import picture_of
 from papo.types import Item
 from papo.visible import line
+
+
+def source_of(benchmarks: DictConfig, name: str) -> Source:
+    """A benchmark's items, from its settings among those of all.
+
+    Raises:
+        ConfigError: a setting cannot work, or they are a stream.
+    """
+    source = built(benchmarks[name])
+    if hasattr(source, "endless"):
+        raise ConfigError(
+            f"benchmarks.{name} must be one source, not streamed: its items come once, in order "
+            f"(benchmarks.{name}.streaming=false)"
+        )
+    return source
 
 
 class Entry(NamedTuple):

@@ -86,8 +86,10 @@ class Judge:
         """None where nobody is to be asked; settings as the arguments.
 
         Raises:
-            ConfigError: a server without a model.
+            ConfigError: a server without a model, or a model without a server.
         """
+        if settings["url"] is None and settings["model"] is not None:
+            raise ConfigError(f"rescore.judge.model={settings['model']} needs rescore.judge.url, the server to ask")
         if settings["url"] is not None and settings["model"] is None:
             raise ConfigError(f"rescore.judge.model must name the model that {settings['url']} serves")
         return None if settings["url"] is None else Judge(**settings)

@@ -99,7 +99,6 @@ class Examination:
             name: what is shown of progress.
             cache: see `answer`.
         """
-        self.engine.sync(policy, step=0)
         starts = range(len(file.records), len(source), self.batch_size)
         with tqdm(total=len(source), initial=len(file.records), desc=name, unit="item") as bar:
             for start in starts:
@@ -133,7 +132,8 @@ class Examination:
         """The records of one batch, of the items from `start` on."""
         answers: dict[str, list[Answered]] = {}
         responses: Responses | None = None  # with the images
-        settings = {"k": self.k, "sampling": self.sampling, "seed": self.seed, "cache": cache}
+        # The engine is started where something has to be drawn: all of it may be known.
+        settings = {"k": self.k, "sampling": self.sampling, "seed": self.seed, "cache": cache, "step": 0}
         for name in self.views:
             answers[name], drawn = answer(policy, self.engine, processor, self.shown(prompts, name), **settings)
             responses = responses or drawn
@@ -189,11 +189,11 @@ class Examination:
         return [tuple(round(value, 4) for value in of_row[real].tolist()) for of_row, real in rows]
 
 
-def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[GradedResponse, ...]:
+def graded_responses(item: Item, answered: Answered, instruction: str | None) -> tuple[GradedResponse, ...]:
     """What is kept of an item's responses under one view.
 
     Args:
-        instruction: that asked for a format.
+        instruction: that asked for a format; None = not known, nor then whether they have it.
     """
     return tuple(
         GradedResponse(
@@ -202,7 +202,7 @@ def graded_responses(item: Item, answered: Answered, instruction: str) -> tuple[
             answer=grade.answer,
             reason=grade.reason,
             error=error_kind(item, text) if item.scene is not None and grade.verdict.value == "wrong" else None,
-            readable=readable(text, instruction),
+            readable=None if instruction is None else readable(text, instruction),
             guessed=None if item.guess is None else guessed(item, text),
             looked=None if item.guess is None or item.rationale is None else looked(item, text),
         )

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from papo.files import write_text
 from papo.report import Drops, GradedResponse
 
 
@@ -52,7 +51,7 @@ class Record:
         return json.dumps(asdict(self))  # ASCII: a lone surrogate that a model wrote stays readable
 
     @staticmethod
-    def from_json(line: str) -> Record:
+    def from_json(line: str | bytes) -> Record:
         return Record.from_fields(json.loads(line))
 
     @staticmethod
@@ -72,22 +71,28 @@ class RecordFile:
     """Records of one model on one benchmark, in the order of its items; grows by whole batches.
 
     Args:
-        path: of the JSON lines; created where missing.
+        path: of the JSON lines; nothing is written before the first `append`.
         batch_size: records per batch. What an interrupted run left of a batch is dropped, so that every batch is
             answered in one piece, and with the same padding, as in an uninterrupted run.
         total: records of a finished file, whose last batch may be smaller.
+
+    Attributes:
+        found: records that the file had, those that were dropped included.
     """
 
     def __init__(self, path: Path, batch_size: int, total: int) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        lines = [line for line in lines if line.endswith("\n")]
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in lines if line.endswith(b"\n")]
+        self.found = len(lines)
         kept = lines if len(lines) == total else lines[: len(lines) // batch_size * batch_size]
-        write_text(path, "".join(kept))
+        self.size = sum(map(len, kept))  # bytes of the file that stay
         self.records = [Record.from_json(line) for line in kept]
 
     def append(self, records: Sequence[Record]) -> None:
-        with self.path.open("a") as file:
-            file.writelines(record.to_json() + "\n" for record in records)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.truncate(self.size)
+            file.writelines(f"{record.to_json()}\n".encode() for record in records)
+            self.size = file.tell()
         self.records += records

@@ -50,7 +50,7 @@ def regraded(
     return found
 
 
-def regrade(record: Record, item: Item, name: str, instruction: str, judge: Judge | None = None) -> Record:
+def regrade(record: Record, item: Item, name: str, instruction: str | None, judge: Judge | None = None) -> Record:
     """The record with new grades of the same responses; what does not depend on grades stays as it was measured.
 
     Raises:

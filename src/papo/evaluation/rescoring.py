@@ -11,6 +11,7 @@ with one, and the result with the other.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from papo.building import built
 from papo.errors import ConfigError
-from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.catalogue import Catalogue, source_of
 from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
-from papo.evaluation.judge import Judge
+from papo.evaluation.judge import RULE, Judge
 from papo.evaluation.published import Protocol, protocol_of, protocol_tables
 from papo.evaluation.regrading import regraded
 from papo.evaluation.result_tables import tables, to_markdown
@@ -35,6 +35,9 @@ from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, peak_memory_gib, provenance
+
+# Overrides that change something here; a group's file may be put at such a place: source@benchmarks.folder=...
+CHANGED = re.compile(r"([^=]*@)?(rescore|benchmarks|compare|limit|export|published|run_dir|guessable)\b")
 
 
 def rescore(cfg: DictConfig) -> dict[str, Any]:
@@ -60,12 +63,18 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     settings = source_settings(cfg, [*saved.values()], files)
     # In a configuration of their own, so that what is wrong with one is said of benchmarks.
     sources = OmegaConf.create({"benchmarks": settings}).benchmarks
-    catalogues = {name: Catalogue.of(built(sources[name]), name, decode=bool(files)) for name in settings}
+    catalogues = {name: Catalogue.of(source_of(sources, name), name, decode=bool(files)) for name in settings}
     for key, path in places.items():
         if path in files:
             (name,) = settings
             how = (f"{key}={path}", cfg.rescore.min_agreement, cfg.rescore.score)
             saved[path] = of_file(path, name, *records_of(files[path], catalogues[name], *how))
+    rules = {entry.item.rule for of in catalogues.values() for entry in of.by_id.values()}
+    if judge is not None and RULE not in ({cfg.rescore.rule} if cfg.rescore.rule else rules):
+        raise ConfigError(
+            f"rescore.judge.url={judge.url} would never be asked: it reads what the rule {RULE} cannot, and nothing "
+            f"here is graded by that; leave it out, or set rescore.rule={RULE}"
+        )
     before, origins = side_by_side({path: saved[path] for path in places.values()}, list(settings), cfg.limit)
     run = RunDir(cfg.run_dir)
     with stopping_at_once("stopped; nothing was written"):
@@ -110,7 +119,8 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
     run.write("provenance.json", provenance(cfg.seed) | pace)
     print(*own.failures(), sep="\n", end="")
-    print(f"\n{responses} responses graded in {seconds:.0f} s, {run.path}")
+    asked = "" if judge is None else f"; asked of the judge {judge.model}: {len(judge.kept)}"
+    print(f"\n{responses} responses graded in {seconds:.0f} s{asked}, {run.path}")
     return results
 
 
@@ -131,6 +141,23 @@ def check_places(cfg: DictConfig) -> None:
             raise ConfigError(f"hydra.run.dir={cfg.run_dir} holds the answers themselves; choose another folder")
     if len(set(places.values())) < len(places):
         raise ConfigError(f"rescore.path and compare name answers twice: {', '.join(places.values())}")
+    if cfg.rescore.score is not None and all(Path(path).is_dir() for path in places.values()):
+        raise ConfigError(
+            f"rescore.score={cfg.rescore.score} must be null where no file of another tool is read: the folders of "
+            "evaluations have verdicts"
+        )
+    idle = [override for override in overridden() if not CHANGED.match(override)]
+    if idle:
+        raise ConfigError(
+            f"with rescore=DIR no model answers, and {', '.join(idle)} would change nothing: leave them out (limit=N "
+            "grades the first N items)"
+        )
+
+
+def overridden() -> list[str]:
+    """What this command sets, but for Hydra's own settings; nothing where it is none of Hydra's."""
+    task = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    return [override.lstrip("+~") for override in task]
 
 
 def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str]) -> dict[str, Any]:
@@ -139,8 +166,7 @@ def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str
     Raises:
         ConfigError: neither says it, or several benchmarks are named for a file, which answers one.
     """
-    task = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
-    if any(override.lstrip("+~").startswith(("benchmarks=", "benchmarks.")) for override in task) or not saved:
+    if any(override.startswith(("benchmarks=", "benchmarks.")) for override in overridden()) or not saved:
         settings = OmegaConf.to_container(cfg.benchmarks, resolve=True)
     else:
         settings = dict(saved[0].settings["benchmarks"])

@@ -14,16 +14,18 @@ from papo.data.module import Source, first_of
 from papo.data.screening import Screen
 from papo.errors import ConfigError
 from papo.evaluation.answer_cache import AnswerCache, check_folder, told
-from papo.evaluation.catalogue import Catalogue
+from papo.evaluation.catalogue import Catalogue, source_of
+from papo.evaluation.continuing import check_weights, record_files
+from papo.evaluation.digests import digest_of_policy
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.guessability import blind_only, write_guessability
 from papo.evaluation.measure import Examination
 from papo.evaluation.published import protocol_of
-from papo.evaluation.records import Record, RecordFile
+from papo.evaluation.records import Record
 from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, start_or_continue
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
@@ -37,7 +39,8 @@ from papo.schema import EvaluateKeys, check_all
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Answers every item of every benchmark k times with every model and returns what it wrote to results.json.
 
-    Called again with the same settings and run directory, it goes on where it was interrupted.
+    Called again with the same settings and run directory, it goes on where it was interrupted, with the same items and
+    weights.
 
     With guessable=true model.path answers blind and nothing else, and what is written and returned is that of
     `write_guessability`. Training questions are named as any others:
@@ -51,7 +54,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         cfg: as composed from conf/evaluate.yaml; `run_dir` is where everything goes.
 
     Raises:
-        ConfigError: a setting cannot work, or the run directory holds another evaluation.
+        ConfigError: a setting cannot work, or the run directory holds another evaluation, or answers to other items
+            or of other weights.
         GraderFailed: a grader of your own kept failing.
         Interrupted: it was asked to stop; what was answered is kept.
     """
@@ -69,11 +73,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     examination.attach(loaded.policy, processor)
     if cfg.answers_cache.path is not None:
         check_folder(cfg.answers_cache.path)
-    sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
+    sources: dict[str, Source] = {name: first_of(source_of(cfg.benchmarks, name), cfg.limit) for name in cfg.benchmarks}
     screen: Screen = built(cfg.screen, length=processor.length)
     sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, own_settings(cfg))
+    files = record_files(run.path, sources, list(models), cfg.batch_size)
     screen.skips.log_to(run.path / "skipped.jsonl")
 
     records: dict[str, dict[str, list[Record]]] = {name: {} for name in sources}
@@ -85,14 +90,23 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             loaded = built(model)
             processor = PromptProcessor(loaded.processor, cfg.prompt.instruction)
             examination.attach(loaded.policy, processor)
+        weights = digest_of_policy(loaded.policy)  # before they may leave the memory that it reads
+        setting = f"compare.{number - 1}={path}" if number else f"model.path={path}"
+        check_weights(run.path, setting, weights, [of_models[path] for of_models in files.values()])
         policy = loaded.policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         if cfg.answers_cache.path is not None:
             engine = OmegaConf.to_container(cfg.engine, resolve=True)
             caches.append(
-                AnswerCache(policy=policy, engine=engine, fast_layers=loaded.fast_layers, **cfg.answers_cache)
+                AnswerCache(
+                    policy=policy,
+                    engine=engine,
+                    fast_layers=loaded.fast_layers,
+                    weights=weights,
+                    **cfg.answers_cache,
+                )
             )
         for name, source in sources.items():
-            file = RecordFile(records_file(run.path, number, path, name), cfg.batch_size, len(source))
+            file = files[name][path]
             responses += (len(source) - len(file.records)) * cfg.k * len(examination.views)
             title = name if len(models) == 1 else f"{path}: {name}"
             with stopping_at_once(f"stopped; the same command with hydra.run.dir={run.path} goes on"):
@@ -137,12 +151,13 @@ def check_settings(cfg: DictConfig) -> None:
         raise ConfigError("benchmarks=[] measures nothing; name at least one, e.g. benchmarks=[lab]")
     if cfg.rescore.path is not None:
         check_places(cfg)
-    elif cfg.rescore.rule is not None:
-        raise ConfigError(f"rescore.rule={cfg.rescore.rule} needs rescore=DIR, the answers that it is to grade")
-    elif cfg.rescore.judge.url is not None:
-        raise ConfigError(
-            f"rescore.judge.url={cfg.rescore.judge.url} needs rescore=DIR, the answers that it is to read"
-        )
+        return
+    for key in ("rule", "score", "judge.url", "judge.model"):
+        value = OmegaConf.select(cfg.rescore, key)
+        if value is not None:
+            raise ConfigError(f"rescore.{key}={value} needs rescore=DIR, the answers that are to be graded")
+    if cfg.guessable and cfg.export:
+        raise ConfigError("export must be [] with guessable=true: what is answered blind alone is no evaluation")
 
 
 def own_settings(cfg: DictConfig) -> dict[str, Any]:

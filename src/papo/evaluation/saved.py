@@ -40,8 +40,8 @@ class Saved:
         return list(next(iter(self.records.values()), ()))
 
     @property
-    def instruction(self) -> str:
-        """That asked for a format."""
+    def instruction(self) -> str | None:
+        """That asked for a format; None = not known."""
         return self.settings["prompt"]["instruction"]
 
 
@@ -77,7 +77,7 @@ def of_file(path: str, benchmark: str, records: Sequence[Record], judged: bool) 
     views = {view: None for record in records[:1] for view in record.views}
     k = len(records[0].views["image"])
     results = {"k": k, "temperature": None, "seed": None, "views": views, "skipped_rows": 0}
-    return Saved({benchmark: {path: list(records)}}, {"prompt": {"instruction": ""}}, results, judged)
+    return Saved({benchmark: {path: list(records)}}, {"prompt": {"instruction": None}}, results, judged)
 
 
 def side_by_side(

@@ -55,6 +55,18 @@ def test_several_requests_for_an_item_are_several_answers():
     assert lmms_eval.foreign(of_old).responses == ("True", "False")
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_response_that_is_missing_is_empty(missing):
+    """Not the word None, which would be graded as an answer."""
+    assert lmms_eval.foreign({"doc_id": 1, "resps": [[missing, "a"]], "filtered_resps": ["a"]}).responses == ("", "a")
+    found = lmms_eval.foreign({"doc_id": 1, "resps": None, "filtered_resps": [missing], "target": missing})
+    assert (found.responses, found.answer) == (("",), "")
+    assert lmms_eval.foreign({"doc_id": 1, "resps": None, "filtered_resps": ["a"]}).responses == ("a",)
+    row = {"index": 0, **dict.fromkeys(("prediction", "thinking", "question", "answer"), missing)}
+    found = vlmevalkit.foreign(row)
+    assert (found.responses, found.question, found.answer) == (("",), "", "")
+
+
 @pytest.mark.parametrize("name", ["vlmevalkit.tsv", "vlmevalkit.xlsx"])
 def test_predictions_of_vlmevalkit(name):
     found = list(vlmevalkit.read(THEIRS / name))
@@ -173,6 +185,25 @@ def test_pandas_reads_ours_as_vlmevalkit_does(tmp_path, name):
     assert (row["question"], row["A"], row["B"], row["answer"]) == ("How much?", "one", "two", "B")
     expected = record.views["image"][0].text
     assert row["prediction"] == (expected.replace("\x07", "_x0007_") if name.endswith("xlsx") else expected)
+
+
+@pytest.mark.parametrize("name", ["m_d.tsv", "m_d.xlsx"])
+def test_fields_that_are_no_scalars_are_written_as_pandas_does(tmp_path, name):
+    """Of a table that came as JSON; both files say the same."""
+    if name.endswith("xlsx"):
+        pytest.importorskip("openpyxl")
+    row = {"index": "7", "prediction": "a", "skills": ["x", "y"], "more": {"a": [1]}, "score": float("nan")}
+    row |= {"most": float("inf"), "hit": True, "n": 3}
+    record = answered("7", "a", vlmevalkit.foreign(row))
+    vlmevalkit.write(tmp_path / name, exported([record]))
+    (found,) = vlmevalkit.rows_of(tmp_path / name)
+    expected = texts(row | {"more": "{'a': [1]}", "skills": "['x', 'y']"})
+    assert texts(found) == {name: expected[name] for name in row if name != "score"} | {OWN: found[OWN]}
+    table = pd.DataFrame([row])
+    path = tmp_path / f"theirs_{name}"
+    table.to_excel(path, index=False) if name.endswith("xlsx") else table.to_csv(path, sep="\t", index=False)
+    (theirs,) = vlmevalkit.rows_of(path)
+    assert texts(theirs) == {name: text for name, text in texts(found).items() if name != OWN}
 
 
 # ------------------------------------------------------------------------------------------------------------- XLSX

@@ -81,6 +81,11 @@ def own_record(fields: Any, origin: Mapping[str, Any]) -> Record | None:
     return record
 
 
+def text_of(value: Any) -> str:
+    """A field of another tool as text; none where it has nothing: null, or the NaN that pandas makes of it."""
+    return "" if value is None or value != value else str(value)
+
+
 def printable(text: str) -> str:
     """The text as UTF-8 can have it: a lone surrogate, which a model may write, by its escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

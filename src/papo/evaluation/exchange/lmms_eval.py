@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record
+from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, text_of
 from papo.files import write_text
 
 FORMAT = "lmms_eval"
@@ -45,7 +45,7 @@ def foreign(sample: dict[str, Any]) -> Foreign:
         id=None,
         row=int(origin["doc_id"]),
         question=shown if isinstance(shown, str) else "",
-        answer=str(origin.get("target", "")),
+        answer=text_of(origin.get("target")),
         origin={"format": FORMAT, "row": origin},
         own=own_record(sample.get(OWN), {"format": FORMAT, "row": origin}),
     )
@@ -58,12 +58,12 @@ def responses_of(sample: dict[str, Any]) -> tuple[str, ...]:
         KeyError: there are none.
         ValueError: likelihoods of given answers, which nothing was written for.
     """
-    found = sample["filtered_resps"] if "resps" not in sample else sample["resps"]
+    found = sample["filtered_resps"] if sample.get("resps") is None else sample["resps"]
     texts: list[str] = []
     for each in found if isinstance(found, list) else [found]:
         if isinstance(each, list) and len(each) == 2 and LIKELIHOOD.fullmatch(str(each[0])) and each[1] in TRUTH:
             raise ValueError("it has likelihoods of given answers, not answers")
-        texts += map(str, each) if isinstance(each, list) else [str(each)]
+        texts += map(text_of, each) if isinstance(each, list) else [text_of(each)]
     return tuple(texts)
 
 

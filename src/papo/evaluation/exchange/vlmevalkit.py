@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from papo.evaluation.exchange import xlsx
-from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, printable
+from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, printable, text_of
 from papo.files import write_text
 
 FORMAT = "vlmevalkit"
@@ -60,13 +61,13 @@ def foreign(row: dict[str, Any]) -> Foreign:
     origin = {name: value for name, value in row.items() if name != OWN}
     index = str(origin["index"])
     own = json.loads(row[OWN]) if OWN in row else None
-    said, thought = ("" if origin.get(name) is None else str(origin[name]) for name in ("prediction", "thinking"))
+    said, thought = (text_of(origin.get(name)) for name in ("prediction", "thinking"))
     return Foreign(
         responses=(f"<think>{thought}</think>{said}" if thought else said,),
         id=index,
         row=int(index) if index.isdecimal() else None,
-        question=str(origin.get("question", "")),
-        answer=str(origin.get("answer", "")),
+        question=text_of(origin.get("question")),
+        answer=text_of(origin.get("answer")),
         origin={"format": FORMAT, "row": origin},
         own=own_record(own, {"format": FORMAT, "row": origin}),
     )
@@ -84,7 +85,7 @@ def write(path: Path, exported: Sequence[Exported]) -> int:
     """
     rows = [prediction(each) for each in exported]
     header = [*dict.fromkeys(name for row in rows for name in row if name != OWN), OWN]
-    table = [[row.get(name) for name in header] for row in rows]
+    table = [[cell_of(row.get(name)) for name in header] for row in rows]
     if path.suffix != ".xlsx":
         text = io.StringIO()
         writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -100,6 +101,14 @@ def write(path: Path, exported: Sequence[Exported]) -> int:
             row[-1] = None if long[-1] else row[-1]
     xlsx.write(path, [header, *table])
     return cut
+
+
+def cell_of(value: Any) -> str | int | float | None:
+    """A field as pandas writes it, by which that tool does: NaN is empty, and what is no scalar its repr, which the
+    tool evaluates where it looks for a list."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def prediction(each: Exported) -> dict[str, Any]:
