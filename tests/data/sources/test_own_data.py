@@ -6,6 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from replicas import encoded, picture, write_lines
@@ -164,6 +166,25 @@ def test_what_else_a_layout_says(opened):
     assert opened(CASES["llava"][1])[0].id == "7"
     for name in ("named choices", "listed choices"):
         assert opened(CASES[name][1])[0].question == "How many?\n(A) 3\n(B) 4"
+
+
+@pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.float64()], ids=str)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_narrow_float_says_the_decimals_that_were_meant(tmp_path, type_, streaming):
+    """0.1, and not the 0.10000000149011612 that its 32 bits are exactly; in lists and groups of fields too."""
+    number = pa.scalar(0.1).cast(type_).as_py()
+    group = pa.struct([("answer", type_)])
+    columns = {
+        "question": pa.array(["How long?"]),
+        "answer": pa.array([number], type_),
+        "labels": pa.array([[number, None]], pa.list_(type_)),
+        "tags": pa.array([{"answer": number}], group),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    source = table_source(schema=None, path=str(tmp_path / "rows.parquet"), streaming=streaming)
+    item = source.endless(0)[0] if streaming else source[0]
+    assert (item.answer, item.labels, item.tags) == ("0.1", ("0.1", ""), {"answer": "0.1"})
+    assert grade(item, "\\boxed{0.1}").correct
 
 
 GOLDS = "right answers plain numbers 100%\n"

@@ -26,6 +26,8 @@ READERS |= {".tar": "webdataset"}
 # Only an empty cell is nothing: an option may be "None" or "NA".
 CSV = {"keep_default_na": False, "na_values": [""]}
 SETTINGS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
+# In the name of a type whose values `to_pylist` does not give as they are meant: JSON's, float (of 32 bits), halffloat.
+DECODED = re.compile("arrow.json|float")
 
 
 @dataclass(frozen=True)
@@ -79,23 +81,26 @@ class Table:
     def _row(self, rows: pa.Table) -> Row:
         row = rows.to_pylist()[0]
         for field in rows.schema:
-            if "arrow.json" in str(field.type):
-                row[field.name] = _read_json(row[field.name], field.type)
+            if DECODED.search(str(field.type)):
+                row[field.name] = _decoded(row[field.name], field.type)
         if self.tars is not None:
             row = self.tars.row(row)
         return row | {name: row.get(found) for name, found in self.columns.items()}
 
 
-def _read_json(value: Any, type_: pa.DataType) -> Any:
-    """The value with what is stored as JSON text, because its types are mixed, read."""
+def _decoded(value: Any, type_: pa.DataType) -> Any:
+    """The value with what is stored as JSON text, because its types are mixed, read; and with the shortest float that
+    a narrow one stands for: Arrow widens the float32 of 0.1 to 0.10000000149011612, which nobody answers."""
     if value is None:
         return None
     if isinstance(type_, pa.JsonType):
         return json.loads(value)
+    if pa.types.is_float32(type_) or pa.types.is_float16(type_):
+        return float(str(type_.to_pandas_dtype()(value)))
     if isinstance(value, list):
-        return [_read_json(item, type_.value_type) for item in value]
+        return [_decoded(item, type_.value_type) for item in value]
     if isinstance(value, dict):
-        return {field.name: _read_json(value[field.name], field.type) for field in type_}
+        return {field.name: _decoded(value[field.name], field.type) for field in type_}
     return value
 
 
