@@ -71,7 +71,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         check_folder(cfg.answers_cache.path)
     sources: dict[str, Source] = {name: first_of(built(source), cfg.limit) for name, source in cfg.benchmarks.items()}
     screen: Screen = built(cfg.screen, length=processor.length)
-    sources = {name: screen(source, f"benchmarks.{name}") for name, source in sources.items()}
+    sources = {name: screen(source, f"benchmarks.{name}", measured=True) for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, own_settings(cfg))
     screen.skips.log_to(run.path / "skipped.jsonl")
