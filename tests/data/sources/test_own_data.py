@@ -2,7 +2,9 @@
 
 import base64
 import json
+import random
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,55 @@ def test_what_else_a_layout_says(opened):
         assert opened(CASES[name][1])[0].question == "How many?\n(A) 3\n(B) 4"
 
 
+@pytest.fixture
+def cells(tmp_path):
+    """A table of cells, whose ending says how they are parted."""
+    picture(1).save(tmp_path / "a.png")
+
+    def cells(*lines: str, name: str = "rows.csv", **settings) -> TableSource:
+        text = "".join(line + "\n" for line in lines)
+        (tmp_path / name).write_text(text.replace("|", "\t" if name.endswith(".tsv") else ","))
+        return table_source(schema=None, path=str(tmp_path / name), **settings)
+
+    return cells
+
+
+def test_cells_are_what_was_written_and_no_numbers(cells):
+    source = cells("id|question|answer|precision", "001|Code?|007|", "002|Price?|1.20|2.0", "|Is it?|True|")
+    found = [(item.id, item.answer, item.answer_type, item.precision) for item in map(source.__getitem__, range(3))]
+    assert found == [("001", "007", "integer", None), ("002", "1.20", "float", 2), ("folder-2", "True", "text", None)]
+
+
+def test_options_of_cells_are_what_was_written(cells):
+    header = "index|image|question|A|B|C|answer"
+    source = cells(header, "0|a.png|Is it?|True|False||A", "1|a.png|Which?|1.50|2.00|007|B", name="rows.tsv")
+    assert source.layouts[0] == "vlmevalkit"
+    assert [source[n].choices for n in range(2)] == [("True", "False"), ("1.50", "2.00", "007")]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_ten_thousand_numbers_and_a_word_are_one_column(cells, streaming):
+    lines = [f"What is {n}?|{n}" for n in range(10_000)]
+    source = cells("question|answer", *lines, "What colour?|red", streaming=streaming)
+    if streaming:
+        assert {row["answer"] for _, row in source.reading.table.stream(random.Random(0))} >= {"7", "red"}
+    else:
+        assert (source[7].answer, source[10_000].answer) == ("7", "red")
+
+
+def test_an_empty_column_of_cells_is_of_no_kind(cells):
+    assert cells("question|answer|tags|labels|choices", "Which?|red|||")[0].answer == "red"
+
+
+def test_true_and_false_and_decimals_are_answers(opened):
+    for answer, said in ((True, "True"), (Decimal("1.20"), "1.20"), (Decimal("1E+2"), "100")):
+        item = opened({"question": "Is it?", "answer": answer}, as_parquet)[0]
+        assert item.answer == said
+        assert grade(item, f"\\boxed{{{said.lower()}}}").correct
+    assert opened({"question": "Is it?", "answer": False})[0].answer == "False"
+    assert opened({"question": "Is it?", "choices": [True, False], "answer": "B"})[0].choices == ("True", "False")
+
+
 @pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.float64()], ids=str)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_narrow_float_says_the_decimals_that_were_meant(tmp_path, type_, streaming):
@@ -239,7 +290,7 @@ def read(tmp_path):
         ([{"role": "tool", "content": "3"}, USER], "a turn of messages is of 'tool'"),
         ([{"role": "user", "content": [{"type": "video", "video": "a"}]}], "of type 'video', neither text nor image"),
         ([{"role": "user", "content": {"a": 1}}], "a turn of messages is dict, not text"),
-        ([{"role": "user", "content": [{"type": "text", "text": 3.5}, {"type": "text", "text": True}]}], "not text"),
+        ([{"role": "user", "content": [{"type": "text", "text": 3.5}, {"type": "text", "text": {}}]}], "not text"),
         ([{"role": "user", "content": [{"type": "text"}]}], "empty question"),
         ([{"content": "a?"}], "a turn of messages is of None"),
     ],

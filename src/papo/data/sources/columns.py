@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -36,6 +38,11 @@ def _text_or_number(type_: pa.DataType) -> bool:
     return _text(type_) or _number(type_)
 
 
+def _written(type_: pa.DataType) -> bool:
+    """Whether values can be written out; True and False, too, may answer a question."""
+    return _text_or_number(type_) or types.is_decimal(type_) or types.is_boolean(type_)
+
+
 def _image(type_: pa.DataType) -> bool:
     encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
     return encoded or _text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
@@ -50,9 +57,9 @@ def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], boo
 
 
 TEXT = Kind("text", _text)
-NUMBER = Kind("a number", _number)
-ANSWER = Kind("text or a number", _text_or_number)
-TEXTS = Kind("a list of texts or numbers", _list_of(_text_or_number))
+NUMBER = Kind("a number", _text_or_number)  # CSV has it as text; whether it is one is looked at row by row
+ANSWER = Kind("text or a number", _written)
+TEXTS = Kind("a list of texts or numbers", _list_of(_written))
 IMAGE = Kind("an image: bytes or a path", _image)
 IMAGES = Kind("a list of images", _list_of(_image))
 FIELDS = Kind("a group of named fields", types.is_struct)
@@ -130,22 +137,25 @@ def texts(row: Row, column: str) -> tuple[str, ...]:
 
 
 def written(value: Any, where: str, *, strip: bool = True) -> str:
-    """A value as text."""
+    """A value as text, True and False as these words."""
     if value is None or value != value:  # a column of numbers may have NaN for nothing
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not isinstance(value, str | bool | int | float | Decimal):
         raise ValueError(f"{where} is {type(value).__name__}, not text")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
+    if isinstance(value, Decimal):
+        value = f"{value:f}"
     return str(value).strip() if strip else str(value)
 
 
 def whole_number(row: Row, column: str) -> int | None:
-    """The column's number, which may be stored as a float; None where the row has none."""
+    """The column's number, which may be stored as a float or as text; None where the row has none."""
     written = text(row, column)
-    if written and not written.isdecimal():
+    digits = re.fullmatch(r"([0-9]+)(\.0*)?", written)
+    if written and not digits:
         raise ValueError(f"{column} is {written!r:.40}, not a whole number")
-    return int(written) if written else None
+    return int(digits[1]) if digits else None
 
 
 def fields(row: Row, column: str) -> Mapping[str, Any]:

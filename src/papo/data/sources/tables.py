@@ -6,15 +6,16 @@ import json
 import random
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
 from papo.data.sources.columns import Row
 from papo.data.sources.tars import Tars
@@ -23,9 +24,9 @@ from papo.errors import ConfigError, SettingError
 # Which reader of `datasets` a file's ending stands for.
 READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 READERS |= {".tar": "webdataset"}
-# Only an empty cell is nothing: an option may be "None" or "NA".
+# How cells are read. Only an empty one is nothing: an option may be "None" or "NA".
 CSV = {"keep_default_na": False, "na_values": [""]}
-SETTINGS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
+CELLS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
 # In the name of a type whose values `to_pylist` does not give as they are meant: JSON's, float (of 32 bits), halffloat.
 DECODED = re.compile("arrow.json|float")
 
@@ -53,10 +54,15 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """Names, as they are called here, and types."""
+        """Names, as they are called here, and types; null of a column of texts without any, as CSV may have them."""
         schema = self.data.features.arrow_schema if self.tars is None else self.tars.columns
+        if isinstance(self.data, Dataset) and self.tars is None:
+            schema = pa.schema([field.with_type(pa.null()) if self._empty(field) else field for field in schema])
         own = [field for field in schema if field.name not in self.columns]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
+
+    def _empty(self, field: pa.Field) -> bool:
+        return pa.types.is_large_string(field.type) and self.data.data.column(field.name).null_count == len(self)
 
     def stream(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
         """One pass over the rows with their numbers, file after file in random order.
@@ -160,13 +166,25 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
         tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
         return tars.opened(files, streaming), (*sorted({file.parent for file in files}), place), tars
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
-    data = datasets.load_dataset("csv" if reader == "tsv" else reader, **settings, **SETTINGS.get(reader, {}))
+    if reader in CELLS:
+        settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
+    data = datasets.load_dataset("csv" if reader in CELLS else reader, **settings)
     beside = {file.parent for file in files}
     if files[0].stem == "metadata" and len(beside) > 1:
         raise SettingError(
             "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
         )
     return _named_files(data), (*sorted(beside), place), None
+
+
+def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:
+    """The columns of a CSV or TSV file, all of them text, for that is what was written.
+
+    By its values a column of 007 and 1.50 would be numbers, one of True and False neither, and one row more could make
+    another kind of it.
+    """
+    header = pd.read_csv(file, nrows=0, dtype=object, **cells)
+    return Features({name: Value("large_string") for name in header.columns})  # base64 pictures may be gigabytes
 
 
 def files_of(folder: Path, split: str | None) -> list[Path]:
