@@ -196,6 +196,26 @@ def test_options_of_cells_are_what_was_written(cells):
     assert [source[n].choices for n in range(2)] == [("True", "False"), ("1.50", "2.00", "007")]
 
 
+def test_pictures_of_cells_are_found_as_vlmevalkit_finds_them(cells):
+    """A short cell names the row that has the picture; several are a list as Python writes it, of any length."""
+    other = base64.b64encode(encoded(picture(2, 84, 56))).decode()
+    several = f"['{BASE64}', '{other}']"
+    lines = [f"7|{other}", f"8|{BASE64}", "9|7", "10|8", f"11|{several}", "12|a.png", "13|9", "14|"]
+    lines = [f"{line}|How many?|3|4|A" for line in lines]
+    columns = {"image": "shown"}
+    source = cells("index|shown|question|A|B|answer", *lines, name="rows.tsv", columns=columns)
+    sizes = {"a": (56, 56), "b": (84, 56)}
+    assert source.layouts[0] == "vlmevalkit"
+    for row, shown in enumerate(["b", "a", "b", "a", "ab", "a", None, ""]):
+        for look in (source.__getitem__, source.draft):
+            if shown is None:  # of a row that has none itself
+                with pytest.raises(BadRow, match="picture file '9' does not exist"):
+                    look(row)
+            else:
+                found = [(image.width, image.height) for image in look(row).images]
+                assert found == [sizes[name] for name in shown]
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_ten_thousand_numbers_and_a_word_are_one_column(cells, streaming):
     lines = [f"What is {n}?|{n}" for n in range(10_000)]
@@ -314,6 +334,7 @@ def test_what_is_no_single_question_is_a_bad_row(read, turns, reason):
         ({"image": {"bytes": None, "path": "a.png"}, "images": [{"bytes": None, "path": "a.png"}]}, "a"),
         ({"image": ["a.png", "b.png"]}, "ab"),
         ({"image": '["a.png", "b.png"]'}, "ab"),
+        ({"image": "['a.png', \"b.png\",]"}, "ab"),
         ({"image": f"data:image/png;base64,{BASE64}"}, "a"),
         ({"image": BASE64}, "a"),
         ({"images": [BASE64, "b.png"]}, "ab"),
@@ -353,8 +374,10 @@ def test_parts_may_hold_their_pictures(read):
     ("row", "reason"),
     [
         ({"image": "https://host/a.png"}, "nothing is fetched"),
-        ({"image": "[a.png"}, "image begins a list and is no JSON"),
-        ({"image": "[" * 100_000}, "image begins a list and is no JSON"),
+        ({"image": "[a.png"}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "[" * 100_000}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "['a.png', open('b.png')]"}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "['a.png'" + ", 'b.png'" * 100_000}, "image begins a list and is neither JSON nor Python's"),
         ({"question": "<image 2>?", "image": "a.png"}, "the question shows picture 2, which the row does not have"),
         ({"image": "file:///etc/hostname"}, "outside of the data's folder"),
     ],

@@ -26,7 +26,7 @@ def unknown(type_: pa.DataType) -> bool:
     return types.is_null(type_) or isinstance(type_, pa.JsonType)
 
 
-def _text(type_: pa.DataType) -> bool:
+def is_text(type_: pa.DataType) -> bool:
     return types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
 
 
@@ -35,7 +35,7 @@ def _number(type_: pa.DataType) -> bool:
 
 
 def _text_or_number(type_: pa.DataType) -> bool:
-    return _text(type_) or _number(type_)
+    return is_text(type_) or _number(type_)
 
 
 def _written(type_: pa.DataType) -> bool:
@@ -45,7 +45,7 @@ def _written(type_: pa.DataType) -> bool:
 
 def _image(type_: pa.DataType) -> bool:
     encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
-    return encoded or _text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
+    return encoded or is_text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
 
 
 def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
@@ -56,7 +56,7 @@ def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], boo
     return fits_list
 
 
-TEXT = Kind("text", _text)
+TEXT = Kind("text", is_text)
 NUMBER = Kind("a number", _text_or_number)  # CSV has it as text; whether it is one is looked at row by row
 ANSWER = Kind("text or a number", _written)
 TEXTS = Kind("a list of texts or numbers", _list_of(_written))
@@ -169,15 +169,31 @@ def fields(row: Row, column: str) -> Mapping[str, Any]:
 
 
 def pictures(row: Row, columns: Iterable[str]) -> tuple[Any, ...]:
-    """The encoded pictures of the columns, each one picture, a list of them, such a list as JSON text, or nothing."""
+    """The encoded pictures of the columns, each one picture, a list of them, such a list as text, or nothing."""
     found: list[Any] = []
     for column in columns:
         value = row.get(column)
         if isinstance(value, str) and value.startswith("["):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{column} begins a list and is no JSON") from error
+            value = list_in(value, column)
         value = None if value != value else value  # NaN of a table without types stands for nothing
         found += value if isinstance(value, list) else [] if value is None else [value]
     return tuple(found)
+
+
+# A list of texts as Python writes it, where none has a quote or a backslash in it: base64 and most paths have none.
+QUOTED = r"(?:'[^'\\]*'|\"[^\"\\]*\")"
+PYTHON_LIST = re.compile(rf"\[\s*{QUOTED}\s*(?:,\s*{QUOTED}\s*)*,?\s*\]")
+
+
+def list_in(written: str, column: str) -> Any:
+    """A list that is stored as text, of any length, as JSON has it or Python.
+
+    >>> list_in("['a.png', 'b.png']", "image")
+    ['a.png', 'b.png']
+    """
+    try:
+        return json.loads(written)
+    except (ValueError, RecursionError) as error:
+        if not PYTHON_LIST.fullmatch(written.strip()):
+            raise ValueError(f"{column} begins a list and is neither JSON nor Python's") from error
+    return [quoted[1:-1] for quoted in re.findall(QUOTED, written)]

@@ -191,7 +191,8 @@ def layout(form: Form, kind: Kind, also: Mapping[str, Kind] | None = None, *, re
     """
     required = {form.prompt: kind, **(also or {})}
     golds = {} if replies or VERL_GOLD in form.golds else GOLDS
-    return Schema(partial(own_item, form), required, COMMON, id="index" if form.lettered else "id", golds=golds)
+    read, names = partial(own_item, form), ("index", "image") if form.lettered else ("id", None)
+    return Schema(read, required, COMMON, id=names[0], golds=golds, borrowed=names[1])
 
 
 # By name, the more special first.

@@ -41,6 +41,7 @@ class Schema:
     id: str | None = None  # the column that tells rows apart, where there is one
     may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
     golds: Mapping[str, Kind] = field(default_factory=dict)  # columns of which one has to be there; the first is read
+    borrowed: str | None = None  # a column whose short cell may name the row, by its id, whose cell is meant
 
     def needed(self, columns: Sequence[str]) -> Mapping[str, Kind]:
         """What data with these columns must have of the schema."""

@@ -15,9 +15,10 @@ from typing import Any
 import datasets
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
-from papo.data.sources.columns import Row
+from papo.data.sources.columns import Row, is_text
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError, SettingError
 
@@ -29,6 +30,7 @@ CSV = {"keep_default_na": False, "na_values": [""]}
 CELLS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
 # In the name of a type whose values `to_pylist` does not give as they are meant: JSON's, float (of 32 bits), halffloat.
 DECODED = re.compile("arrow.json|float")
+SHORT = 64  # characters: VLMEvalKit's, up to which a picture's cell names another row
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,23 @@ class Table:
 
     def _empty(self, field: pa.Field) -> bool:
         return pa.types.is_large_string(field.type) and self.data.data.column(field.name).null_count == len(self)
+
+    def lenders(self, column: str, id: str) -> dict[str, int]:
+        """Rows by their id whose text in the column is long, where the column has short ones, too, which may name them.
+
+        As VLMEvalKit has it: a picture of several rows stands in one of them, and the others have that one's index.
+        """
+        names = [self.columns.get(name, name) for name in (column, id)]
+        if self.tars is not None or not {*names} <= {*self.data.column_names}:
+            return {}
+        texts, ids = (self.data.data.column(name) for name in names)
+        if not is_text(texts.type):
+            return {}
+        long = pc.greater(pc.binary_length(texts), SHORT)  # of the offsets: no picture is read
+        if pc.sum(long).as_py() in (None, len(self)):
+            return {}
+        rows = pc.indices_nonzero(long).to_pylist()
+        return {str(ids[row].as_py()).strip(): row for row in reversed(rows)}  # of two rows with one id the first
 
     def stream(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
         """One pass over the rows with their numbers, file after file in random order.
