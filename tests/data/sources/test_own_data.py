@@ -471,7 +471,35 @@ def test_choices_and_what_names_them(read, choices, gold):
 def test_options_that_the_question_has_are_not_listed_again(read):
     question = "How many?\nA. 3\nB. 4"
     assert read({"question": question, "choices": ["3", "4"], "answer": "B"}).question == question
-    assert read({"question": "How many?", "options": "A. 3 B. 4", "answer": "B"}).choices == ()
+    for options in ("A. 3 B. 4", "3, 4", "[A] 3 [B] 4"):
+        asked = {"question": "How many? A. 3 B. 4", "options": options, "answer": "B"}
+        assert (read(asked).question, read(asked).choices) == (asked["question"], ())
+    assert read({"question": "How many? 3, 4", "options": "3, 4", "answer": "B"}).question == "How many? 3, 4"
+
+
+@pytest.mark.parametrize("column", ["choices", "options"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "['3', '4']",
+        '["3", "4"]',
+        "[3, 4]",
+        "['A. 3', 'B. 4']",
+        "{'A': '3', 'B': '4'}",
+        '{"A": "3", "B": "4", "C": null}',
+    ],
+)
+def test_options_that_are_a_list_as_text_are_read(read, column, written):
+    item = read({"question": "How many?", column: written, "answer": "B"})
+    assert (item.question, item.choices, item.answer) == ("How many?\n(A) 3\n(B) 4", ("3", "4"), "B")
+    assert grade(item, "\\boxed{4}").correct
+
+
+def test_options_that_are_another_text_are_shown_as_they_are(read):
+    item = read({"question": "How many?", "options": "A. 3  B. 4", "answer": "B"})
+    assert (item.question, item.choices) == ("How many?\nA. 3  B. 4", ())
+    assert read({"question": "How many?", "options": "3, 4", "answer": "4"}).question == "How many?"
+    assert read({"question": "How many?", "options": "[]", "answer": "4"}).choices == ()
 
 
 @pytest.mark.parametrize(
@@ -482,6 +510,11 @@ def test_options_that_the_question_has_are_not_listed_again(read):
         ({"choices": ["x", "y"], "answer": "C"}, "answer 'C' is not among the 2 choices"),
         ({"choices": {"A": "x", "C": "y"}, "answer": "A"}, "choices are named 'A, C', not A, B, C and so on"),
         ({"choices": {"A": "x", "B": "y", "first": "z"}, "answer": "A"}, "not A, B, C"),
+        ({"options": "x, y", "answer": "(B)"}, "is a letter, and neither the question nor 'x, y' has letters"),
+        ({"choices": "['x' 'y']", "answer": "A"}, "is a list of one"),
+        ({"options": "[open('x'), 'y']", "answer": "A"}, "'A' is a letter, and neither"),
+        ({"options": "['x', 'y'", "answer": "A"}, "'A' is a letter, and neither"),
+        ({"options": "['x', ['y']]", "answer": "A"}, "an item of choices is list, not text"),
     ],
     ids=str,
 )

@@ -73,7 +73,7 @@ PICTURES = _either(IMAGE, IMAGES)
 TURNS = Kind("a list of turns", _list_of(types.is_struct))
 PROMPT = _either(TEXT, TURNS)
 ANSWERS = _either(ANSWER, TEXTS, Kind("a list of groups", _list_of(types.is_struct)))
-CHOICES = _either(TEXTS, FIELDS)
+CHOICES = _either(TEXTS, FIELDS, TEXT)
 
 
 # What any data set may have besides: other pictures that the words of a row could be asked about.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from posixpath import normpath
@@ -35,7 +37,16 @@ from papo.data.sources.columns import (
     written,
 )
 from papo.data.sources.conversations import conversation
-from papo.data.sources.raw_items import RawItem, Schema, has, known, lettered, place_images, type_of_answer
+from papo.data.sources.raw_items import (
+    RawItem,
+    Schema,
+    has,
+    known,
+    lettered,
+    parse_literal,
+    place_images,
+    type_of_answer,
+)
 from papo.rewards.extraction import stated, unwrapped
 from papo.rewards.grading.options import leading_letter, option
 
@@ -82,6 +93,8 @@ def own_item(form: Form, row: Row) -> RawItem:
     question = f"Hint: {hint}\n{said.question}" if hint and said.question else said.question
     if question and choices and not lists(question, choices):
         question = f"{question}\n{lettered(choices)}"
+    if question and not choices:
+        question = with_options(question, told(row), answer)
     shown = pictures_of(row, said.pictures)
     if NUMBERED.search(question):
         question, shown = place_images(question, shown)
@@ -125,10 +138,12 @@ def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[st
 
 
 def choices_of(row: Row, columns: bool) -> tuple[str, ...]:
-    """The options: of a list, of {A: ..., B: ...}, or of columns A, B, ...; without a letter in front of each."""
+    """The options: of a list, of {A: ..., B: ...}, of either as text, or of columns A, B, ...; without a letter in
+    front of each. None where they are any other text."""
     value = row.get("choices")
-    if value is None and isinstance(row.get("options"), list | Mapping):  # as text, the question has them
+    if value is None and isinstance(row.get("options"), str | list | Mapping):
         value = row["options"]
+    value = listed(value) if isinstance(value, str) else value
     if value is None and columns:
         value = {letter: row.get(letter) for letter in ascii_uppercase}
     if isinstance(value, Mapping):
@@ -141,6 +156,50 @@ def choices_of(row: Row, columns: bool) -> tuple[str, ...]:
     if all(labelled) and [match[1] for match in labelled] == [*ascii_uppercase[: len(choices)]]:
         return tuple(match[2] for match in labelled)
     return choices
+
+
+def listed(written: str) -> Any:
+    """The options that a text lists as JSON or Python does, as tables of cells keep a list; None where it does not."""
+    written = written.strip()
+    if not written.startswith(("[", "{")):
+        return None
+    with suppress(ValueError, RecursionError):
+        return json.loads(written)
+    try:
+        found = parse_literal(written)
+    except ValueError:
+        return None  # "[A] red [B] blue"
+    if isinstance(found, list | tuple) and len(found) == 1:
+        raise ValueError(
+            f"options {written!r:.60} is a list of one; with nothing between them texts are one"
+        )  # numpy's
+    return list(found) if isinstance(found, tuple) else found
+
+
+def told(row: Row) -> str:
+    """The options where they are a text that is no list."""
+    texts = (row.get(column) for column in ("choices", "options"))
+    return next((each.strip() for each in texts if isinstance(each, str) and listed(each) is None), "")
+
+
+def with_options(question: str, options: str, answer: str) -> str:
+    """The question with a text of its options, where it has none.
+
+    Raises:
+        ValueError: it would be asked without options, and the right one is known by its letter alone.
+    """
+    if not options or options in question or marked(question):
+        return question
+    if marked(options):
+        return f"{question}\n{options}"
+    if LETTER.match(unwrapped(answer)):
+        raise ValueError(f"answer {answer!r:.40} is a letter, and neither the question nor {options!r:.60} has letters")
+    return question
+
+
+def marked(text: str) -> bool:
+    """Whether it has options behind letters, A and B at least."""
+    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]", text) for letter in "AB")
 
 
 def lists(question: str, choices: tuple[str, ...]) -> bool:

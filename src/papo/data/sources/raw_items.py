@@ -83,20 +83,25 @@ def known(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_list(written: str) -> tuple[str, ...]:
-    """The items of a list written as Python writes it. Nothing is evaluated: only literals are read.
+    """The items of a list written as Python writes it.
 
     >>> parse_list("['3 cm', '4 cm', 5]")
     ('3 cm', '4 cm', '5')
     """
-    if len(written) > MAX_OPTIONS_TEXT:
-        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
-    try:
-        items = ast.literal_eval(written)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
-        raise ValueError("options is no list of texts") from error
+    items = parse_literal(written)
     if not isinstance(items, list | tuple) or not all(isinstance(item, str | int | float) for item in items):
         raise ValueError("options is no list of texts")
     return tuple(str(item).strip() for item in items)
+
+
+def parse_literal(written: str) -> Any:
+    """What is written as Python writes it. Nothing is evaluated: only literals are read."""
+    if len(written) > MAX_OPTIONS_TEXT:
+        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
+    try:
+        return ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise ValueError("options is no list of texts") from error
 
 
 def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
