@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
 from papo.data.sources.columns import Row, is_text
+from papo.data.sources.copies import place_of_copy
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError, SettingError
 
@@ -187,6 +188,8 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
     if reader in CELLS:
         settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
+    if not streaming:
+        settings["cache_dir"] = place_of_copy(files)
     data = datasets.load_dataset("csv" if reader in CELLS else reader, **settings)
     beside = {file.parent for file in files}
     if files[0].stem == "metadata" and len(beside) > 1:
