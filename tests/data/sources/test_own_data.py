@@ -239,6 +239,24 @@ def test_true_and_false_and_decimals_are_answers(opened):
     assert opened({"question": "Is it?", "choices": [True, False], "answer": "B"})[0].choices == ("True", "False")
 
 
+def test_a_missing_id_is_none_and_leaves_the_others_as_they_are(tmp_path):
+    ids = pa.array([7.0, float("nan"), float("nan"), None, 2.5])
+    pq.write_table(pa.table({"id": ids, "question": ["?"] * 5, "answer": ["3"] * 5}), tmp_path / "rows.parquet")
+    source = table_source(schema=None, path=str(tmp_path / "rows.parquet"))
+    assert [source[row].id for row in range(5)] == ["7", "folder-1", "folder-2", "folder-3", "2.5"]
+
+
+def test_any_id_of_mixed_types_tells_rows_apart(read):
+    asked = {"question": "?", "answer": "3"}
+    assert [read(asked | {"id": id}).id for id in (["b"], True, "", 7, " x ")] == [
+        "['b']",
+        "True",
+        "folder-0",
+        "7",
+        "x",
+    ]
+
+
 @pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.float64()], ids=str)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_narrow_float_says_the_decimals_that_were_meant(tmp_path, type_, streaming):
