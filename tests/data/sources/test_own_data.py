@@ -530,6 +530,8 @@ def test_options_that_are_another_text_are_shown_as_they_are(read):
         ({"choices": {"A": "x", "B": "y", "first": "z"}, "answer": "A"}, "not A, B, C"),
         ({"options": "x, y", "answer": "(B)"}, "is a letter, and neither the question nor 'x, y' has letters"),
         ({"choices": "['x' 'y']", "answer": "A"}, "is a list of one"),
+        ({"choices": "{1: 'x', 2: 'y'}", "answer": "A"}, "choices are named '1, 2', not A, B, C"),
+        ({"choices": "{'x', 'y'}", "answer": "A"}, "choices is set, not a list of texts"),
         ({"options": "[open('x'), 'y']", "answer": "A"}, "'A' is a letter, and neither"),
         ({"options": "['x', 'y'", "answer": "A"}, "'A' is a letter, and neither"),
         ({"options": "['x', ['y']]", "answer": "A"}, "an item of choices is list, not text"),
