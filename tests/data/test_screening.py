@@ -157,7 +157,7 @@ def test_a_measured_row_that_turns_bad_is_gone_and_not_replaced():
     screened = screen(rows, "benchmarks.x", measured=True)
     rows.later = {4}
     with pytest.raises(
-        ConfigError, match=r"^row-4: of benchmarks\.x could be read at the start .*: changed$"
+        ConfigError, match=r"^row-4: of benchmarks\.x could be read at the start .* \(changed\); the same command"
     ) as caught:
         screened[4]
     assert type(pickle.loads(pickle.dumps(caught.value))) is Gone

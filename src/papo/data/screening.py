@@ -257,7 +257,8 @@ class Measured(Screened):
             return self.screen.check(self.source[self.rows[index]], self.guessability)
         except BadRow as bad:
             self.screen.skips.add(self.key, bad)
-            raise Gone(bad.id, f"of {self.key} could be read at the start and no longer can: {bad.reason}") from bad
+            said = f"of {self.key} could be read at the start and no longer can ({bad.reason})"
+            raise Gone(bad.id, f"{said}; the same command with the same hydra.run.dir goes on without it") from bad
 
 
 class ScreenedStream:
