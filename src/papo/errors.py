@@ -27,7 +27,12 @@ class BadRow(ValueError):
         self.id, self.reason = id, reason
 
     def __reduce__(self) -> tuple:  # exceptions are rebuilt from args, which is one text here
-        return BadRow, (self.id, self.reason)
+        return type(self), (self.id, self.reason)
+
+
+class Gone(BadRow, ConfigError):
+    """An item that is measured on turned bad since the start. Who can do without leaves it out; otherwise the same
+    command, run again, finds it bad at the start."""
 
 
 class GraderFailed(RuntimeError):

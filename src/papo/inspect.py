@@ -74,7 +74,7 @@ def inspect(cfg: DictConfig, page: Path | None = None) -> None:
     screen = Screen(max_bad_share=1, decode_at_start=cfg.data.decode_at_start, require_image=cfg.data.require_image)
     screen.listed = f"the first {SHOWN} below"  # no file is written
     for part in ("train", "val"):
-        source = screen(built(cfg.data[part]), f"data.{part}")
+        source = screen(built(cfg.data[part]), f"data.{part}", measured=part == "val")
         for key, found in screen.audits.items():
             if key.startswith(f"data.{part}"):
                 bad = {id: reason for (where, id), reason in screen.skips.reasons.items() if where == key}

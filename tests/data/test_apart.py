@@ -10,12 +10,22 @@ from papo.inspect import main
 from papo.overrides import CONF
 from papo.study.composing import hydra
 
+WHOLE = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
+OVERLAP = ["held-out rows are trained on: one table has data.train.share=[0,1] data.val.share=[0,1], which overlap"]
+
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["data.train.path=a"], []),
-        (["data.train.path=a", "data.val.split=test", "data.val.share=[0,1]", "data.train.share=[0,1]"], []),
+        (["data.train.path=a", "data.train.split=b", "data.val.split=c", *WHOLE], []),
+        (["data.train.path=a", "data.train.subset=b", "data.val.subset=c", *WHOLE], []),
+        (["data.train.path=a", "data.train.tags={t: [b]}", "data.val.tags={t: [c]}", *WHOLE], []),
+        (["data.train.path=a", "data.val.split=c", *WHOLE], OVERLAP),  # of its only split
+        (["data.train.path=a", "data.train.subset=b", "data.val.subset=null", *WHOLE], OVERLAP),
+        (["data.train.path=a", "data.train.tags={t: [b]}", "data.val.tags=null", *WHOLE], OVERLAP),
+        (["data.train.path=a", "data.train.tags={t: [b]}", "data.val.tags={u: [c]}", *WHOLE], OVERLAP),
+        (["data.train.path=a", "data.train.tags={t: [1, 2]}", "data.val.tags={t: ['2']}", *WHOLE], OVERLAP),
         (["data.train.path=a", "data.val.path=b", "data.train.share=[0,1]", "data.val.share=[0,1]"], []),
         (
             ["data.train.path=a", "data.val.path=b"],
@@ -37,6 +47,51 @@ def test_tables_of_ones_own(overrides, said):
     with hydra():
         data = compose("train", ["data=folder", *overrides]).data
         assert doubts(data.train, data.val) == said
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two files of a folder, of which a link leads to one, and a folder that `save_to_disk` wrote."""
+    (tmp_path / "rows").mkdir()
+    for name in ("train", "val"):
+        (tmp_path / "rows" / f"{name}.jsonl").write_text("{}\n")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "rows" / "train.jsonl")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_dict.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "said"),
+    [
+        ({"path": "rows/train.jsonl"}, {"path": "rows/val.jsonl"}, False),
+        ({"path": "rows/train.jsonl"}, {"path": "{}/rows/../rows/train.jsonl"}, True),
+        ({"path": "rows/train.jsonl"}, {"path": "./link.jsonl"}, True),
+        ({"path": "rows/train.jsonl", "split": "train"}, {"path": "rows/train.jsonl", "split": "val"}, True),
+        ({"path": "rows"}, {"path": "rows/val.jsonl"}, True),
+        ({"path": "rows/*.jsonl"}, {"path": "rows/val.jsonl"}, True),
+        ({"path": "rows"}, {"path": "rows", "split": "val"}, True),
+        ({"path": "rows", "split": "train"}, {"path": "rows", "split": "val"}, False),
+        ({"path": "rows", "split": "none"}, {"path": "rows/val.jsonl"}, False),  # is refused elsewhere
+        ({"path": "saved", "split": "train"}, {"path": "saved", "split": "val"}, False),
+        ({"path": "saved", "split": "train"}, {"path": "./saved", "split": "train"}, True),
+    ],
+)
+def test_files_are_told_by_where_they_lie(folder, train, val, said):
+    train, val = train | {"share": [0, 1]}, val | {"share": [0, 1], "path": val["path"].format(folder)}
+    assert doubts(train, val) == (OVERLAP if said else [])
+    apart = doubts(train | {"share": [0, 0.5]}, val | {"share": [0.5, 1]})
+    assert not any(line.startswith("held-out") for line in apart)
+
+
+def test_each_table_of_a_mixture_is_looked_at(folder):
+    sources = {name: {"path": f"rows/{name}.jsonl", "share": [0, 1]} for name in ("train", "val")}
+    val = {"path": "link.jsonl", "share": [0.5, 1]}
+    assert doubts({"sources": sources | {"lab": {"size": 3}}}, val) == [
+        "held-out rows are trained on: one table has data.train.sources.train.share=[0,1] data.val.share=[0.5,1], "
+        "which overlap"
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "data").glob("[!_]*.yaml")))

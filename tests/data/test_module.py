@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 from papo.data.module import PromptData
 from papo.data.order import Mixture, Passes
 from papo.data.sources import table_source
-from papo.errors import ConfigError, SettingError
+from papo.errors import BadRow, ConfigError, SettingError
 from papo.lab import LabDataset
 from papo.types import Item
 
@@ -75,6 +75,28 @@ def test_what_the_words_give_away_comes_second():
     data = make_data(guessable=items("klmn"))
     assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]], [["k", "l"], ["m", "n"]]]
     assert held_out(data, "fit") == [[["v", "w"], ["y"]], [["k", "l"], ["m"]]]
+
+
+class Failing(list):
+    """Items of which some can no longer be had."""
+
+    gone = ""
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        if item.id in self.gone:
+            raise BadRow(item.id, "file is gone")
+        return item
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_held_out_item_that_is_gone_is_left_out_and_none_counts_twice(num_workers):
+    source = Failing(VAL)
+    data = make_data(val=source, num_workers=num_workers)
+    source.gone = "wz"
+    assert held_out(data, "validate") == [[["v"], ["x", "y"], None]]
+    if not num_workers:  # a worker has a list of its own, which a run joins in a file
+        assert data.skips.reasons == dict.fromkeys([("data.val", "w"), ("data.val", "z")], "file is gone")
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
@@ -222,7 +244,8 @@ def pictures(tmp_path):
 
 
 def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, monkeypatch):
-    """Looked at by its header at start, decoded when its batch is made, and nothing in between."""
+    """Looked at by its header at start, decoded when its batch is made, and nothing in between; those that are held out
+    are decoded at start besides."""
     counts = dict.fromkeys(("opened", "decoded", "processed"), 0)
 
     def counted(name, original, size=lambda *args: 1):
@@ -239,12 +262,12 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
     monkeypatch.setattr(image_processor, "_preprocess", counted("processed", preprocess, lambda _, images: len(images)))
     source = table_source(schema="virl39k", path=pictures)
     data = make_data(source, source, collate=processor.prompts, val_collate=processor.prompts, length=processor.length)
-    assert counts == {"opened": 24, "decoded": 0, "processed": 0}
+    assert counts == {"opened": 24, "decoded": 12, "processed": 0}
     seen = [item.id for batch in batches(data, 3) for item in batch.items]
     assert len(set(seen)) == 12
-    assert counts == {"opened": 36, "decoded": 12, "processed": 12}
+    assert counts == {"opened": 36, "decoded": 24, "processed": 12}
     assert sum(map(len, data.val_dataloader()[0])) == 12
-    assert counts == {"opened": 48, "decoded": 24, "processed": 24}
+    assert counts == {"opened": 48, "decoded": 36, "processed": 24}
 
 
 @pytest.mark.parametrize("blank", [True, False])

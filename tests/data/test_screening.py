@@ -1,6 +1,7 @@
 """Bad rows: found at start, listed, skipped up to a share; replaced where they turn bad later."""
 
 import json
+import pickle
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from papo.data.order import Mixture, endless
 from papo.data.screening import Screen
 from papo.data.sources import table_source
-from papo.errors import BadRow, ConfigError, SettingError
+from papo.errors import BadRow, ConfigError, Gone, SettingError
 from papo.types import Item
 
 make_screen = partial(Screen, decode_at_start=False)
@@ -142,6 +143,26 @@ def test_a_row_that_turns_bad_is_replaced_and_counted():
     assert not {"row-4", "row-6"} & set(found)
     assert ids(screened) == ids(make_screen()(Rows(later=[4, 6]), "data.train")) == found
     assert screen.skips.reasons == {("data.train", "row-4"): "changed", ("data.train", "row-6"): "changed"}
+
+
+def test_what_is_measured_on_is_decoded_at_start():
+    rows = Rows(later=[4])
+    screened = make_screen(max_bad_share=0.1)(rows, "data.val", measured=True)
+    assert rows.decoded == list(range(10))
+    assert ids(screened) == [f"row-{n}" for n in range(10) if n != 4]
+
+
+def test_a_measured_row_that_turns_bad_is_gone_and_not_replaced():
+    rows, screen = Rows(), make_screen()
+    screened = screen(rows, "benchmarks.x", measured=True)
+    rows.later = {4}
+    with pytest.raises(
+        ConfigError, match=r"^row-4: of benchmarks\.x could be read at the start .* \(changed\); the same command"
+    ) as caught:
+        screened[4]
+    assert type(pickle.loads(pickle.dumps(caught.value))) is Gone
+    assert [screened[n].id for n in range(10) if n != 4] == [f"row-{n}" for n in range(10) if n != 4]
+    assert screen.skips.reasons == {("benchmarks.x", "row-4"): "changed"}
 
 
 def test_a_source_that_turns_bad_altogether_ends_the_run():

@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from contextlib import suppress
+from glob import glob
+from pathlib import Path
 from typing import Any
+
+from papo.data.sources.tables import files_of
+from papo.errors import SettingError
 
 WHOLE = [0.0, 1.0]
 
 
 def doubts(train: Mapping[str, Any], val: Mapping[str, Any]) -> list[str]:
-    """What a reader of the accuracies must know, in lines; none where either is no table.
+    """What a reader of the accuracies must know, in lines; none where either is no table, nor a mixture of them.
 
     Args:
         train, val: settings of `table_source`, as data.train and data.val have them.
     """
+    sources = {f"data.train.sources.{name}": source for name, source in (train.get("sources") or {}).items()}
+    found = (doubt(key, source, val) for key, source in (sources or {"data.train": train}).items())
+    return [line for line in found if line]
+
+
+def doubt(key: str, train: Mapping[str, Any], val: Mapping[str, Any]) -> str:
+    """What is doubtful of one table to train on, with this key; "" where nothing is."""
     if "share" not in train or "share" not in val:
-        return []
-    shares = {"data.train.share": list(train["share"]), "data.val.share": list(val["share"])}
+        return ""
+    shares = {f"{key}.share": list(train["share"]), "data.val.share": list(val["share"])}
     (begins, ends), (val_begins, val_ends) = shares.values()
-    shown = " ".join(f"{key}=[{low:g},{high:g}]" for key, (low, high) in shares.items())
-    if all(train.get(key) == val.get(key) for key in ("path", "split", "subset", "tags")):
-        if begins < val_ends and val_begins < ends:
-            return [f"held-out rows are trained on: one table has {shown}, which overlap"]
-    elif train.get("path") != val.get("path") and any(share != WHOLE for share in shares.values()):
+    shown = " ".join(f"{name}=[{low:g},{high:g}]" for name, (low, high) in shares.items())
+    if begins < val_ends and val_begins < ends and alike(train, val):
+        return f"held-out rows are trained on: one table has {shown}, which overlap"
+    if places(train) != places(val) and key == "data.train" and any(share != WHOLE for share in shares.values()):
         whole = "data.train.share=[0,1] data.val.share=[0,1]"
-        return [f"two tables, of which parts are used: {shown}; {whole} takes both whole"]
-    return []
+        return f"two tables, of which parts are used: {shown}; {whole} takes both whole"
+    return ""
+
+
+def places(table: Mapping[str, Any]) -> Set[str]:
+    """The files that are read, however they are named; of a hub its id."""
+    path = table.get("path") or ""
+    place = Path(path).expanduser()
+    files = [Path(file) for file in glob(str(place), recursive=True)] if "*" in path else [place]
+    if place.is_dir():
+        with suppress(SettingError):  # a folder that `save_to_disk` wrote
+            files = files_of(place, table.get("split"))
+    return {str(file.resolve()) for file in files if file.exists()} or {path}
+
+
+def alike(train: Mapping[str, Any], val: Mapping[str, Any]) -> bool:
+    """Whether both may choose the same rows: what one of them leaves open is all that the other chooses."""
+    common = places(train) & places(val)
+    if not any(Path(place).is_file() for place in common):  # a file is a split, whatever the setting says
+        pairs = [(train.get(name), val.get(name)) for name in ("subset", "split")]
+        if not common or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            return False
+    tags, val_tags = train.get("tags") or {}, val.get("tags") or {}
+    return all({*map(str, tags[tag])} & {*map(str, val_tags[tag])} for tag in tags.keys() & val_tags.keys())

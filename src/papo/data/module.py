@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
 from typing import Any
 
 from lightning import LightningDataModule
@@ -18,7 +20,7 @@ from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen
 from papo.data.skips import Skips
 from papo.data.sources.split import TableSource
-from papo.errors import SettingError
+from papo.errors import Gone, SettingError
 from papo.interrupts import left_to_parent
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -84,8 +86,8 @@ class PromptData(LightningDataModule):
         self.skips: Skips = screen.skips
         self.too_guessable: Skips = screen.too_guessable
         self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
-        self.val = screen(val, "data.val")
-        self.guessable = None if guessable is None else screen(guessable, "data.guessable")
+        self.val = screen(val, "data.val", measured=True)
+        self.guessable = None if guessable is None else screen(guessable, "data.guessable", measured=True)
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size
         if batch_size > most:
             raise SettingError("batch_size", f"must lie in 1..{most} (the training items), got {batch_size}")
@@ -146,7 +148,10 @@ class PromptData(LightningDataModule):
 
     def collated_for_validation(self, items: Iterable[Item]) -> Any:
         """None for no items."""
-        return self.val_collate(items) if items else None
+        items = iter(items)
+        first = list(islice(items, 1))
+        # Taken out of the list when it is asked for: a picture is let go once what follows has made its input of it.
+        return self.val_collate(chain((first.pop() for _ in range(1)), items)) if first else None
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Every batch passes here in the training process, where what workers skipped is added up."""
@@ -177,5 +182,7 @@ class OneByOne:
         return len(self.items)
 
     def __getitems__(self, positions: Sequence[int]) -> Iterable[Item]:
-        """Which torch asks for, where it is there, instead of all items of a batch; nothing for no positions."""
-        return (self.items[position] for position in positions) if positions else ()
+        """Which torch asks for, where it is there, not all items of a batch; those that are gone are left out."""
+        for position in positions:
+            with suppress(Gone):
+                yield self.items[position]

@@ -2,10 +2,14 @@
 
 import base64
 import json
+import random
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from replicas import encoded, picture, write_lines
@@ -166,6 +170,112 @@ def test_what_else_a_layout_says(opened):
         assert opened(CASES[name][1])[0].question == "How many?\n(A) 3\n(B) 4"
 
 
+@pytest.fixture
+def cells(tmp_path):
+    """A table of cells, whose ending says how they are parted."""
+    picture(1).save(tmp_path / "a.png")
+
+    def cells(*lines: str, name: str = "rows.csv", **settings) -> TableSource:
+        text = "".join(line + "\n" for line in lines)
+        (tmp_path / name).write_text(text.replace("|", "\t" if name.endswith(".tsv") else ","))
+        return table_source(schema=None, path=str(tmp_path / name), **settings)
+
+    return cells
+
+
+def test_cells_are_what_was_written_and_no_numbers(cells):
+    source = cells("id|question|answer|precision", "001|Code?|007|", "002|Price?|1.20|2.0", "|Is it?|True|")
+    found = [(item.id, item.answer, item.answer_type, item.precision) for item in map(source.__getitem__, range(3))]
+    assert found == [("001", "007", "integer", None), ("002", "1.20", "float", 2), ("folder-2", "True", "text", None)]
+
+
+def test_options_of_cells_are_what_was_written(cells):
+    header = "index|image|question|A|B|C|answer"
+    source = cells(header, "0|a.png|Is it?|True|False||A", "1|a.png|Which?|1.50|2.00|007|B", name="rows.tsv")
+    assert source.layouts[0] == "vlmevalkit"
+    assert [source[n].choices for n in range(2)] == [("True", "False"), ("1.50", "2.00", "007")]
+
+
+def test_pictures_of_cells_are_found_as_vlmevalkit_finds_them(cells):
+    """A short cell names the row that has the picture; several are a list as Python writes it, of any length."""
+    other = base64.b64encode(encoded(picture(2, 84, 56))).decode()
+    several = f"['{BASE64}', '{other}']"
+    lines = [f"7|{other}", f"8|{BASE64}", "9|7", "10|8", f"11|{several}", "12|a.png", "13|9", "14|"]
+    lines = [f"{line}|How many?|3|4|A" for line in lines]
+    columns = {"image": "shown"}
+    source = cells("index|shown|question|A|B|answer", *lines, name="rows.tsv", columns=columns)
+    sizes = {"a": (56, 56), "b": (84, 56)}
+    assert source.layouts[0] == "vlmevalkit"
+    for row, shown in enumerate(["b", "a", "b", "a", "ab", "a", None, ""]):
+        for look in (source.__getitem__, source.draft):
+            if shown is None:  # of a row that has none itself
+                with pytest.raises(BadRow, match="picture file '9' does not exist"):
+                    look(row)
+            else:
+                found = [(image.width, image.height) for image in look(row).images]
+                assert found == [sizes[name] for name in shown]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_ten_thousand_numbers_and_a_word_are_one_column(cells, streaming):
+    lines = [f"What is {n}?|{n}" for n in range(10_000)]
+    source = cells("question|answer", *lines, "What colour?|red", streaming=streaming)
+    if streaming:
+        assert {row["answer"] for _, row in source.reading.table.stream(random.Random(0))} >= {"7", "red"}
+    else:
+        assert (source[7].answer, source[10_000].answer) == ("7", "red")
+
+
+def test_an_empty_column_of_cells_is_of_no_kind(cells):
+    assert cells("question|answer|tags|labels|choices", "Which?|red|||")[0].answer == "red"
+
+
+def test_true_and_false_and_decimals_are_answers(opened):
+    for answer, said in ((True, "True"), (Decimal("1.20"), "1.20"), (Decimal("1E+2"), "100")):
+        item = opened({"question": "Is it?", "answer": answer}, as_parquet)[0]
+        assert item.answer == said
+        assert grade(item, f"\\boxed{{{said.lower()}}}").correct
+    assert opened({"question": "Is it?", "answer": False})[0].answer == "False"
+    assert opened({"question": "Is it?", "choices": [True, False], "answer": "B"})[0].choices == ("True", "False")
+
+
+def test_a_missing_id_is_none_and_leaves_the_others_as_they_are(tmp_path):
+    ids = pa.array([7.0, float("nan"), float("nan"), None, 2.5])
+    pq.write_table(pa.table({"id": ids, "question": ["?"] * 5, "answer": ["3"] * 5}), tmp_path / "rows.parquet")
+    source = table_source(schema=None, path=str(tmp_path / "rows.parquet"))
+    assert [source[row].id for row in range(5)] == ["7", "folder-1", "folder-2", "folder-3", "2.5"]
+
+
+def test_any_id_of_mixed_types_tells_rows_apart(read):
+    asked = {"question": "?", "answer": "3"}
+    assert [read(asked | {"id": id}).id for id in (["b"], True, "", 7, " x ")] == [
+        "['b']",
+        "True",
+        "folder-0",
+        "7",
+        "x",
+    ]
+
+
+@pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.float64()], ids=str)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_narrow_float_says_the_decimals_that_were_meant(tmp_path, type_, streaming):
+    """0.1, and not the 0.10000000149011612 that its 32 bits are exactly; in lists and groups of fields too."""
+    number = pa.scalar(0.1).cast(type_).as_py()
+    group = pa.struct([("answer", type_)])
+    columns = {
+        "question": pa.array(["How long?"]),
+        "answer": pa.array([number], type_),
+        "labels": pa.array([[number, None]], pa.list_(type_)),
+        "tags": pa.array([{"answer": number}], group),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    source = table_source(schema=None, path=str(tmp_path / "rows.parquet"), streaming=streaming)
+    item = source.endless(0)[0] if streaming else source[0]
+    assert (item.answer, item.labels, item.tags) == ("0.1", ("0.1", ""), {"answer": "0.1"})
+    assert grade(item, "\\boxed{0.1}").correct
+
+
 GOLDS = "right answers plain numbers 100%\n"
 
 
@@ -218,7 +328,7 @@ def read(tmp_path):
         ([{"role": "tool", "content": "3"}, USER], "a turn of messages is of 'tool'"),
         ([{"role": "user", "content": [{"type": "video", "video": "a"}]}], "of type 'video', neither text nor image"),
         ([{"role": "user", "content": {"a": 1}}], "a turn of messages is dict, not text"),
-        ([{"role": "user", "content": [{"type": "text", "text": 3.5}, {"type": "text", "text": True}]}], "not text"),
+        ([{"role": "user", "content": [{"type": "text", "text": 3.5}, {"type": "text", "text": {}}]}], "not text"),
         ([{"role": "user", "content": [{"type": "text"}]}], "empty question"),
         ([{"content": "a?"}], "a turn of messages is of None"),
     ],
@@ -242,6 +352,7 @@ def test_what_is_no_single_question_is_a_bad_row(read, turns, reason):
         ({"image": {"bytes": None, "path": "a.png"}, "images": [{"bytes": None, "path": "a.png"}]}, "a"),
         ({"image": ["a.png", "b.png"]}, "ab"),
         ({"image": '["a.png", "b.png"]'}, "ab"),
+        ({"image": "['a.png', \"b.png\",]"}, "ab"),
         ({"image": f"data:image/png;base64,{BASE64}"}, "a"),
         ({"image": BASE64}, "a"),
         ({"images": [BASE64, "b.png"]}, "ab"),
@@ -281,8 +392,10 @@ def test_parts_may_hold_their_pictures(read):
     ("row", "reason"),
     [
         ({"image": "https://host/a.png"}, "nothing is fetched"),
-        ({"image": "[a.png"}, "image begins a list and is no JSON"),
-        ({"image": "[" * 100_000}, "image begins a list and is no JSON"),
+        ({"image": "[a.png"}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "[" * 100_000}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "['a.png', open('b.png')]"}, "image begins a list and is neither JSON nor Python's"),
+        ({"image": "['a.png'" + ", 'b.png'" * 100_000}, "image begins a list and is neither JSON nor Python's"),
         ({"question": "<image 2>?", "image": "a.png"}, "the question shows picture 2, which the row does not have"),
         ({"image": "file:///etc/hostname"}, "outside of the data's folder"),
     ],
@@ -376,7 +489,35 @@ def test_choices_and_what_names_them(read, choices, gold):
 def test_options_that_the_question_has_are_not_listed_again(read):
     question = "How many?\nA. 3\nB. 4"
     assert read({"question": question, "choices": ["3", "4"], "answer": "B"}).question == question
-    assert read({"question": "How many?", "options": "A. 3 B. 4", "answer": "B"}).choices == ()
+    for options in ("A. 3 B. 4", "3, 4", "[A] 3 [B] 4"):
+        asked = {"question": "How many? A. 3 B. 4", "options": options, "answer": "B"}
+        assert (read(asked).question, read(asked).choices) == (asked["question"], ())
+    assert read({"question": "How many? 3, 4", "options": "3, 4", "answer": "B"}).question == "How many? 3, 4"
+
+
+@pytest.mark.parametrize("column", ["choices", "options"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "['3', '4']",
+        '["3", "4"]',
+        "[3, 4]",
+        "['A. 3', 'B. 4']",
+        "{'A': '3', 'B': '4'}",
+        '{"A": "3", "B": "4", "C": null}',
+    ],
+)
+def test_options_that_are_a_list_as_text_are_read(read, column, written):
+    item = read({"question": "How many?", column: written, "answer": "B"})
+    assert (item.question, item.choices, item.answer) == ("How many?\n(A) 3\n(B) 4", ("3", "4"), "B")
+    assert grade(item, "\\boxed{4}").correct
+
+
+def test_options_that_are_another_text_are_shown_as_they_are(read):
+    item = read({"question": "How many?", "options": "A. 3  B. 4", "answer": "B"})
+    assert (item.question, item.choices) == ("How many?\nA. 3  B. 4", ())
+    assert read({"question": "How many?", "options": "3, 4", "answer": "4"}).question == "How many?"
+    assert read({"question": "How many?", "options": "[]", "answer": "4"}).choices == ()
 
 
 @pytest.mark.parametrize(
@@ -387,6 +528,13 @@ def test_options_that_the_question_has_are_not_listed_again(read):
         ({"choices": ["x", "y"], "answer": "C"}, "answer 'C' is not among the 2 choices"),
         ({"choices": {"A": "x", "C": "y"}, "answer": "A"}, "choices are named 'A, C', not A, B, C and so on"),
         ({"choices": {"A": "x", "B": "y", "first": "z"}, "answer": "A"}, "not A, B, C"),
+        ({"options": "x, y", "answer": "(B)"}, "is a letter, and neither the question nor 'x, y' has letters"),
+        ({"choices": "['x' 'y']", "answer": "A"}, "is a list of one"),
+        ({"choices": "{1: 'x', 2: 'y'}", "answer": "A"}, "choices are named '1, 2', not A, B, C"),
+        ({"choices": "{'x', 'y'}", "answer": "A"}, "choices is set, not a list of texts"),
+        ({"options": "[open('x'), 'y']", "answer": "A"}, "'A' is a letter, and neither"),
+        ({"options": "['x', 'y'", "answer": "A"}, "'A' is a letter, and neither"),
+        ({"options": "['x', ['y']]", "answer": "A"}, "an item of choices is list, not text"),
     ],
     ids=str,
 )

@@ -255,7 +255,10 @@ def test_a_column_of_the_wrong_kind_is_named_with_what_it_is(name, column, tmp_p
 
 def test_optional_columns_have_kinds_too(tmp_path):
     message = refusal("folder", [{"question": "a?", "answer": "b", "choices": 3}], tmp_path)
-    assert "column 'choices' must be a list of texts or numbers or a group of named fields, but is int64" in message
+    assert (
+        "column 'choices' must be a list of texts or numbers or a group of named fields or text, but is int64"
+        in message
+    )
 
 
 def test_columns_may_have_other_names(tmp_path):

@@ -297,7 +297,7 @@ def test_a_stream_checks_its_columns_at_start(tmp_path):
         ({"question": ""}, "empty question"),
         ({"question": "  "}, "empty question"),
         ({"answer": None}, "empty answer"),
-        ({"answer": True}, "answer is bool, not text"),
+        ({"answer": [["a"]]}, "answer is list, not text"),
         ({"question": ["a", "b"]}, "question is list, not text"),
         ({"choices": ["1", "2"]}, "answer '11' is not among the 2 choices"),
         ({"choices": ["1"] * 27, "answer": "1"}, "27 choices are more than there are letters"),

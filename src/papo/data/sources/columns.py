@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -24,7 +26,7 @@ def unknown(type_: pa.DataType) -> bool:
     return types.is_null(type_) or isinstance(type_, pa.JsonType)
 
 
-def _text(type_: pa.DataType) -> bool:
+def is_text(type_: pa.DataType) -> bool:
     return types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
 
 
@@ -33,12 +35,17 @@ def _number(type_: pa.DataType) -> bool:
 
 
 def _text_or_number(type_: pa.DataType) -> bool:
-    return _text(type_) or _number(type_)
+    return is_text(type_) or _number(type_)
+
+
+def _written(type_: pa.DataType) -> bool:
+    """Whether values can be written out; True and False, too, may answer a question."""
+    return _text_or_number(type_) or types.is_decimal(type_) or types.is_boolean(type_)
 
 
 def _image(type_: pa.DataType) -> bool:
     encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
-    return encoded or _text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
+    return encoded or is_text(type_) or types.is_binary(type_) or types.is_large_binary(type_)
 
 
 def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
@@ -49,10 +56,10 @@ def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], boo
     return fits_list
 
 
-TEXT = Kind("text", _text)
-NUMBER = Kind("a number", _number)
-ANSWER = Kind("text or a number", _text_or_number)
-TEXTS = Kind("a list of texts or numbers", _list_of(_text_or_number))
+TEXT = Kind("text", is_text)
+NUMBER = Kind("a number", _text_or_number)  # CSV has it as text; whether it is one is looked at row by row
+ANSWER = Kind("text or a number", _written)
+TEXTS = Kind("a list of texts or numbers", _list_of(_written))
 IMAGE = Kind("an image: bytes or a path", _image)
 IMAGES = Kind("a list of images", _list_of(_image))
 FIELDS = Kind("a group of named fields", types.is_struct)
@@ -66,7 +73,7 @@ PICTURES = _either(IMAGE, IMAGES)
 TURNS = Kind("a list of turns", _list_of(types.is_struct))
 PROMPT = _either(TEXT, TURNS)
 ANSWERS = _either(ANSWER, TEXTS, Kind("a list of groups", _list_of(types.is_struct)))
-CHOICES = _either(TEXTS, FIELDS)
+CHOICES = _either(TEXTS, FIELDS, TEXT)
 
 
 # What any data set may have besides: other pictures that the words of a row could be asked about.
@@ -130,22 +137,25 @@ def texts(row: Row, column: str) -> tuple[str, ...]:
 
 
 def written(value: Any, where: str, *, strip: bool = True) -> str:
-    """A value as text."""
+    """A value as text, True and False as these words."""
     if value is None or value != value:  # a column of numbers may have NaN for nothing
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not isinstance(value, str | bool | int | float | Decimal):
         raise ValueError(f"{where} is {type(value).__name__}, not text")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
+    if isinstance(value, Decimal):
+        value = f"{value:f}"
     return str(value).strip() if strip else str(value)
 
 
 def whole_number(row: Row, column: str) -> int | None:
-    """The column's number, which may be stored as a float; None where the row has none."""
+    """The column's number, which may be stored as a float or as text; None where the row has none."""
     written = text(row, column)
-    if written and not written.isdecimal():
+    digits = re.fullmatch(r"([0-9]+)(\.0*)?", written)
+    if written and not digits:
         raise ValueError(f"{column} is {written!r:.40}, not a whole number")
-    return int(written) if written else None
+    return int(digits[1]) if digits else None
 
 
 def fields(row: Row, column: str) -> Mapping[str, Any]:
@@ -159,15 +169,31 @@ def fields(row: Row, column: str) -> Mapping[str, Any]:
 
 
 def pictures(row: Row, columns: Iterable[str]) -> tuple[Any, ...]:
-    """The encoded pictures of the columns, each one picture, a list of them, such a list as JSON text, or nothing."""
+    """The encoded pictures of the columns, each one picture, a list of them, such a list as text, or nothing."""
     found: list[Any] = []
     for column in columns:
         value = row.get(column)
         if isinstance(value, str) and value.startswith("["):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{column} begins a list and is no JSON") from error
+            value = list_in(value, column)
         value = None if value != value else value  # NaN of a table without types stands for nothing
         found += value if isinstance(value, list) else [] if value is None else [value]
     return tuple(found)
+
+
+# A list of texts as Python writes it, where none has a quote or a backslash in it: base64 and most paths have none.
+QUOTED = r"(?:'[^'\\]*'|\"[^\"\\]*\")"
+PYTHON_LIST = re.compile(rf"\[\s*{QUOTED}\s*(?:,\s*{QUOTED}\s*)*,?\s*\]")
+
+
+def list_in(written: str, column: str) -> Any:
+    """A list that is stored as text, of any length, as JSON has it or Python.
+
+    >>> list_in("['a.png', 'b.png']", "image")
+    ['a.png', 'b.png']
+    """
+    try:
+        return json.loads(written)
+    except (ValueError, RecursionError) as error:
+        if not PYTHON_LIST.fullmatch(written.strip()):
+            raise ValueError(f"{column} begins a list and is neither JSON nor Python's") from error
+    return [quoted[1:-1] for quoted in re.findall(QUOTED, written)]

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from posixpath import normpath
-from string import ascii_uppercase
 from typing import Any
 
 import pyarrow as pa
 
+from papo.data.sources.choices import LETTER, choices_of, chosen, lists, told, with_options
 from papo.data.sources.columns import (
     ANSWER,
     ANSWERS,
@@ -35,9 +35,16 @@ from papo.data.sources.columns import (
     written,
 )
 from papo.data.sources.conversations import conversation
-from papo.data.sources.raw_items import RawItem, Schema, has, known, lettered, place_images, type_of_answer
+from papo.data.sources.raw_items import (
+    RawItem,
+    Schema,
+    has,
+    known,
+    lettered,
+    place_images,
+    type_of_answer,
+)
 from papo.rewards.extraction import stated, unwrapped
-from papo.rewards.grading.options import leading_letter, option
 
 # Columns that may hold the answer; the first that a table has.
 GOLDS = {"answer": ANSWER, "solution": ANSWER, "ground_truth": ANSWERS, "answers": ANSWERS}
@@ -55,8 +62,6 @@ COMMON = {
     "tags": FIELDS,
 }
 ENOUGH = 3  # people: VQA's official measure, min(n / 3, 1), counts an answer that three of ten gave in full
-LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(.*\S)\s*", re.DOTALL)
-LETTER = re.compile(r"^\(?([A-J])[).]*$")
 NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
 # What only mathematics compares well. Dates and words have none of it.
 FORMULA = re.compile(r"[\\^√π%=]|^[-+]?[0-9]+\s*/\s*[0-9]+$")
@@ -82,6 +87,8 @@ def own_item(form: Form, row: Row) -> RawItem:
     question = f"Hint: {hint}\n{said.question}" if hint and said.question else said.question
     if question and choices and not lists(question, choices):
         question = f"{question}\n{lettered(choices)}"
+    if question and not choices:
+        question = with_options(question, told(row), answer)
     shown = pictures_of(row, said.pictures)
     if NUMBERED.search(question):
         question, shown = place_images(question, shown)
@@ -124,50 +131,6 @@ def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[st
     return first, tuple(others)
 
 
-def choices_of(row: Row, columns: bool) -> tuple[str, ...]:
-    """The options: of a list, of {A: ..., B: ...}, or of columns A, B, ...; without a letter in front of each."""
-    value = row.get("choices")
-    if value is None and isinstance(row.get("options"), list | Mapping):  # as text, the question has them
-        value = row["options"]
-    if value is None and columns:
-        value = {letter: row.get(letter) for letter in ascii_uppercase}
-    if isinstance(value, Mapping):
-        named = {name.strip("() .").upper(): each for name, each in value.items() if written(each, name)}
-        if sorted(named) != [*ascii_uppercase[: len(named)]]:
-            raise ValueError(f"choices are named {', '.join(sorted(named))!r:.60}, not A, B, C and so on")
-        value = [named[letter] for letter in sorted(named)]
-    choices = texts({"choices": value}, "choices")
-    labelled = [LABELLED.fullmatch(choice) for choice in choices]
-    if all(labelled) and [match[1] for match in labelled] == [*ascii_uppercase[: len(choices)]]:
-        return tuple(match[2] for match in labelled)
-    return choices
-
-
-def lists(question: str, choices: tuple[str, ...]) -> bool:
-    """Whether the question has the options already."""
-    marks = zip(ascii_uppercase, choices, strict=False)
-    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]\s*{re.escape(choice)}", question) for letter, choice in marks)
-
-
-def chosen(answer: str, choices: tuple[str, ...]) -> str:
-    """The right option's text or letter, where the answer names one in any way; otherwise the answer.
-
-    Raises:
-        ValueError: a number that is an index if indices begin at 1, which other rows would not show.
-    """
-    plain = unwrapped(answer)
-    texts_alone = [unwrapped(choice) for choice in choices[: len(ascii_uppercase)]]
-    if option(answer, choices):
-        return answer
-    if plain in texts_alone:
-        return ascii_uppercase[texts_alone.index(plain)]
-    if re.fullmatch("[0-9]{1,2}", plain):
-        if int(plain) == len(choices):
-            raise ValueError(f"answer {plain} for {plain} choices: an index begins at 0; write letters instead")
-        return ascii_uppercase[int(plain)] if int(plain) < len(choices) else answer
-    return option(plain, choices) or leading_letter(plain, choices) or answer
-
-
 def pictures_of(row: Row, inside: tuple[Any, ...]) -> list[Any]:
     """Those of `image`, `images` and the prompt itself, each once where two of them name it."""
     found: list[Any] = []
@@ -191,7 +154,8 @@ def layout(form: Form, kind: Kind, also: Mapping[str, Kind] | None = None, *, re
     """
     required = {form.prompt: kind, **(also or {})}
     golds = {} if replies or VERL_GOLD in form.golds else GOLDS
-    return Schema(partial(own_item, form), required, COMMON, id="index" if form.lettered else "id", golds=golds)
+    read, names = partial(own_item, form), ("index", "image") if form.lettered else ("id", None)
+    return Schema(read, required, COMMON, id=names[0], golds=golds, borrowed=names[1])
 
 
 # By name, the more special first.

@@ -41,6 +41,7 @@ class Schema:
     id: str | None = None  # the column that tells rows apart, where there is one
     may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
     golds: Mapping[str, Kind] = field(default_factory=dict)  # columns of which one has to be there; the first is read
+    borrowed: str | None = None  # a column whose short cell may name the row, by its id, whose cell is meant
 
     def needed(self, columns: Sequence[str]) -> Mapping[str, Kind]:
         """What data with these columns must have of the schema."""
@@ -82,20 +83,25 @@ def known(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_list(written: str) -> tuple[str, ...]:
-    """The items of a list written as Python writes it. Nothing is evaluated: only literals are read.
+    """The items of a list written as Python writes it.
 
     >>> parse_list("['3 cm', '4 cm', 5]")
     ('3 cm', '4 cm', '5')
     """
-    if len(written) > MAX_OPTIONS_TEXT:
-        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
-    try:
-        items = ast.literal_eval(written)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
-        raise ValueError("options is no list of texts") from error
+    items = parse_literal(written)
     if not isinstance(items, list | tuple) or not all(isinstance(item, str | int | float) for item in items):
         raise ValueError("options is no list of texts")
     return tuple(str(item).strip() for item in items)
+
+
+def parse_literal(written: str) -> Any:
+    """What is written as Python writes it. Nothing is evaluated: only literals are read."""
+    if len(written) > MAX_OPTIONS_TEXT:
+        raise ValueError(f"options has {len(written)} characters, more than {MAX_OPTIONS_TEXT}")
+    try:
+        return ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as error:
+        raise ValueError("options is no list of texts") from error
 
 
 def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:

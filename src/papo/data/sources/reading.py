@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures
+from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures, written
 from papo.data.sources.pictures import OtherPictures, read_header, read_picture
 from papo.data.sources.raw_items import RawItem, Schema
 from papo.data.sources.tables import Table
@@ -83,11 +83,12 @@ class Reading:
         return self.table.roots, self.max_image_pixels, self.allow_outside
 
     def id(self, row: Row, number: int | str) -> str:
-        """The row's own id, else "<name>-<row>"."""
+        """The row's own id, else "<name>-<row>": a missing one among numbers is NaN, and makes floats of the others."""
         own = row.get(self.schema.id or "")
-        if own is not None and str(own).strip():
-            return str(own).strip()
-        return f"{self.name}-{number}"
+        try:
+            return written(own, "id") or f"{self.name}-{number}"
+        except ValueError:  # mixed types, which JSONL may have
+            return str(own)
 
     def check(self, raw: RawItem) -> None:
         """Raises ValueError with a reason."""

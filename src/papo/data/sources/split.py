@@ -8,7 +8,7 @@ from copy import copy
 from typing import Annotated, Literal
 
 from papo.arguments import Count, Must, Text, checked
-from papo.data.sources.columns import COUNTERFACTUAL, check_columns
+from papo.data.sources.columns import COUNTERFACTUAL, Row, check_columns
 from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
@@ -24,7 +24,8 @@ class TableSource:
 
     def __init__(self, reading: Reading, size: int | None) -> None:
         self.reading, self.layouts = reading, reading.layouts
-        table = reading.table
+        table, of = reading.table, reading.schema
+        self.lenders = table.lenders(of.borrowed, of.id) if of.borrowed and of.id else {}
         rows = range(len(table))
         if reading.selects:
             rows = [index for index in rows if reading.wanted(table[index], index)]
@@ -60,7 +61,14 @@ class TableSource:
         if not 0 <= index < len(self.rows):
             raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
         row = self.rows[index]
-        return self.reading.item(self.reading.table[row], row, decode=decode)
+        return self.reading.item(self._row(row), row, decode=decode)
+
+    def _row(self, number: int) -> Row:
+        """A row of the table, with what it borrows from another one."""
+        table, borrowed = self.reading.table, self.reading.schema.borrowed
+        row = table[number]
+        lender = self.lenders.get(row[borrowed].strip()) if self.lenders and row.get(borrowed) else None
+        return row if lender is None else {**row, borrowed: table[lender][borrowed]}
 
 
 def made_of(*known: str, needed: str | None = None) -> Must:

@@ -6,26 +6,32 @@ import json
 import random
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, IterableDataset
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
-from papo.data.sources.columns import Row
+from papo.data.sources.columns import Row, is_text
+from papo.data.sources.copies import place_of_copy
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError, SettingError
 
 # Which reader of `datasets` a file's ending stands for.
 READERS = {".parquet": "parquet", ".arrow": "arrow", ".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 READERS |= {".tar": "webdataset"}
-# Only an empty cell is nothing: an option may be "None" or "NA".
+# How cells are read. Only an empty one is nothing: an option may be "None" or "NA".
 CSV = {"keep_default_na": False, "na_values": [""]}
-SETTINGS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
+CELLS = {"csv": CSV, "tsv": CSV | {"sep": "\t"}}
+# In the name of a type whose values `to_pylist` does not give as they are meant: JSON's, float (of 32 bits), halffloat.
+DECODED = re.compile("arrow.json|float")
+SHORT = 64  # characters: VLMEvalKit's, up to which a picture's cell names another row
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,32 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """Names, as they are called here, and types."""
+        """Names, as they are called here, and types; null of a column of texts without any, as CSV may have them."""
         schema = self.data.features.arrow_schema if self.tars is None else self.tars.columns
+        if isinstance(self.data, Dataset) and self.tars is None:
+            schema = pa.schema([field.with_type(pa.null()) if self._empty(field) else field for field in schema])
         own = [field for field in schema if field.name not in self.columns]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
+
+    def _empty(self, field: pa.Field) -> bool:
+        return pa.types.is_large_string(field.type) and self.data.data.column(field.name).null_count == len(self)
+
+    def lenders(self, column: str, id: str) -> dict[str, int]:
+        """Rows by their id whose text in the column is long, where the column has short ones, too, which may name them.
+
+        As VLMEvalKit has it: a picture of several rows stands in one of them, and the others have that one's index.
+        """
+        names = [self.columns.get(name, name) for name in (column, id)]
+        if self.tars is not None or not {*names} <= {*self.data.column_names}:
+            return {}
+        texts, ids = (self.data.data.column(name) for name in names)
+        if not is_text(texts.type):
+            return {}
+        long = pc.greater(pc.binary_length(texts), SHORT)  # of the offsets: no picture is read
+        if pc.sum(long).as_py() in (None, len(self)):
+            return {}
+        rows = pc.indices_nonzero(long).to_pylist()
+        return {str(ids[row].as_py()).strip(): row for row in reversed(rows)}  # of two rows with one id the first
 
     def stream(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
         """One pass over the rows with their numbers, file after file in random order.
@@ -79,23 +107,26 @@ class Table:
     def _row(self, rows: pa.Table) -> Row:
         row = rows.to_pylist()[0]
         for field in rows.schema:
-            if "arrow.json" in str(field.type):
-                row[field.name] = _read_json(row[field.name], field.type)
+            if DECODED.search(str(field.type)):
+                row[field.name] = _decoded(row[field.name], field.type)
         if self.tars is not None:
             row = self.tars.row(row)
         return row | {name: row.get(found) for name, found in self.columns.items()}
 
 
-def _read_json(value: Any, type_: pa.DataType) -> Any:
-    """The value with what is stored as JSON text, because its types are mixed, read."""
+def _decoded(value: Any, type_: pa.DataType) -> Any:
+    """The value with what is stored as JSON text, because its types are mixed, read; and with the shortest float that
+    a narrow one stands for: Arrow widens the float32 of 0.1 to 0.10000000149011612, which nobody answers."""
     if value is None:
         return None
     if isinstance(type_, pa.JsonType):
         return json.loads(value)
+    if pa.types.is_float32(type_) or pa.types.is_float16(type_):
+        return float(str(type_.to_pandas_dtype()(value)))
     if isinstance(value, list):
-        return [_read_json(item, type_.value_type) for item in value]
+        return [_decoded(item, type_.value_type) for item in value]
     if isinstance(value, dict):
-        return {field.name: _read_json(value[field.name], field.type) for field in type_}
+        return {field.name: _decoded(value[field.name], field.type) for field in type_}
     return value
 
 
@@ -155,13 +186,27 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
         tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
         return tars.opened(files, streaming), (*sorted({file.parent for file in files}), place), tars
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
-    data = datasets.load_dataset("csv" if reader == "tsv" else reader, **settings, **SETTINGS.get(reader, {}))
+    if reader in CELLS:
+        settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
+    if not streaming:
+        settings["cache_dir"] = place_of_copy(files)
+    data = datasets.load_dataset("csv" if reader in CELLS else reader, **settings)
     beside = {file.parent for file in files}
     if files[0].stem == "metadata" and len(beside) > 1:
         raise SettingError(
             "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
         )
     return _named_files(data), (*sorted(beside), place), None
+
+
+def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:
+    """The columns of a CSV or TSV file, all of them text, for that is what was written.
+
+    By its values a column of 007 and 1.50 would be numbers, one of True and False neither, and one row more could make
+    another kind of it.
+    """
+    header = pd.read_csv(file, nrows=0, dtype=object, **cells)
+    return Features({name: Value("large_string") for name in header.columns})  # base64 pictures may be gigabytes
 
 
 def files_of(folder: Path, split: str | None) -> list[Path]:

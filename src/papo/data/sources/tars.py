@@ -19,6 +19,7 @@ import datasets
 import pyarrow as pa
 from datasets import Features, Image, Json, Value
 
+from papo.data.sources.copies import place_of_copy
 from papo.errors import SettingError
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm")
@@ -65,6 +66,7 @@ class Tars:
         features = {name: KINDS[ending(name)] for name in self.names}
         features |= {KEY: Value("string"), "__url__": Value("string")}
         settings = {"data_files": [str(path) for path in paths], "split": "train", "streaming": streaming}
+        settings |= {} if streaming else {"cache_dir": place_of_copy(paths)}
         try:
             return datasets.load_dataset("webdataset", features=Features(features), **settings)
         except (datasets.exceptions.DatasetsError, ValueError):

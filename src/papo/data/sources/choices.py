@@ -1,0 +1,108 @@
+"""The options of a row: where they stand, and which of them the answer names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from string import ascii_uppercase
+from typing import Any
+
+from papo.data.sources.columns import Row, texts, written
+from papo.data.sources.raw_items import parse_literal
+from papo.rewards.extraction import unwrapped
+from papo.rewards.grading.options import leading_letter, option
+
+LETTER = re.compile(r"^\(?([A-J])[).]*$")
+LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(.*\S)\s*", re.DOTALL)
+
+
+def choices_of(row: Row, columns: bool) -> tuple[str, ...]:
+    """The options: of a list, of {A: ..., B: ...}, of either as text, or of columns A, B, ...; without a letter in
+    front of each. None where they are any other text."""
+    value = row.get("choices")
+    if value is None and isinstance(row.get("options"), str | list | Mapping):
+        value = row["options"]
+    value = listed(value) if isinstance(value, str) else value
+    if value is None and columns:
+        value = {letter: row.get(letter) for letter in ascii_uppercase}
+    if isinstance(value, Mapping):
+        named = {str(name).strip("() .").upper(): each for name, each in value.items() if written(each, name)}
+        if sorted(named) != [*ascii_uppercase[: len(named)]]:
+            raise ValueError(f"choices are named {', '.join(sorted(named))!r:.60}, not A, B, C and so on")
+        value = [named[letter] for letter in sorted(named)]
+    choices = texts({"choices": value}, "choices")
+    labelled = [LABELLED.fullmatch(choice) for choice in choices]
+    if all(labelled) and [match[1] for match in labelled] == [*ascii_uppercase[: len(choices)]]:
+        return tuple(match[2] for match in labelled)
+    return choices
+
+
+def listed(written: str) -> Any:
+    """The options that a text lists as JSON or Python does, as tables of cells keep a list; None where it does not."""
+    written = written.strip()
+    if not written.startswith(("[", "{")):
+        return None
+    with suppress(ValueError, RecursionError):
+        return json.loads(written)
+    try:
+        found = parse_literal(written)
+    except ValueError:
+        return None  # "[A] red [B] blue"
+    if isinstance(found, list | tuple) and len(found) == 1:
+        raise ValueError(
+            f"options {written!r:.60} is a list of one; with nothing between them texts are one"
+        )  # numpy's
+    return list(found) if isinstance(found, tuple) else found
+
+
+def told(row: Row) -> str:
+    """The options where they are a text that is no list."""
+    texts = (row.get(column) for column in ("choices", "options"))
+    return next((each.strip() for each in texts if isinstance(each, str) and listed(each) is None), "")
+
+
+def with_options(question: str, options: str, answer: str) -> str:
+    """The question with a text of its options, where it has none.
+
+    Raises:
+        ValueError: it would be asked without options, and the right one is known by its letter alone.
+    """
+    if not options or options in question or marked(question):
+        return question
+    if marked(options):
+        return f"{question}\n{options}"
+    if LETTER.match(unwrapped(answer)):
+        raise ValueError(f"answer {answer!r:.40} is a letter, and neither the question nor {options!r:.60} has letters")
+    return question
+
+
+def marked(text: str) -> bool:
+    """Whether it has options behind letters, A and B at least."""
+    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]", text) for letter in "AB")
+
+
+def lists(question: str, choices: tuple[str, ...]) -> bool:
+    """Whether the question has the options already."""
+    marks = zip(ascii_uppercase, choices, strict=False)
+    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]\s*{re.escape(choice)}", question) for letter, choice in marks)
+
+
+def chosen(answer: str, choices: tuple[str, ...]) -> str:
+    """The right option's text or letter, where the answer names one in any way; otherwise the answer.
+
+    Raises:
+        ValueError: a number that is an index if indices begin at 1, which other rows would not show.
+    """
+    plain = unwrapped(answer)
+    texts_alone = [unwrapped(choice) for choice in choices[: len(ascii_uppercase)]]
+    if option(answer, choices):
+        return answer
+    if plain in texts_alone:
+        return ascii_uppercase[texts_alone.index(plain)]
+    if re.fullmatch("[0-9]{1,2}", plain):
+        if int(plain) == len(choices):
+            raise ValueError(f"answer {plain} for {plain} choices: an index begins at 0; write letters instead")
+        return ascii_uppercase[int(plain)] if int(plain) < len(choices) else answer
+    return option(plain, choices) or leading_letter(plain, choices) or answer
