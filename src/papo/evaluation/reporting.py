@@ -26,7 +26,7 @@ PLOT_ITEMS = 20
 DEFINITIONS = (
     ("avg@k", "share of right ones among k responses, over items"),
     ("masked, blind", "the same with the image corrupted, and with every patch black"),
-    ("vision dependency", "avg@k less blind avg@k"),
+    ("vision dependency", "avg@k less blind avg@k, over items with a picture"),
     ("perception KL", "KL(\u03c0 \u2016 \u03c0_mask) of a token over the vocabulary, nats"),
     ("lost without a cell", "log-probability on the image less that with the cell in the image's mean colour, nats"),
 )

@@ -51,9 +51,7 @@ def listed(written: str) -> Any:
     except ValueError:
         return None  # "[A] red [B] blue"
     if isinstance(found, list | tuple) and len(found) == 1:
-        raise ValueError(
-            f"options {written!r:.60} is a list of one; with nothing between them texts are one"
-        )  # numpy's
+        raise ValueError(f"options {written!r:.60} is a list of one option (numpy writes lists without commas)")
     return list(found) if isinstance(found, tuple) else found
 
 
