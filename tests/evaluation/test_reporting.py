@@ -92,7 +92,7 @@ def test_the_report_says_what_was_measured(shown):
     facts = dict(report.facts)
     assert facts["models"] == "m"
     assert facts["commit"] == "abc"
-    assert facts["vision dependency"] == "avg@k less blind avg@k"
+    assert facts["vision dependency"] == "avg@k less blind avg@k, over items with a picture"
     assert facts["benchmarks"] == "lab (5 items)"
     assert len(report.items) == 2
     assert [plot.title for plot in report.plots] == ["lab: accuracy"]
