@@ -127,7 +127,10 @@ def documented(config: str) -> str:
     Args:
         config: its name.
     """
-    blocks = (CONF / f"{config}.yaml").read_text(encoding="utf-8").strip().split("\n\n")
+    file = CONF / f"{config}.yaml"
+    if not file.is_file():  # a main file of the user's own, which --cfg job shows
+        return f"{config}.yaml"
+    blocks = file.read_text(encoding="utf-8").strip().split("\n\n")
     shown = "\n\n".join(block for block in blocks if not re.search(r"(?m)^(defaults|hydra):", block))
     return shown.replace("$", "$$")  # Hydra puts what it knows in the place of $NAME
 

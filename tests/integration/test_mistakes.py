@@ -204,6 +204,13 @@ def test_help_offers_what_can_be_chosen(command, script):
     assert not re.search(r"(?m)^(defaults|hydra):|\$\$", settings)
 
 
+def test_help_of_a_main_file_of_ones_own(command, tmp_path):
+    (tmp_path / "mine.yaml").write_text("defaults: [train, _self_]\nname: mine\n")
+    finished = command("train.py", "--config-dir", str(tmp_path), "--config-name", "mine", "--help")
+    assert finished.status == 0, finished.err
+    assert "mine.yaml" in finished.out
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_logger_that_is_not_installed_is_refused(command, tiny, here, monkeypatch, name):
     found = importlib.util.find_spec
