@@ -35,15 +35,7 @@ from papo.data.sources.columns import (
     written,
 )
 from papo.data.sources.conversations import conversation
-from papo.data.sources.raw_items import (
-    RawItem,
-    Schema,
-    has,
-    known,
-    lettered,
-    place_images,
-    type_of_answer,
-)
+from papo.data.sources.raw_items import RawItem, Schema, has, known, lettered, place_images, type_of_answer
 from papo.rewards.extraction import stated, unwrapped
 
 # Columns that may hold the answer; the first that a table has.
