@@ -9,10 +9,13 @@ import functools
 import gc
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import omegaconf
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -23,6 +26,12 @@ from papo.policy.processing import PromptProcessor
 from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
+
+# Hundreds of runs compose the same files: libyaml reads them as PyYAML does, and an interpolation is parsed once.
+with patch.object(yaml, "SafeLoader", yaml.CSafeLoader):
+    LOADER = omegaconf._utils.get_yaml_loader()  # derived from what is called SafeLoader
+omegaconf._utils.get_yaml_loader = lambda: LOADER
+omegaconf._utils.parse = omegaconf.base.parse = functools.lru_cache(None)(omegaconf.base.parse)
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another
 
