@@ -38,6 +38,10 @@ def test_the_list_is_that_of_a_run(train):
         for kind in ("scalars", "images", "tensors")
         for tag in train(*ALL_ON).events.Tags()[kind]
     }
+    course = {tag.removeprefix("course/") for tag in found if tag.startswith("course/")}
+    of_all = {re.sub(r"(_?avg)?@\d+$", "", tag.removeprefix("val/")) or "accuracy" for tag in found if "val/" in tag}
+    assert course == of_all
+    found = {"course/MEASURE" if tag.startswith("course/") else tag for tag in found}
     found = {re.sub(r"@\d+$", "@K", re.sub("(?<=/|_)(corrupted|noised)$", "NAME", tag)) for tag in found}
     found = {tag.removesuffix("_paid_reference") for tag in found}
     assert found == set(TAGS)

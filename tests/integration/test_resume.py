@@ -286,8 +286,8 @@ def test_validation_comes_at_the_same_steps(train):
     """Multiples of val.every from step 0, wherever the run was interrupted."""
     half = train("trainer.max_steps=3", "val.every=2")
     rest = train("trainer.max_steps=6", "val.every=2", checkpoint(half))
-    assert sorted(half.scalars["val/avg@2"]) == [0, 2, 3]
-    assert sorted(rest.scalars["val/avg@2"]) == [4, 6]
+    assert (sorted(half.scalars["val/avg@2"]), sorted(half.scalars["course/accuracy"])) == ([0, 3], [0, 2, 3])
+    assert (sorted(rest.scalars["val/avg@2"]), sorted(rest.scalars["course/accuracy"])) == ([6], [4, 6])
 
 
 def test_a_new_learning_rate_is_obeyed(train):

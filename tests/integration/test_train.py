@@ -242,7 +242,7 @@ def test_the_command_ends_with_a_table(command, tiny, tmp_path):
     assert [row[0] for row in table[: len(names)]] == names
     assert [row[-1] for row in table[: len(names)]] == ["4"] * 8
     courses = [re.sub(r"\d+ (\(\d\))", r"\1", " ".join(row)) for row in table[len(names) : len(names) + 2]]
-    assert courses == [f"{name} over steps (0) (1) (2)" for name in ("greedy", "guessed")]
+    assert courses == [f"{name} over steps (0) (1) (2) 4" for name in ("greedy", "guessed")]
     estimate = r"\d+\.\d \[\d+\.\d, \d+\.\d\]"
     blind = rf"training questions answered blind by the base: {estimate} % \(4 items\)"
     assert sum(re.fullmatch(blind, line) is not None for line in lines[heading:]) == 1
@@ -289,13 +289,13 @@ def test_each_item_of_each_validation_is_recorded(train):
             rows = found[step, "held_out", measure]
             assert metrics[f"{measure}_{when}"]["mean"] == pytest.approx(fmean(row["value"] for row in rows))
             assert len({row["item"] for row in rows}) == len({row["picture"] for row in rows}) == len(rows) == 4
-    for step, count in ((0, 4), (2, 3), (3, 4)):
-        rows = found[step, "guessable", "accuracy"]
-        assert len(rows) == count
-        assert scalars["val/guessable"][step] == pytest.approx(fmean(row["value"] for row in rows))
-        assert scalars["val/greedy"][step] == pytest.approx(
-            fmean(row["value"] for row in found[step, "held_out", "greedy"])
-        )
+    for tag, of in (("guessable", ("guessable", "accuracy")), ("greedy", ("held_out", "greedy"))):
+        assert {step: len(found[step, *of]) for step in (0, 2, 3)} == {0: 4, 2: 3, 3: 4}
+        every = {step: fmean(row["value"] for row in found[step, *of]) for step in (0, 3)}
+        assert scalars[f"val/{tag}"] == pytest.approx(every)
+        few = {row["item"] for row in found[2, *of]}
+        same = {step: fmean(row["value"] for row in found[step, *of] if row["item"] in few) for step in (0, 2, 3)}
+        assert scalars[f"course/{tag}"] == pytest.approx(same)
     assert metrics["guessable_after"]["mean"] == pytest.approx(scalars["val/guessable"][3])
 
 

@@ -239,13 +239,37 @@ def test_gibberish_is_told_by_what_was_before_training(now, value):
     assert run.validate(20, *now) == pytest.approx(value)
 
 
-@pytest.mark.parametrize(("items", "value"), [(100, 0.1 / (2.5 * math.sqrt(0.25 / 400 + 0.24 / 100))), (4000, 2.0)])
+@pytest.mark.parametrize(("items", "value"), [(100, 0.1 / (2.5 * math.sqrt(0.25 / 100 + 0.24 / 100))), (4000, 2.0)])
 def test_a_fall_is_measured_by_what_so_few_items_can_tell(items, value):
     """From 50 % to 40 %: of a hundred items no sign, of thousands twice the unit of 5 points."""
     still = {"unlikely_masked": [0.0] * 20, "repeated_masked": [0.0] * 20}
-    before = {"readable_masked": [0.0, 1.0] * (200 if items == 100 else 4000)} | still
+    before = {"readable_masked": [0.0, 1.0] * (items // 2)} | still
     now = {"readable_masked": [0.0] * (3 * items // 5) + [1.0] * (2 * items // 5)} | still
     assert gibberish(History(before, now)) == pytest.approx(value)
+
+
+def test_fewer_items_of_an_unchanged_policy_are_no_sign():
+    """Those in between are less readable than all, and as readable as they were."""
+    before = {"readable_masked": [1.0] * 900 + [0.0] * 100}
+    ids = [str(n) for n in range(1000)]
+    history = History(before, {"readable_masked": [0.0] * 100}, {}, {"readable_masked": ids}, {})
+    history.items_last = {"readable_masked": ids[900:]}
+    assert gibberish(history) == 0.0
+    history.items_last = {"readable_masked": ids[:100]}
+    assert gibberish(history) == 20.0
+
+
+def test_what_is_said_of_fewer_items_compares_them_with_themselves(capsys):
+    run = Run(monitor("warn"))
+    run.module.step, run.module.during, run.module.idle = 20, True, False
+    of = {name: ["a", "b"] for name in ("readable_masked", "unlikely_masked", "repeated_masked")}
+    run.module.history.add(0, {name: [1.0, 0.5] for name in of}, of)
+    run.module.history.add(20, {name: [0.0] for name in of}, {name: ["b"] for name in of}, during=True)
+    run.callback.on_validation_end(run.trainer, run.module)
+    assert (
+        "0 % can be read, 50 % before training; 0 % of their tokens are rarer than chance, 50 %"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_run_without_the_term_is_watched_for_gibberish_too(capsys):

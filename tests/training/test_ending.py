@@ -81,9 +81,22 @@ def test_a_long_course_is_thinned_out():
     between = {f"_{step}": {"greedy": 0.5} for step in range(1, 60)}
     line = table(history({"greedy": 0.0}, {"greedy": 1.0}, **between), "avg@8", ended=True).splitlines()[-1]
     steps = [int(step) for step in re.findall(r"\((\d+)\)", line)]
-    assert (len(steps), steps[0], steps[-1]) == (9, 0, 60)
-    assert len(set(steps)) == 9
+    assert (len(steps), steps[0], steps[-1]) == (7, 0, 60)
+    assert len(set(steps)) == 7
     assert len(line) <= 110
+
+
+def test_a_course_is_of_the_items_that_every_validation_has():
+    """Nothing changes; the items in between are the better ones."""
+    history, ids = History(), [str(n) for n in range(40)]
+    everything = {"accuracy": [1.0] * 10 + [0.0] * 30, "greedy": [1.0] * 10 + [0.0] * 30}
+    few = {name: values[:10] for name, values in everything.items()}
+    history.add(0, everything, dict.fromkeys(everything, ids))
+    history.add(2, few, dict.fromkeys(few, ids[:10]), during=True)
+    history.add(4, everything, dict.fromkeys(everything, ids))
+    *_, line = table(history, "avg@8", ended=True).splitlines()
+    assert re.fullmatch(r"greedy over steps +100 \(0\)  100 \(2\)  100 \(4\) +10", line)
+    assert len(line) == 100
 
 
 # ---------------------------------------------------------------------------------------------------------- warnings

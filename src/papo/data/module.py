@@ -15,7 +15,7 @@ from papo import ranks
 from papo.arguments import Count, Natural, Share, Text, checked
 from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
-from papo.data.order import Endless, Mixture, StepSampler, endless, spread
+from papo.data.order import Endless, Mixture, StepSampler, endless, few_of
 from papo.data.order import Source as Source  # also found here
 from papo.data.screening import Screen
 from papo.data.skips import Skips
@@ -36,7 +36,7 @@ class PromptData(LightningDataModule):
         val_collate: the same for held-out items.
         batch_size: prompts per step, those of all ranks together.
         val_batch_size: prompts per validation batch.
-        val_items: held-out items, spread evenly over them, that a validation in the midst of training is done with.
+        val_items: held-out items, always the same ones, that a validation in the midst of training is done with.
         num_workers: processes that prepare batches; 0 prepares them in the training process.
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
@@ -137,7 +137,7 @@ class PromptData(LightningDataModule):
         """The held-out items, and those that the words give away: all of them, but few in the midst of training."""
         sources = [source for source in (self.val, self.guessable) if source is not None]
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            sources = [Subset(source, spread(len(source), self.val_items)) for source in sources]
+            sources = [Subset(source, few_of(len(source), self.val_items)) for source in sources]
         # A rank without any has an empty batch: Lightning would pass over its validation, and the others wait for it.
         batches = [ranks.batches(len(source), self.val_batch_size) or [[]] for source in sources]
         settings = {"num_workers": self.num_workers, "worker_init_fn": left_to_parent}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -140,6 +141,17 @@ def spread(size: int, count: int) -> list[int]:
     """
     count = min(size, count)
     return [i * size // count for i in range(count)]
+
+
+def few_of(size: int, count: int) -> list[int]:
+    """At most `count` of range(size), drawn, and the same ones whenever they are asked for: every fourth of rows that
+    ask the same four questions about each picture would be one question.
+
+    >>> few_of(10, 4)
+    [2, 4, 6, 7]
+    """
+    drawn = random.Random(derive_seed("few of", size)).sample(range(size), min(size, count))
+    return sorted(drawn)
 
 
 class StepSampler(Sampler[list[int]]):

@@ -225,11 +225,15 @@ class PolicyModule(LightningModule):
         measured = self.item_means.compute()
         if "accuracy" not in measured:
             raise ConfigError("data.val has no item that can be graded; look at its answers and its rule")
-        self.history.add(self.step, measured, items_by_measure(self.held_out_rows))
-        means = self.history.course[self.step]
-        self.logger.log_metrics(
-            {tag(name, self.held_out.samples): mean for name, mean in means.items()}, step=self.step
-        )
+        first = self.during and not self.history.items_during
+        self.history.add(self.step, measured, items_by_measure(self.held_out_rows), during=self.during)
+        if not self.during:
+            means = self.history.course[self.step].items()
+            self.logger.log_metrics({tag(name, self.held_out.samples): mean for name, mean in means}, step=self.step)
+        if self.history.items_during:  # which a run knows once it has been in its midst
+            course = self.history.over_steps()
+            for step in sorted(course.keys() & {0, self.step}) if first else (self.step,):
+                self.logger.log_metrics({f"course/{name}": mean for name, mean in course[step].items()}, step=step)
 
     # --------------------------------------------------------------------------------------------------- checkpoints
 

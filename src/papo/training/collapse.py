@@ -107,14 +107,16 @@ class CollapseMonitor(Callback):
         trainer.logger.log_metrics({"collapse/gibberish": min(2.0, value)}, step=module.step)
         if value >= self.tolerated:
             self.tolerated = value + 1 if self.on_collapse == "lower" else math.inf
-            now, before = (module.history.course[step] for step in (module.step, 0))
+            readable, unlikely = (
+                [100 * fmean(values) for values in module.history.paired(name)]
+                for name in ("readable_masked", "unlikely_masked")
+            )
             self.respond(
                 trainer,
                 module,
-                f"step {module.step}: answers to masked pictures turn into gibberish ("
-                f"{100 * now['readable_masked']:.0f} % can be read, {100 * before['readable_masked']:.0f} % before "
-                f"training; {100 * now['unlikely_masked']:.0f} % of their tokens are rarer than chance, "
-                f"{100 * before['unlikely_masked']:.0f} % before)",
+                f"step {module.step}: answers to masked pictures turn into gibberish ({readable[1]:.0f} % can be read, "
+                f"{readable[0]:.0f} % before training; {unlikely[1]:.0f} % of their tokens are rarer than chance, "
+                f"{unlikely[0]:.0f} % before)",
                 advice="lower perception_coef, or compare with a view that looks like a picture "
                 "(corruption=counterfactual or swap)",
             )
@@ -191,13 +193,10 @@ class CollapseMonitor(Callback):
 
 
 def gibberish(history: History) -> float | None:
-    """How far the last validation's masked answers have gone from those before training; None where there are none."""
-    before, now = (
-        {name: measured[name] for name in MASKED if name in measured} for measured in (history.before, history.last)
-    )
-    if not before or not now:
-        return None
-    return max(0.0, *(moved(before[name], now[name], unit) for name, unit in MASKED.items()))
+    """How far the masked answers to the last validation's items have gone from those to the same items before training;
+    None where there are none."""
+    signs = [moved(*history.paired(name), unit) for name, unit in MASKED.items() if any(history.paired(name))]
+    return max(0.0, *signs) if signs else None
 
 
 def moved(before: Sequence[float], now: Sequence[float], unit: float) -> float:

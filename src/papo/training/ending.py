@@ -20,7 +20,7 @@ ROWS = {
 }
 
 # Measures whose course is shown, by at most so many of their values: a line of a terminal.
-COURSES, POINTS = ("greedy", "guessed"), 9
+COURSES, POINTS = ("greedy", "guessed"), 7
 
 # Above this share of guesses a policy guesses more often than it looks, however much it did so before.
 GUESSING = 0.5
@@ -73,11 +73,12 @@ def signed(change: Estimate) -> str:
 
 
 def course(history: History, name: str) -> str:
-    """A measure over steps, each value with its step."""
-    points = [(means[name], step) for step, means in sorted(history.course.items()) if name in means]
-    last = len(points) - 1
+    """A measure over steps, each value with its step, of the items that every validation has."""
+    points = [(means[name], step) for step, means in history.over_steps().items() if name in means]
+    last, few = len(points) - 1, history.items_during.get(name)
     shown = sorted({round(i * last / (POINTS - 1)) for i in range(POINTS)}) if last >= POINTS else range(last + 1)
-    return f"{name + ' over steps':<25}" + "  ".join(f"{100 * points[i][0]:.0f} ({points[i][1]})" for i in shown)
+    values = "  ".join(f"{100 * points[i][0]:.0f} ({points[i][1]})" for i in shown)
+    return f"{name + ' over steps':<25}{values:<69}{len(few):>6}" if few else f"{name + ' over steps':<25}{values}"
 
 
 def warnings(history: History) -> Sequence[str]:

@@ -24,8 +24,9 @@ class History:
     Attributes:
         before: what was measured before the first step, of all items.
         last: what was measured last.
-        course: means by step.
+        course: means by step, of the items that were measured then; see `over_steps`.
         items_before, items_last: of which items, in the same order; older checkpoints have none.
+        items_during: of which items in the midst of training, where they may be fewer.
     """
 
     before: Measured = field(default_factory=dict)
@@ -33,24 +34,53 @@ class History:
     course: dict[int, dict[str, float]] = field(default_factory=dict)
     items_before: Items = field(default_factory=dict)
     items_last: Items = field(default_factory=dict)
+    items_during: Items = field(default_factory=dict)
 
-    def add(self, step: int, measured: Measured, items: Items | None = None) -> None:
+    def add(self, step: int, measured: Measured, items: Items | None = None, *, during: bool = False) -> None:
+        """Args:
+        during: whether this is in the midst of training.
+        """
         if step == 0:
             self.before, self.items_before = measured, items or {}
+        if during:
+            self.items_during = items or {}
         self.last, self.items_last = measured, items or {}
         self.course[step] = {name: fmean(values) for name, values in measured.items()}
 
     def change(self, name: str) -> Estimate | None:
         """What a measure gained from before the run to the last validation, paired by item; None where no item has it
-        in both. A grader may leave an item out of one of them; where the ids of either are not known, only as many
-        items are taken for the same ones."""
+        in both."""
+        before, last = self.paired(name)
+        return mean_difference(before, last) if before else None
+
+    def paired(self, name: str) -> tuple[list[float], list[float]]:
+        """A measure before the run and in the last validation, of the items that have it in both.
+
+        The last one may be a short one; a grader may leave an item out of either. Where the ids of either are not
+        known, only as many items are taken for the same ones.
+        """
         before, last = self.before.get(name, []), self.last.get(name, [])
         of_before, of_last = self.items_before.get(name), self.items_last.get(name)
         if of_before and of_last and of_before != of_last:
             had, has = dict(zip(of_before, before, strict=True)), dict(zip(of_last, last, strict=True))
             both = [item for item in had if item in has]
             before, last = [had[item] for item in both], [has[item] for item in both]
-        return mean_difference(before, last) if len(before) == len(last) > 0 else None
+        return (before, last) if len(before) == len(last) else ([], [])
+
+    def over_steps(self) -> dict[int, dict[str, float]]:
+        """Means by step, before the run and at its end too of the items that were measured in between: the mean of
+        fewer items is another one, which would pass for a rise and a fall."""
+        found = {step: dict(means) for step, means in sorted(self.course.items())}
+        for step, measured, items in (
+            (0, self.before, self.items_before),
+            (max(found, default=0), self.last, self.items_last),
+        ):
+            for name in measured.keys() & self.items_during.keys() & items.keys():
+                few = set(self.items_during[name])
+                values = [v for item, v in zip(items[name], measured[name], strict=True) if item in few]
+                if values:
+                    found[step][name] = fmean(values)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,6 +126,6 @@ def rows(step: int, kind: str, found: Iterable[ItemValues]) -> list[dict[str, An
 
 
 def tag(name: str, samples: int) -> str:
-    """What a measure is called where metrics are logged."""
+    """What a measure of all items is called where metrics are logged."""
     averages = {"accuracy": "avg", "blind": "blind_avg", "masked": "masked_avg"}
     return f"val/{averages[name]}@{samples}" if name in averages else f"val/{name}"
