@@ -1,5 +1,6 @@
 """The paper's runs as configurations: every value of its tables (arXiv 2507.06448), read from what is composed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ TABLE = {
 }
 
 
-def composed(experiment: str) -> DictConfig:
+def composed(experiment: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", overrides=[f"experiment={experiment}", "run_dir=."])
+        return compose("train", overrides=[f"experiment={experiment}", *overrides, "run_dir=."])
 
 
 @pytest.mark.parametrize("experiment", TABLE)
@@ -59,3 +60,13 @@ def test_what_all_runs_of_the_paper_share(experiment):
     if experiment != "papo_llava_7b":  # which has one size, and half as many positions
         assert cfg.data.max_prompt_tokens == 4096
         assert (cfg.model.min_pixels, cfg.model.max_pixels) == (200704, 1003520)
+
+
+def test_the_recommended_term_is_the_one_of_the_lab():
+    """As docs/models.md has its command."""
+    page = (CONF.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"experiment=papo_qwen_3b (corruption=patch_shuffle .*)", page.replace("\\\n", ""))
+    asked = composed("papo_qwen_3b", *command.split())
+    lab = composed("papo_qwen", "corruption=patch_shuffle", "mask_ratio=1")
+    assert asked.algorithm.objective.perception == lab.algorithm.objective.perception
+    assert asked.corruption == lab.corruption

@@ -6,7 +6,15 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
-from papo.evaluation.published import Card, Protocol, protocol_of, protocol_tables, published_results, published_table
+from papo.evaluation.published import (
+    Card,
+    Protocol,
+    protocol_of,
+    protocol_tables,
+    published_results,
+    published_table,
+    settings_tables,
+)
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import to_markdown
 from papo.evaluation.results import estimates, published
@@ -47,6 +55,25 @@ def test_models_that_were_asked_in_other_ways_are_told_apart():
     assert table.rows[1][0:2] == ("b", "not known")
     assert "do not compare models" in table.note
     assert protocol_tables("x", {"a": OURS, "b": OURS}) == protocol_tables("x", {"a": OTHER.protocol}) == []
+
+
+def test_what_was_answered_with_other_settings_is_said():
+    def settings(length=256, ratio=0.6, **others):
+        of = {"rollout": {"max_new_tokens": length, "top_p": 1.0}, "corruption": {"mask_ratio": ratio}, "seed": 0}
+        return of | others
+
+    (table,) = settings_tables({"a": settings(), "b": settings(10, 0.1), "c": settings(seed=3), "file": {}})
+    assert table.rows == (
+        ("b", "corruption.mask_ratio", "0.1", "0.6"),
+        ("b", "rollout.max_new_tokens", "10", "256"),
+    )
+    (table,) = settings_tables({"a": settings(), "b": settings(corruption={"sigma": 2.0})})
+    assert table.rows == (
+        ("b", "corruption.mask_ratio", "absent", "0.6"),
+        ("b", "corruption.sigma", "2.0", "absent"),
+    )
+    assert settings_tables({"a": settings(), "b": settings(seed=1)}) == []
+    assert settings_tables({"file": {}, "b": settings()}) == []
 
 
 def test_a_part_of_the_rows_is_another_protocol():

@@ -1,6 +1,7 @@
 """evaluate.py rescore=DIR: saved answers under another grader, without a model."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -207,7 +208,8 @@ def test_nothing_that_changed_is_said(saved, rescore):
 
 def test_two_evaluations_are_paired_on_what_both_answered(saved, rescore):
     less = {id: ["13", gold] for id, gold in list(GOLDS.items())[:2]}
-    first, second = saved("one", {"m": ANSWERS}), saved("two", {"m": less, "n": less})
+    first = saved("one", {"m": ANSWERS}, rollout={"top_p": 1.0})
+    second = saved("two", {"m": less, "n": less}, rollout={"top_p": 0.5})
     results, printed, _ = rescore(first, f"compare=[{second}]")
     assert results["models"] == [f"{first}: m", f"{second}: m", "n"]
     of = results["benchmarks"]["folder"]
@@ -215,6 +217,8 @@ def test_two_evaluations_are_paired_on_what_both_answered(saved, rescore):
     assert of["differences"][f"{first}: m - n"]["avg@2"]["mean"] == pytest.approx(((1 - 0.5) + (0.5 - 0.5)) / 2)
     assert "2 items that were answered in all of" in printed
     assert "how they were asked" in printed  # nobody knows at which sizes of pictures
+    for model in (f"{second}: m", "n"):
+        assert re.search(rf"^\| {re.escape(model)} +\| rollout.top_p +\| 0.5 +\| 1.0 ", printed, re.MULTILINE)
 
 
 def test_the_data_may_lie_elsewhere_by_now(saved, data, command, tmp_path):

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 from papo.arguments import Count, Must, NotNegative, Text
 from papo.evaluation.result_tables import shortened
 from papo.report import ReportTable
+from papo.settings import leaves, lies_in
 
 Percent = Annotated[float, Must("lie in [0, 100]", lambda value: 0 <= value <= 100)]
 UNKNOWN = "not known"
 SAME = "the same protocol"
+ABSENT = "absent"
+# What decides answers besides the model, its seed and what a Protocol has.
+DECIDES = ("rollout", "corruption", "engine", "model.dtype", "model.attention")
 CAUTION = "figures of different protocols do not compare models: prompt, pixels and grader alone move them by points"
 
 
@@ -91,6 +95,29 @@ def protocol_tables(name: str, protocols: Mapping[str, Protocol]) -> list[Report
     rows = [(model, *protocol.cells(), said(against[model], part=False)) for model, protocol in protocols.items()]
     columns = ("model", "prompt", "pixels", "grader", "temperature", "against the first")
     return [ReportTable(f"{name}: how they were asked", columns, tuple(rows), CAUTION)]
+
+
+def settings_tables(settings: Mapping[str, Mapping[str, Any]]) -> list[ReportTable]:
+    """With which other settings models were answered than the first was; none where all were alike.
+
+    Args:
+        settings: of their evaluations by model, in plain types; without those of a rollout they are not known.
+    """
+    known = {
+        model: {key: value for key, value in leaves(dict(of)) if lies_in(key, DECIDES)}
+        for model, of in settings.items()
+        if "rollout" in of
+    }
+    first = known.get(next(iter(settings)), {})
+    rows = [
+        (model, key, *(str(had.get(key, ABSENT)) for had in (of, first)))
+        for model, of in known.items()
+        for key in sorted(of.keys() | first.keys())
+        if of.get(key, ABSENT) != first.get(key, ABSENT)
+    ]
+    columns = ("model", "setting", "its own", "of the first")
+    note = "what one policy answers moves with these; another corruption makes other masked answers"
+    return [ReportTable("Answered with other settings", columns, tuple(rows), note)] if first and rows else []
 
 
 def published_results(cards: Mapping[str, Card], ours: Protocol) -> dict[str, Any]:

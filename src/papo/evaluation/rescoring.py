@@ -26,7 +26,7 @@ from papo.evaluation.changes import Regraded, change_tables
 from papo.evaluation.exchange.exporting import write_exports
 from papo.evaluation.exchange.matching import read_file, records_of
 from papo.evaluation.judge import RULE, Judge
-from papo.evaluation.published import Protocol, protocol_of, protocol_tables
+from papo.evaluation.published import Protocol, protocol_of, protocol_tables, settings_tables
 from papo.evaluation.regrading import regraded
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
@@ -110,7 +110,8 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
         }
         for name, of_models in now.items()
     }
-    results = write_results(run, first, now, found, origin, about, protocols, limit=min(limits, default=None))
+    answered = {model: of.settings for model, of in origins.items()}
+    results = write_results(run, first, now, found, origin, about, protocols, answered, limit=min(limits, default=None))
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     responses = sum(
@@ -183,6 +184,7 @@ def write_results(
     origin: Mapping[str, Any],
     settings: Mapping[str, Any],
     protocols: Mapping[str, Mapping[str, Protocol]],
+    answered: Mapping[str, Mapping[str, Any]],
     *,
     limit: int | None,
 ) -> dict[str, Any]:
@@ -193,6 +195,7 @@ def write_results(
         origin: where the answers are from, and what graded them.
         settings: of the evaluation, in plain types.
         protocols: by benchmark and model.
+        answered: with which settings, by model.
         limit: items of each benchmark, the first ones; None = all.
 
     Returns:
@@ -229,7 +232,7 @@ def write_results(
         shown += [*tables(name, *of, limit), *protocol_tables(name, protocols[name])]
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
-    text = "\n\n".join(map(to_markdown, shown))
+    text = "\n\n".join(map(to_markdown, [*shown, *settings_tables(answered)]))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")
     print(f"\n{text}")

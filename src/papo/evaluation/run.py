@@ -223,7 +223,10 @@ def write_results(
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
         "limit": cfg.limit,
-        "views": {name: cfg.mask_ratio if name == "masked" else None for name in examination.views},
+        "views": {
+            name: getattr(view, "mask_ratio", None) if name == "masked" else None
+            for name, view in examination.views.items()
+        },
         "skipped_rows": skipped,
         "benchmarks": {name: benchmark_results(of_models, measured[name]) for name, of_models in records.items()},
     }
@@ -241,15 +244,16 @@ def write_results(
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
     write_text(run.path / "results.md", text + "\n")
-    write_report(report_of(results, found, shown, made(cfg, examination, commit)), run.path / "report.html")
+    write_report(report_of(results, found, shown, made(examination, commit)), run.path / "report.html")
     print(f"\n{text}")
     return results
 
 
-def made(cfg: DictConfig, examination: Examination, commit: str | None) -> list[tuple[str, str]]:
+def made(examination: Examination, commit: str | None) -> list[tuple[str, str]]:
     """How what the report shows came about. No date: the same evaluation is the same page."""
     found = [("commit", commit[:12])] if commit else []
     corruption = examination.views.get("masked")
     if corruption is not None:
-        found.append(("corruption", f"{type(corruption).__name__}, mask ratio {cfg.mask_ratio}"))
+        ratio = getattr(corruption, "mask_ratio", None)
+        found.append(("corruption", type(corruption).__name__ + ("" if ratio is None else f", mask ratio {ratio:g}")))
     return found
