@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 
+from papo.rewards.extraction import unwrapped
+
 # What may stand around a letter. Possessive (*+): a megabyte of it is read once.
 OPENING = r"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{|\\boxed\{|[\s$*{(])*+"
 LEADING = re.compile(OPENING + r"([A-Za-z])[\s$*}]*+(?:[).:]|\Z)")
@@ -38,6 +40,21 @@ def option(answer: str, choices: Sequence[str]) -> str | None:
             return ascii_uppercase[texts.index(form(answer))]
     letter = answer.strip("() ").upper()
     return letter if letter in letters(choices) else None
+
+
+def chosen(boxed: str, choices: Sequence[str]) -> str | None:
+    """The option that a box names by its text or letter, as it stands there or else unwrapped (see `unwrapped`).
+
+    What stands around the options' texts may be left out too, unless two of them are then the same: 5 and 5 degrees.
+    """
+    answer, plain = unwrapped(boxed), [unwrapped(choice) for choice in choices]
+    apart = len({choice.casefold() for choice in plain}) == len(plain)
+    return (
+        option(boxed, choices)
+        or leading_letter(boxed, choices)
+        or (option(answer, plain) if apart else None)
+        or leading_letter(answer, choices)
+    )
 
 
 def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
