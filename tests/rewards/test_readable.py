@@ -14,6 +14,8 @@ THINK = "Think inside <think> </think>, then answer inside \\boxed{}."
         ("<think> red = 4 </think> \\boxed{}", False, False),
         ("<think> red = 4 </think> \\boxed{ }", False, False),
         ("<think> red = 4 </think> \\boxed{4", False, False),
+        ("<think> red = 4 </think> \\boxed{4} \\boxed{5}", False, True),
+        ("<think> red = 4 </think> \\boxed{4} {x}", False, True),
         ("red = 4 \\boxed{4}", False, True),
         ("<think> red = 4 \\boxed{4}", False, True),
         ("4", False, False),

@@ -37,6 +37,19 @@ RIGHT = "<think> red = 3, blue = 4 </think> \\boxed{7}"
         ("<think> \\boxed{7} </think>", 1.0, 0.0),
         ("<think> red \\boxed{7}", 1.0, 0.0),
         ("<think> red </think> \\boxed{7", 0.0, 0.0),
+        # One box, with something in it, and nothing behind it.
+        ("<think> red </think> \\boxed{8} or maybe \\boxed{7}", 1.0, 0.0),
+        ("<think> red </think> \\boxed{7}\\boxed{7}", 1.0, 0.0),
+        ("<think> red </think> \\boxed{7} and a long text \\frac{1}{2}", 1.0, 0.0),
+        ("<think> red </think> \\boxed{7}}", 1.0, 0.0),
+        ("<think> red </think> \\boxed{7} {}", 1.0, 0.0),
+        ("<think> red </think> \\boxed{}", 0.0, 0.0),
+        ("<think> red </think> \\boxed{ \n}", 0.0, 0.0),
+        ("<think> red </think> \\boxed{7\\}", 0.0, 0.0),
+        ("<think> red </think> \\boxed{{7}", 0.0, 0.0),
+        ("<think> red </think> \\boxed{{7}}", 1.0, 1.0),
+        ("<think> red </think> \\boxed{\\{7\\}}", 0.0, 1.0),
+        ("<think> maybe \\boxed{6} </think> \\boxed{7}", 1.0, 1.0),  # reasoning
         ("<THINK> red </THINK> \\boxed{7}", 1.0, 0.0),
         ("", 0.0, 0.0),
     ],
@@ -83,7 +96,9 @@ def test_impossible_weights_are_named(weights, message):
         Reward(*weights)
 
 
-@pytest.mark.parametrize("piece", ["<think>", "</think>", "}", " ", "\\boxed{", "} ", "<think></think>\\boxed{7}"])
+@pytest.mark.parametrize(
+    "piece", ["<think>", "</think>", "}", " ", "\\boxed{", "} ", "<think></think>\\boxed{7}", "{}", "\\boxed{7}"]
+)
 def test_a_million_characters_are_graded_fast(piece):
     response = "<think></think>\\boxed{" + piece * (1_000_000 // len(piece)) + "x"
     start = time.process_time()

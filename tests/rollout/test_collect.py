@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -229,4 +230,29 @@ def test_a_reward_has_always_the_same_parts(make_collector, prompts):
     collector.reward = lambda item, text: RewardResult(1.0, next(parts), None, scorable=True)
     collect(collector, prompts)
     with pytest.raises(ConfigError, match=r"^reward=function .*; got accuracy, bonus after accuracy$"):
+        collect(collector, prompts)
+
+
+def test_a_reward_may_count(make_collector, prompts):
+    """Whole numbers have no mean, and NumPy's no JSON."""
+    collector = make_collector()
+    collector.reward = lambda item, text: RewardResult(
+        len(text), {"accuracy": np.bool_(True), "words": torch.tensor(2)}, None, scorable=True
+    )
+    rollouts, _ = collect(collector, prompts)
+    assert rollouts.totals.dtype == torch.float32
+    assert rollouts.correct.all()
+    assert {type(value) for result in rollouts.rewards for value in result.parts.values()} == {float}
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), np.float32("inf")])
+def test_a_reward_gives_finite_numbers(make_collector, prompts, value):
+    collector = make_collector()
+    named = prompts.items[-1].id
+    collector.reward = lambda item, text: RewardResult(
+        value if item.id == named else 0.5, {"accuracy": 1.0}, None, scorable=True
+    )
+    with pytest.raises(
+        ConfigError, match=f"^reward=function must give finite numbers, got .* as total of item {named}$"
+    ):
         collect(collector, prompts)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
+from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable, only_words
@@ -21,6 +22,7 @@ COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 # A comma where others write a point. Three digits behind it are thousands, unless nothing but a 0 is before it.
 DECIMAL_COMMA = re.compile(r"[-+]?(?:0,[0-9]++|[0-9]++,(?![0-9]{3}\Z)[0-9]++)")
 FUNCTION = re.compile(r"y|[fgh](\([a-z]\))?")
+WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")  # no command: 5 apples, but not 5\pi
 MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
 INFINITY, MINUS_INFINITY = read(r"\infty"), read(r"-\infty")
 
@@ -41,18 +43,23 @@ def equivalent(gold: str, answer: str) -> bool:
         return True
     if a.answer is None or b.answer is None or (a.words and b.words):
         return a.plain.casefold() == b.plain.casefold()
-    return same_answer(a.answer, b.answer) or (", " not in answer and same_with_comma(a, b))
+    if same_answer(a.answer, b.answer) or (", " not in answer and same_with_comma(a, b)):
+        return True
+    return same_with_unit(b.measured, a, gold) or (
+        a.measured is not None and a.measured.sure and same_with_unit(a.measured, b, answer)
+    )
 
 
 class Seen(NamedTuple):
     plain: str
     answer: Answer | None  # None: it cannot be read
     words: bool = False  # whether it is words alone: two of those are compared letter by letter
+    measured: Measured | None = None  # where it is a number with a unit in plain text, as 300 K
 
 
 def looked_into(text: str) -> Seen:
     try:
-        return Seen(plain(text), read(text), only_words(prepared(text)))
+        return Seen(plain(text), read(text), only_words(prepared(text)), number_and_unit(text))
     except Unreadable:
         return Seen(plain(text), None)
 
@@ -71,6 +78,17 @@ def same_with_comma(gold: Seen, answer: Seen) -> bool:
         return False
     decimal = seen(answer.plain.replace(",", ".")).answer  # None: it has too many digits
     return decimal is not None and same_answer(gold.answer, decimal)
+
+
+def same_with_unit(measured: Measured | None, other: Seen, text: str) -> bool:
+    """Whether 300 K is what the other says, in this text: a number without a unit, or with one that can be compared."""
+    said = other.answer
+    if measured is None or not isinstance(said, Scalar) or said.letters or said.percent:
+        return False
+    if text.count("$") % 2:  # $5, no formula between two of them
+        return False
+    comparable = measured.number.unit is not None if said.unit is not None else not WORD.search(other.plain)
+    return comparable and same_scalar(measured.number, said)
 
 
 def same_answer(a: Answer, b: Answer) -> bool:

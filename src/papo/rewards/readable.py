@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papo.rewards.extraction import last_boxed
-from papo.rewards.reward import FORMAT
+from papo.rewards.reward import formatted
 
 
 def readable(response: str, instruction: str) -> bool:
@@ -11,6 +11,6 @@ def readable(response: str, instruction: str) -> bool:
 
     Where the instruction asks for <think> tags, that is the format which a reward may pay for; else a complete box.
     """
-    if "<think>" in instruction and not FORMAT.fullmatch(response):
+    if "<think>" in instruction and not formatted(response):
         return False
     return bool(last_boxed(response))

@@ -5,13 +5,27 @@ from __future__ import annotations
 import re
 
 from papo.errors import SettingError
+from papo.rewards.extraction import last_box
 from papo.rewards.grading import Verdict, grade
 from papo.types import Item, RewardResult
 
 # Reasoning, then the boxed answer, nothing in between; one <think> only, though x < 3 may stand in it. What is
 # possessive keeps the match linear in the length.
 TEXT = r"(?:[^<]|<(?!/?think>))"
-FORMAT = re.compile(rf"\s*<think>{TEXT}*+</think>\s*\\boxed\s*\{{{TEXT}*\}}\s*")
+FORMAT = re.compile(rf"\s*<think>{TEXT}*+</think>\s*\\boxed\s*\{{({TEXT}*)\}}\s*")
+
+
+def formatted(response: str) -> bool:
+    r"""Whether a response is its reasoning in <think> </think> and one \boxed{} with something in it, and nothing else.
+
+    The paper's prompt asks for the final answer in a box. The released code also pays where more follows it, as another
+    box, of which the last is graded.
+
+    >>> [formatted(rf"<think> 3 + 4 </think> \boxed{{{rest}") for rest in ("7}", "}", "7} apples", r"6} or \boxed{7}")]
+    [True, False, False, False]
+    """
+    found = FORMAT.fullmatch(response)
+    return found is not None and found[1].strip() != "" and found.span(1) == last_box(response)
 
 
 class Reward:
@@ -33,7 +47,7 @@ class Reward:
 
     def __call__(self, item: Item, response: str) -> RewardResult:
         grading = grade(item, response)
-        parts = {"accuracy": float(grading.correct), "format": float(FORMAT.fullmatch(response) is not None)}
+        parts = {"accuracy": float(grading.correct), "format": float(formatted(response))}
         return RewardResult(
             total=sum(self.weights[name] * value for name, value in parts.items()),
             parts=parts,

@@ -14,6 +14,7 @@ from papo.errors import ConfigError, SettingError
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.policy.vlm import Policy
+from papo.rewards.numbers import in_numbers
 from papo.rollout.engine import Engine
 from papo.seeding import item_seeds, repeats
 from papo.types import Item, PromptBatch, Responses, RewardResult, Rollouts, View
@@ -156,16 +157,19 @@ class Collector:
         """What the responses to each prompt earn, as many to each.
 
         Raises:
-            ConfigError: a reward of your own does not say which are right, or not always the same parts.
+            ConfigError: a reward of your own does not say which are right, or not always the same parts, or gives what
+                is no finite number.
         """
-        each = len(texts) // len(prompts)
+        each, name = len(texts) // len(prompts), type(self.reward).__name__
         items = (item for item in prompts.items for _ in range(each))
-        results = tuple(self.reward(item, text) for item, text in zip(items, texts, strict=True))
+        results = tuple(
+            in_numbers(self.reward(item, text), name, item.id) for item, text in zip(items, texts, strict=True)
+        )
         self.parts = self.parts or {*results[0].parts}
         for parts in (result.parts.keys() for result in results):
             if "accuracy" not in parts or parts != self.parts:
                 raise ConfigError(
-                    f"reward={type(self.reward).__name__} must have the same parts for every response, among them "
+                    f"reward={name} must have the same parts for every response, among them "
                     f"accuracy, 1 where it is right; got {', '.join(sorted(parts)) or 'none'} after "
                     f"{', '.join(sorted(self.parts)) or 'none'}"
                 )

@@ -67,3 +67,26 @@ def test_graders_need_no_torch():
     """Nor what imports it: the process of your own grader starts in a blink."""
     code = "import sys, papo.rewards.grading, papo.rewards.grading.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LENGTHS = ("5 cm", "7 cm", "9 cm", "11 cm")
+HEDGES = ("(b), (c)", "(b) or (c)", "b. or c.", "b) 7 cm c) 9 cm", "(b) 7 cm or (c) 9 cm", "(B) or (c)")
+
+
+@pytest.mark.parametrize("rule", ["exact", "math", "mmmu_pro", "logicvista", "mathvista"])
+def test_options_named_all_at_once_choose_none_in_lower_case_either(rule):
+    choice = item(rule, "7 cm" if rule == "mathvista" else "B", "choice", choices=LENGTHS)
+    for hedge in HEDGES:
+        for written in (hedge, hedge.upper().replace("CM", "cm").replace("OR", "or")):
+            assert not grade(choice, f"\\boxed{{{written}}}").correct, written
+    for one in ("b", "(b)", "b.", "b)", "(b) 7 cm", "b. 7 cm", "B", "(B) 7 cm"):
+        assert grade(choice, f"\\boxed{{{one}}}").correct, one
+
+
+def test_without_a_box_the_official_rules_see_what_they_see():
+    """MathVista takes the first letter in brackets, MMMU-Pro the only capital one behind "Answer:"."""
+    mathvista = item("mathvista", "7 cm", "choice", choices=LENGTHS)
+    assert grade(mathvista, 'The answer is "(b) or (c)".').correct
+    mmmu_pro = item("mmmu_pro", "B", "choice", choices=LENGTHS)
+    assert grade(mmmu_pro, "Answer: (B) or (c)").correct
+    assert not grade(mmmu_pro, "Answer: (b) or (c)").correct  # officially a guess

@@ -54,6 +54,14 @@ def test_option_letters(text, expected):
         ("B", "\\boxed{B, D}", False),
         ("B", "\\boxed{}", False),
         ("B", "\\boxed{5}", False),
+        # Unwrapped.
+        ("B", "\\boxed{\\(B\\)}", True),
+        ("B", "\\boxed{\N{FULLWIDTH LATIN CAPITAL LETTER B}}", True),
+        ("B", "\\boxed{\\[\\text{(B) 5 cm}\\]}", True),
+        ("B, D", "\\boxed{\\(B, D\\)}", True),
+        ("B, D", "\\boxed{\\(B\\)}", False),
+        ("B", "\\boxed{\\(B, D\\)}", False),
+        ("B", "\\boxed{\\(B or D\\)}", False),
     ],
 )
 def test_table(gold, response, right):

@@ -124,6 +124,10 @@ def test_normalisation(answer_type, precision, extracted, normalised):
     [
         (mathvista("3", "integer"), "\\boxed{3.9}", True),
         (mathvista("3", "integer"), "\\boxed{4}", False),
+        (mathvista("300", "integer"), "\\boxed{300 K}", True),
+        (mathvista("300", "integer"), "\\boxed{300 x}", False),
+        (mathvista("300", "integer"), "300 K", False),  # officially no number
+        (mathvista("2.4", "float", precision=1), "\\boxed{2.4 GHz}", True),
         (mathvista("3", "integer"), "3", True),
         (mathvista("3", "integer"), "\\boxed{3 cm}", True),
         (mathvista("3", "integer"), "\\boxed{x + 3}", False),

@@ -54,6 +54,18 @@ ITEM = item("mmmu_pro", "B", "choice", choices=CHOICES)
         ("Answer: A \\boxed{B}", "B"),  # the box goes first
         ("Answer: B \\boxed{42}", "B"),  # where it names an option
         ("\\boxed{42}", None),
+        # A box is unwrapped.
+        ("\\boxed{\\(B\\)}", "B"),
+        ("\\boxed{\N{FULLWIDTH LATIN CAPITAL LETTER B}}", "B"),
+        ("\\boxed{$\\text{(B)}$}", "B"),
+        ("\\boxed{two.}", "B"),
+        ("\\boxed{$two$}", "B"),
+        ("\\boxed{\\text{Two}}", "B"),
+        ("Answer: A \\boxed{\\(B\\)}", "B"),
+        ("\\boxed{\\(C\\)}", "C"),
+        ("\\boxed{\\(B\\), \\(C\\)}", None),
+        ("\\boxed{$B or C$}", None),
+        ("\\boxed{not two.}", None),
     ],
 )
 def test_table(response, answer):
@@ -70,3 +82,22 @@ def test_the_item_may_name_its_answer_by_its_text():
 def test_an_item_that_cannot_be_graded_is_unscorable(answer, choices):
     grading = grade(item("mmmu_pro", answer, "choice", choices=choices), f"Answer: {answer}")
     assert grading.verdict is Verdict.UNSCORABLE
+
+
+def test_options_may_be_wrapped_too():
+    choices = ("$5\\%$", "\\text{none}", "$1,000$")
+    for answer, boxes in (
+        ("A", ("5\\%", "$5\\%$", "5%")),
+        ("B", ("none", "None.")),
+        ("C", ("1000", "1,000", "$1000$")),
+    ):
+        for box in boxes:
+            assert grade(item("mmmu_pro", answer, "choice", choices=choices), f"\\boxed{{{box}}}").correct, box
+
+
+def test_options_that_differ_in_what_is_around_them_are_not_confused():
+    degrees = item("mmmu_pro", "A", "choice", choices=("5", "5^\\circ"))
+    assert grade(degrees, "\\boxed{5}").correct
+    assert not grade(degrees, "\\boxed{5^\\circ}").correct
+    assert not grade(degrees, "\\boxed{$5^\\circ$}").correct
+    assert grade(degrees, "\\boxed{$A$}").correct

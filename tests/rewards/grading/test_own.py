@@ -10,10 +10,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from papo.errors import ConfigError, GraderFailed
-from papo.rewards.grading import Grade, Verdict, grade, own
+from papo.rewards.grading import Grade, Verdict, grade, own, worker
 
 from .cases import item
 
@@ -63,6 +65,22 @@ def test_a_grade_comes_back_as_it_is():
     assert (grading.answer, grading.reason) == (None, "the grader says so")
     grading = asked("long", response="x" * 9000)
     assert (len(grading.answer), len(grading.reason)) == (10_000, 9000)
+
+
+def test_true_and_false_may_be_of_numpy_or_pytorch():
+    for response, verdict in (("7.000000001", Verdict.CORRECT), ("8", Verdict.WRONG)):
+        assert grade(item("numpy_graders.close", "7"), response).verdict is verdict
+    for value in (np.True_, np.array(True), torch.tensor(True)):
+        assert worker.reply(value)["verdict"] == "correct"
+        assert worker.reply(~value)["verdict"] == "wrong"
+
+
+def test_several_or_a_score_are_no_verdict():
+    reason = grade(item("numpy_graders.each", "7"), "7").reason
+    assert reason.endswith("returns a Grade, true, false or None, got numpy.ndarray")
+    for value in (np.float64(1.0), torch.tensor(1.0), torch.tensor([True]), np.int64(1), 0.5, "true"):
+        with pytest.raises(TypeError, match="a grader returns"):
+            worker.reply(value)
 
 
 def test_the_item_arrives_without_its_images():

@@ -13,6 +13,7 @@ from papo.equivalence import equivalent
 from papo.equivalence.answers import Relation, Scalar
 from papo.equivalence.compare import said
 from papo.equivalence.numbers import real
+from papo.equivalence.plain_units import number_and_unit
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable
 from papo.rewards.extraction import LONGEST, last_boxed, unwrapped
@@ -106,9 +107,10 @@ def of_box(boxed: str, item: Item) -> str:
 
 
 def number(answer: str) -> str | None:
-    r"""A number that an answer states with a unit or as a fraction: 5 cm, \frac{1}{2}; None where it is none."""
+    r"""A number that an answer states with a unit or as a fraction: 5 cm, 300 K, \frac{1}{2}; None where it is none."""
+    measured = number_and_unit(answer)
     try:
-        found = read(answer)
+        found = read(answer) if measured is None else measured.number
     except Unreadable:
         return None
     if isinstance(found, Relation):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from papo.rewards.extraction import last_boxed
-from papo.rewards.grading.options import leading_letter, letters, option
+from papo.rewards.grading.options import chosen, leading_letter, letters, option
 from papo.rewards.grading.verdict import Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ ALONE = re.compile(r"(?<![A-Za-z0-9])[A-Z](?![A-Za-z0-9])")
 def grade(item: Item, response: str) -> Grade:
     r"""Right if the option in the box, else after the last "Answer:", else where the official script looks, is it.
 
-    The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here that is no answer.
+    The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here that is no answer. It
+    knows of no box either: ours is unwrapped (see `chosen`).
     """
     gold = option(item.answer.strip(), item.choices)
     if gold is None:
         return unscorable(item.answer, "option")
     boxed = last_boxed(response)
-    answer = None if boxed is None else option(boxed, item.choices) or leading_letter(boxed, item.choices)
+    answer = None if boxed is None else chosen(boxed, item.choices)
     answer = answer or announced(response, item.choices)
     if answer is None and boxed is None:
         answer = mentioned(response, item.choices)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 
+from papo.rewards.extraction import unwrapped
+
 # What may stand around a letter. Possessive (*+): a megabyte of it is read once.
 OPENING = r"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{|\\boxed\{|[\s$*{(])*+"
 LEADING = re.compile(OPENING + r"([A-Za-z])[\s$*}]*+(?:[).:]|\Z)")
@@ -13,6 +15,15 @@ ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # No formula: it has digits, signs, or letters of variables.
 LETTERS_ALONE = re.compile(r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|or|and|text)(?![A-Za-z]))*+")
 MARKED = re.compile(r"(?<![A-Za-z0-9])\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
+# The same in lower case, where a letter is as often an article, a variable or a unit: "i.e. 5", "a:b" and the end of a
+# sentence mark none, nor does what more stands in brackets: (0, a).
+MARKED_SMALL = re.compile(r"(?<![A-Za-z0-9])\(\s?([a-z])\s?\)|(?<![A-Za-z0-9(.])([a-z])(?:\)|[.:](?=\s+\S))")
+BRACKETED = re.compile(r"\((?!\s?[A-Za-z]\s?\))[^()]*\)")
+# "or c", ", (c)": a list of letters that goes on. "B. (a) and (c)" may be option B's own text.
+LIST = re.compile(
+    r"(?:[^A-Za-z0-9+=<>^,;/&]|(?<=\\)text(?![a-z]))*+(?:[,;/&]|(?:or|and)(?![A-Za-z]))"
+    r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Za-z]|or|and|text)(?![A-Za-z]))*+"
+)
 MOST = 10  # options of a question that does not list them apart
 LONGEST = 10_000  # characters of an answer that is looked into
 
@@ -31,11 +42,26 @@ def option(answer: str, choices: Sequence[str]) -> str | None:
     return letter if letter in letters(choices) else None
 
 
+def chosen(boxed: str, choices: Sequence[str]) -> str | None:
+    """The option that a box names by its text or letter, as it stands there or else unwrapped (see `unwrapped`).
+
+    What stands around the options' texts may be left out too, unless two of them are then the same: 5 and 5 degrees.
+    """
+    answer, plain = unwrapped(boxed), [unwrapped(choice) for choice in choices]
+    apart = len({choice.casefold() for choice in plain}) == len(plain)
+    return (
+        option(boxed, choices)
+        or leading_letter(boxed, choices)
+        or (option(answer, plain) if apart else None)
+        or leading_letter(answer, choices)
+    )
+
+
 def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
     r"""The letter that an answer consists of or begins with: B, (b), \text{B}, **B**, "B. 5 cm", "(B) 5 cm".
 
     Followed by anything but a closing parenthesis, a full stop or a colon it is no letter but a word: "A triangle".
-    Followed by the letter of another option, "(A), (B)", it chooses none.
+    Followed by the letter of another option, "(A), (B)" or "(b) or (c)", it chooses none.
     """
     match = LEADING.match(answer)
     known = letters(choices)
@@ -44,10 +70,24 @@ def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
     letter, rest = match[1].upper(), answer[match.end() :]
     if option(rest.strip(), choices) == letter and choices:  # its own text, whatever letters are in it
         return letter
-    others_known = set(known[:MOST]) - {letter}
+    return None if letters_named(rest, match[1].islower()) & (set(known[:MOST]) - {letter}) else letter
+
+
+def letters_named(rest: str, small: bool) -> set[str]:
+    """The letters of options that are named behind the first, in upper case.
+
+    Args:
+        small: whether the first is a lower-case letter. Behind it marked lower-case ones are options too; in a list
+            that goes on they are behind any.
+    """
     # All that follows is letters, or one of them is marked as an option.
-    others = ALONE.findall(rest) if LETTERS_ALONE.fullmatch(rest) else [a or b for a, b in MARKED.findall(rest)]
-    return None if others_known.intersection(others) else letter
+    named = ALONE.findall(rest) if LETTERS_ALONE.fullmatch(rest) else [a or b for a, b in MARKED.findall(rest)]
+    rest = BRACKETED.sub(" ", rest)
+    if LIST.fullmatch(rest):
+        named += ALONE.findall(rest)
+    elif small:
+        named += [a or b for a, b in MARKED_SMALL.findall(rest)]
+    return {letter.upper() for letter in named}
 
 
 def letters(choices: Sequence[str]) -> tuple[str, ...]:

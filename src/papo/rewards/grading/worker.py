@@ -110,12 +110,20 @@ def reply(result: Any) -> dict[str, Any]:
         grade = result
     elif result is None:
         grade = Grade(Verdict.UNSCORABLE, None, "the grader says so")
-    elif isinstance(result, bool):
+    elif is_truth(result):
         grade = Grade(Verdict.CORRECT if result else Verdict.WRONG, None, "the grader says so")
     else:
-        raise TypeError(f"a grader returns a Grade, true, false or None, got {type(result).__name__}")
+        kind = f"{type(result).__module__}.{type(result).__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"a grader returns a Grade, true, false or None, got {kind}")
     answer = None if grade.answer is None else grade.answer[:LONGEST]
     return {"verdict": grade.verdict.value, "answer": answer, "reason": grade.reason[:LONGEST]}
+
+
+def is_truth(value: Any) -> bool:
+    """Whether it is true or false, as Python says it or, without an axis, NumPy and PyTorch do, which are not imported
+    for that."""
+    dtype = str(getattr(value, "dtype", ""))
+    return isinstance(value, bool) or (dtype in ("bool", "torch.bool") and value.ndim == 0)
 
 
 if __name__ == "__main__":

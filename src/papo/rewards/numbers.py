@@ -1,0 +1,56 @@
+"""What a reward of your own gives, as plain numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from papo.errors import ConfigError
+from papo.rewards.grading.verdict import SHOWN
+from papo.types import RewardResult
+
+
+def in_numbers(result: RewardResult, reward: str, item: str) -> RewardResult:
+    """A result whose total and parts are floats: they become tensors and lines of JSON.
+
+    Counts, truth values and the numbers without an axis of NumPy and PyTorch are taken as numbers.
+
+    Args:
+        result: what the reward said of one response.
+        reward: its name, for the message.
+        item: the id of the item, for the message.
+
+    Raises:
+        ConfigError: it is no RewardResult, or one of them is no finite number: a NaN would spoil its whole group's
+            advantages.
+    """
+    if not isinstance(result, RewardResult):
+        raise ConfigError(f"reward={reward} must return a RewardResult, got {shown(result)} for item {item}")
+    values = {"total": result.total, **{f"parts[{name!r}]": value for name, value in result.parts.items()}}
+    numbers = {name: number(value) for name, value in values.items()}
+    for name, found in numbers.items():
+        if found is None:
+            raise ConfigError(
+                f"reward={reward} must give finite numbers, got {shown(values[name])} as {name} of item {item}"
+            )
+    total, *parts = numbers.values()
+    return replace(
+        result, total=total, parts=dict(zip(result.parts, parts, strict=True)), scorable=bool(result.scorable)
+    )
+
+
+def number(value: Any) -> float | None:
+    """None where it is no finite number."""
+    if isinstance(value, str | bytes):  # which float() would read
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: a tensor of several
+        return None
+    return found if math.isfinite(found) else None
+
+
+def shown(value: Any) -> str:
+    """In one line, cut off where it is long: a tensor may be large."""
+    return " ".join(repr(value).split())[:SHOWN]
