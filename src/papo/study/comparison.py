@@ -12,7 +12,7 @@ import numpy as np
 from papo.errors import ConfigError
 from papo.study.arms import Cell
 from papo.study.crossed import Crossed, crossed
-from papo.study.measures import item_metrics, run_metrics
+from papo.study.measures import GAIN, item_metrics, run_metrics
 from papo.study.runs import Rows, Run, course
 
 CURVES = ("accuracy", "guessed")
@@ -20,7 +20,7 @@ CURVES = ("accuracy", "guessed")
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean with a 95 % interval over seeds and items; None = one value says nothing about others."""
+    """A mean with a 95 % interval over seeds and items; None = one run says nothing about others' seconds."""
 
     mean: float
     ci95: tuple[float, float] | None
@@ -117,7 +117,8 @@ def effects(runs: Sequence[Run], base: Sequence[Run] | None, reach: Sequence[flo
         if all(name in of_run for of_run in of_items):
             rows = [of_run[name] for of_run in of_items]
             of_set = "guessable" if name.startswith("guessable") else "held_out"
-            effect = over_items(rows[: len(runs)], rows[len(runs) :] or None, everywhere[0], of_set)
+            is_gain = name.endswith(GAIN)
+            effect = over_items(rows[: len(runs)], rows[len(runs) :] or None, everywhere[0], of_set, is_gain=is_gain)
             if effect is not None:
                 yield name, effect
     of_runs = [run_metrics(run, reach) for run in everywhere]
@@ -125,11 +126,19 @@ def effects(runs: Sequence[Run], base: Sequence[Run] | None, reach: Sequence[flo
         values = np.array([of_run[name] for of_run in of_runs], dtype=float)
         if not np.isnan(values).any():  # a mean over those runs alone that came so far would flatter
             less = values[len(runs) :] if base else 0.0
-            yield name, effect_of(crossed((values[: len(runs)] - less)[:, None], np.zeros(1, dtype=int)))
+            parts = crossed((values[: len(runs)] - less)[:, None], np.zeros(1, dtype=int))
+            yield name, effect_of(parts, parts.unbounded)
 
 
-def over_items(rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_set: str) -> Effect | None:
-    """Over the items that have a value in every run; None where there is no such item."""
+def over_items(
+    rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_set: str, *, is_gain: bool = False
+) -> Effect | None:
+    """Over the items that have a value in every run; None where there is no such item.
+
+    Args:
+        rows: of each run, in [0, 1]; what training changed of such, in [-1, 1], where `is_gain`.
+        base: what is taken off, run by run.
+    """
     values = np.stack([of_run.values for of_run in rows])  # [S, n]
     if base is not None:
         values = values - np.stack([of_run.values for of_run in base])
@@ -138,11 +147,12 @@ def over_items(rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_s
         return None
     items = [item for item, is_measured in zip(rows[0].items, measured, strict=True) if is_measured]
     _, pictures = np.unique([run.pictures[of_set, item] for item in items], return_inverse=True)
-    return effect_of(crossed(values[:, measured], pictures))
+    parts = crossed(values[:, measured], pictures)
+    differences = is_gain + (base is not None)  # how often shares were taken from shares
+    return effect_of(parts, parts.of_difference(differences) if differences else parts.of_share)
 
 
-def effect_of(parts: Crossed) -> Effect:
-    interval = None if np.isnan(parts.half) else (parts.mean - parts.half, parts.mean + parts.half)
+def effect_of(parts: Crossed, interval: tuple[float, float] | None) -> Effect:
     return Effect(parts.mean, interval, parts.seeds, parts)
 
 

@@ -10,6 +10,7 @@ from papo.study.runs import Rows, Run, course
 
 # Measured before training too: what training changed is a metric of its own.
 GAINS = ("accuracy", "greedy")
+GAIN = "_gain"  # what the names of those end with
 
 PER_RUN = ("seconds_per_step", "peak_memory_gib")
 
@@ -27,7 +28,7 @@ def item_metrics(run: Run) -> dict[str, Rows]:
         before = run.rows.get(("held_out", measure), {}).get(0)
         after = found.get(measure)
         if before is not None and after is not None and before.items == after.items:
-            found[f"{measure}_gain"] = Rows(after.items, after.values - before.values)
+            found[f"{measure}{GAIN}"] = Rows(after.items, after.values - before.values)
     return found
 
 
