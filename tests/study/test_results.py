@@ -77,6 +77,19 @@ def test_unlike_runs_leave_nothing_behind(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("changed", [{"git_commit": "def"}, {"git_dirty": True}, {"code": {"papo": "1"}}])
+def test_runs_of_several_codes_are_named(changed, tmp_path, capsys):
+    """Of commits, where a run was made before there were digests of the code."""
+    before = {} if "code" not in changed else {"code": {"papo": "0"}}
+    for name, seed in (("grpo", 0), ("grpo", 1), ("papo", 0), ("papo", 1)):
+        provenance = changed if (name, seed) == ("papo", 1) else before
+        write_run(tmp_path / "runs" / f"{name}-{seed}", name, seed, provenance=provenance)
+    assert main([str(tmp_path / "runs"), "--baseline", "grpo", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "- papo-1 was made by other code (" in said
+    assert ") than grpo-0, grpo-1, papo-0 (" in said
+
+
 @pytest.mark.parametrize(("seeds", "said"), [((0,), True), ((0, 1), False)])
 def test_one_seed_says_nothing_of_others(seeds, said, tmp_path):
     for name in ("grpo", "papo"):

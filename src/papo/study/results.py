@@ -22,6 +22,8 @@ from papo.study.figure import draw
 from papo.study.measures import item_metrics, run_metrics
 from papo.study.runs import OTHERWISE, Run, collect
 from papo.study.tables import tables
+from papo.study.versions import Version, versions
+from papo.study.versions import remarks as of_versions
 
 PLOTTED = ("accuracy", "greedy", "guessed", "readable_masked")  # differences in these, where measured
 
@@ -40,6 +42,7 @@ class Question:
         names: see papo.study.runs.collect.
         partial: see papo.study.comparison.compare.
         changed: runs that are compared although they have other settings than the study; what differs, by name.
+        now: of the code that is here, where runs that are missing are made by it; see papo.code.state.
     """
 
     baseline: str
@@ -50,6 +53,7 @@ class Question:
     unfinished: Sequence[str] = ()
     names: Mapping[str, str | None] | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
+    now: Mapping[str, Any] | None = None
     partial: bool = False
 
 
@@ -118,6 +122,7 @@ def as_json(
         "unfinished": list(question.unfinished),
         "changed": dict(question.changed),
         "left_out": dict(left_out),
+        "made_by": {version.label: list(version.runs) for version in made_by(comparison, question)},
         "made_with": made_with(runs),
         "settings": common(runs),
     }
@@ -139,12 +144,19 @@ def made_with(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items()}
 
 
+def made_by(comparison: Comparison, question: Question) -> list[Version]:
+    """The runs by the code that made them."""
+    runs = {run.name: run.provenance for cell in comparison.cells for run in cell.runs.values()}
+    return versions(runs, question.now)
+
+
 def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, str]) -> list[str]:
     """What a reader must know beside the numbers."""
     return [
         *question.unfinished,
         *comparison.missing,
         *(f"{name} {OTHERWISE} ({difference})" for name, difference in question.changed.items()),
+        *of_versions(made_by(comparison, question), now=question.now is not None),
         *(f"{name} is left out: {reason}" for name, reason in left_out.items()),
     ]
 
