@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +146,20 @@ def made_with(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def made_by(comparison: Comparison, question: Question) -> list[Version]:
     """The runs by the code that made them."""
-    runs = {run.name: run.provenance for cell in comparison.cells for run in cell.runs.values()}
-    return versions(runs, question.now)
+    return versions({run.name: run.provenance for run in all_runs(comparison)}, question.now)
+
+
+def all_runs(comparison: Comparison) -> list[Run]:
+    return [run for cell in comparison.cells for run in cell.runs.values()]
+
+
+def ended_early(runs: Sequence[Run]) -> Iterator[str]:
+    """Runs that were stopped before the length that they were given, by on_collapse=stop for example, in words: what
+    they ended with is compared with the ends of others."""
+    for run in runs:
+        done, asked = run.metrics["steps"], run.settings["trainer.max_steps"]
+        if done < asked:
+            yield f"{run.name} ended after {done} of {asked} steps"
 
 
 def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, str]) -> list[str]:
@@ -155,6 +167,7 @@ def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, s
     return [
         *question.unfinished,
         *comparison.missing,
+        *ended_early(all_runs(comparison)),
         *(f"{name} {OTHERWISE} ({difference})" for name, difference in question.changed.items()),
         *of_versions(made_by(comparison, question), now=question.now is not None),
         *(f"{name} is left out: {reason}" for name, reason in left_out.items()),
