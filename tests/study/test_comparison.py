@@ -168,6 +168,38 @@ def test_items_without_a_value_are_left_out(tmp_path):
     assert "guessed" not in found
 
 
+@pytest.mark.parametrize("rows", ["null", "none"])
+def test_what_not_every_run_graded_is_in_no_pair_and_counted(tmp_path, rows):
+    """Each run could not grade another item, before or after; a run of before has no row then."""
+    for n, (name, seed) in enumerate((("grpo", 0), ("papo", 0), ("grpo", 1), ("papo", 1))):
+        level = LEVELS / 2 + 0.25 * (name == "papo")
+        values = {(0, "held_out", "accuracy"): LEVELS / 2, (20, "held_out", "accuracy"): level} | at_end(level)
+        for step in (0, 20, 40):
+            values[step, "held_out", "accuracy"] = values[step, "held_out", "accuracy"].copy()
+        values[(40, 0, 20, 40)[n], "held_out", "accuracy"][n] = np.nan
+        folder = write_run(tmp_path / f"{name}{seed}", name, seed, values=values)
+        if rows == "none":
+            lines = (folder / "held_out.jsonl").read_text().splitlines(keepends=True)
+            (folder / "held_out.jsonl").write_text("".join(line for line in lines if '"value": null' not in line))
+    found = compared(tmp_path)
+    effects = found.differences["papo"]
+    assert effects["accuracy"].mean == pytest.approx(0.25)
+    assert effects["accuracy"].parts.pictures == 10  # but 0 and 3
+    assert effects["accuracy_gain"].mean == pytest.approx(0.25)
+    assert effects["accuracy_gain"].parts.pictures == 9  # but 0, 1 and 3
+    course = found.curves["papo"]["accuracy"]
+    assert {step: effect.parts.pictures for step, effect in course.items()} == {0: 10, 20: 10, 40: 10}  # but 1 and 3
+    kept = np.delete(LEVELS, [1, 3]) / 2
+    assert [effect.mean for effect in course.values()] == pytest.approx(kept.mean() + np.array([0, 0.25, 0.25]))
+    assert found.ungraded == ["papo less grpo is of 10 of 12 items (held_out): the others were not graded in every run"]
+
+
+def test_where_every_item_was_graded_nothing_is_said(tmp_path):
+    for name in ("grpo", "papo"):
+        write_run(tmp_path / name, name)
+    assert compared(tmp_path).ungraded == []
+
+
 def test_curves_have_the_steps_that_all_seeds_have(tmp_path):
     for seed, steps in ((0, (0, 20, 40)), (1, (0, 40))):
         values = {(step, "held_out", "accuracy"): np.full(12, step / 100 + seed / 10) for step in steps}

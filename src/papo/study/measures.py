@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from papo.study.runs import Rows, Run, course
+from papo.study.runs import Rows, Run, course, graded_in_all
 
 # Measured before training too: what training changed is a metric of its own.
 GAINS = ("accuracy", "greedy")
@@ -27,7 +27,8 @@ def item_metrics(run: Run) -> dict[str, Rows]:
     for measure in GAINS:
         before = run.rows.get(("held_out", measure), {}).get(0)
         after = found.get(measure)
-        if before is not None and after is not None and before.items == after.items:
+        if before is not None and after is not None:
+            before, after = graded_in_all([before, after])
             found[f"{measure}{GAIN}"] = Rows(after.items, after.values - before.values)
     return found
 

@@ -119,6 +119,7 @@ def as_json(
             for cell in comparison.cells
         },
         "missing_seeds": list(comparison.missing),
+        "ungraded": list(comparison.ungraded),
         "unfinished": list(question.unfinished),
         "changed": dict(question.changed),
         "left_out": dict(left_out),
@@ -167,6 +168,7 @@ def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, s
     return [
         *question.unfinished,
         *comparison.missing,
+        *comparison.ungraded,
         *ended_early(all_runs(comparison)),
         *(f"{name} {OTHERWISE} ({difference})" for name, difference in question.changed.items()),
         *of_versions(made_by(comparison, question), now=question.now is not None),
