@@ -48,11 +48,11 @@ def of_run(file: Path, step: int | None) -> dict[str, dict[str, float]]:
     return found
 
 
-def shown(values: np.ndarray, *, sign: bool = False) -> str:
+def shown(values: np.ndarray, *, difference: bool = False) -> str:
     """In %, of [seeds, items]; all items are about pictures of their own."""
     effect = crossed(values, np.arange(values.shape[1]))
-    ends = (100 * (effect.mean - effect.half), 100 * (effect.mean + effect.half))
-    return f"{100 * effect.mean:{'+' if sign else ''}.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
+    low, high = effect.of_difference(1) if difference else effect.of_share
+    return f"{100 * effect.mean:{'+' if difference else ''}.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
                 table[measure] = items, np.array([[run[measure][item] for item in items] for run in found])
             items, greedy = table["greedy"]
             grpo = np.array([[run["greedy"][item] for item in items] for run in runs["grpo"]])
-            less = "" if arm == "grpo" else shown(greedy - grpo, sign=True)
+            less = "" if arm == "grpo" else shown(greedy - grpo, difference=True)
             before = 100 * np.mean([base["greedy"][item] for item in items])
             cells = (
                 name,

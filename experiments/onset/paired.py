@@ -41,7 +41,7 @@ def main(runs: Path) -> None:
                 rows.append([of_late[item][0] - of_early[item][0] for item in of_late])
                 pictures = np.unique([picture for _, picture in of_late.values()], return_inverse=True)[1]
             found = crossed(np.array(rows), pictures)
-            low, high = found.mean - found.half, found.mean + found.half
+            low, high = found.of_difference(1)
             cells.append(f"{100 * found.mean:+.1f} [{100 * low:.1f}, {100 * high:.1f}]")
         print(f"| `{late}`, step {late_step} | `{early}`, step {early_step} | {early_step} | {' | '.join(cells)} |")
 

@@ -10,7 +10,6 @@ import platform
 import re
 import resource
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -21,6 +20,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from papo import code
 from papo.errors import ConfigError
 from papo.files import write_text
 
@@ -104,7 +104,7 @@ class RunDir:
         """Records what is about to run; `facts` go into provenance.json."""
         self.checkpoints.mkdir(exist_ok=True)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        self.write("provenance.json", provenance(cfg.seed) | facts)
+        self.write("provenance.json", provenance(cfg) | facts)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """As JSON."""
@@ -156,28 +156,19 @@ def check_unused(path: str | Path, ckpt_path: str | None, overwrite: bool, model
         raise ConfigError(f"hydra.run.dir={path} holds a run; choose another, {go_on}or replace it with overwrite=true")
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Commit, versions, machine, seed, and what the command line set; of a sweep's, what it set for this run."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            command = ["git", "-C", str(Path(__file__).parent), *arguments]
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return None  # an installed copy without git or history still runs
-
+def provenance(cfg: DictConfig) -> dict[str, Any]:
+    """Commit, code, versions, machine, seed, and what the command line set; of a sweep's, what it set for this run."""
     return {
         "command": sys.argv,
         "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain")),
+        **code.state(OmegaConf.to_container(cfg, resolve=True)),
         # torch's own version names the build (+cpu, +cu130), which its metadata may not.
         "packages": {"torch": str(torch.__version__)} | {name: metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
-        "seed": seed,
+        "seed": cfg.seed,
     }
 
 

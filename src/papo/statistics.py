@@ -61,10 +61,7 @@ def mean_over_items(item_means: Sequence[float], pictures: Sequence[Hashable] | 
     if independent == 1:
         return Estimate(p, (0.0, 1.0), n, shared)
     answers = p * (1 - p) / variance if variance > 0 and 0 < p < 1 else independent
-    z2 = t95(independent - 1) ** 2 / answers
-    centre, half = (p + z2 / 2) / (1 + z2), math.sqrt(z2 * (p * (1 - p) + z2 / 4)) / (1 + z2)
-    # The ends are p itself where all items agree, but for rounding.
-    return Estimate(p, (min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))), n, shared)
+    return Estimate(p, wilson(p, t95(independent - 1) ** 2 / answers), n, shared)
 
 
 def mean_difference(
@@ -97,10 +94,23 @@ def mean_difference(
         return Estimate(mean, (-bound, bound), n, shared)
     t = t95(independent - 1)
     if variance == 0:
-        q = t**2 / (independent + t**2)
-        return Estimate(mean, (mean - q * (bound + mean), mean + q * (bound - mean)), n, shared)
+        return Estimate(mean, agreeing(mean, independent, bound), n, shared)
     half = t * math.sqrt(variance)
     return Estimate(mean, (max(-bound, mean - half), min(bound, mean + half)), n, shared)
+
+
+def wilson(p: float, z2: float) -> tuple[float, float]:
+    """Wilson's interval of a share p, where z2 is the square of the quantile over the number of answers."""
+    centre, half = (p + z2 / 2) / (1 + z2), math.sqrt(z2 * (p * (1 - p) + z2 / 4)) / (1 + z2)
+    # The ends are p itself where all items agree, but for rounding.
+    return min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))
+
+
+def agreeing(mean: float, independent: int, bound: float) -> tuple[float, float]:
+    """The interval of so many differences, two or more, that agree; see `mean_difference`."""
+    t = t95(independent - 1)
+    q = t**2 / (independent + t**2)
+    return mean - q * (bound + mean), mean + q * (bound - mean)
 
 
 @dataclass(frozen=True)

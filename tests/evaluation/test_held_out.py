@@ -97,9 +97,13 @@ def test_a_mask_is_the_items_own_at_every_validation(measure, items, asked):
     assert first == again != twin
 
 
-def test_an_item_that_cannot_be_graded_is_left_out(measure, items):
-    broken = dataclasses.replace(items[0], answer="many")
-    assert [item.item for item in measure([broken, items[1]])] == ["wide"]
+def test_items_that_cannot_be_graded_are_there_without_values(measure, items):
+    """They are items nevertheless: a grader of one's own may grade them in another run."""
+    ungraded, other = measure([replace(items[0], answer="many"), items[1]])
+    assert (ungraded.item, other.item) == ("square", "wide")
+    assert ungraded.values.keys() == other.values.keys()
+    assert set(ungraded.values.values()) == {None}
+    assert None not in other.values.values()
 
 
 # ------------------------------------------------------------------------------------------- answers with the image

@@ -44,6 +44,7 @@ def write_run(
     pictures: list[str] | None = None,
     items: list[str] = ITEMS,
     metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Path:
     """Writes a run.
@@ -51,14 +52,15 @@ def write_run(
     Args:
         values: of each item by step, set and measure.
         pictures: of each item; its own where none are given.
-        metrics: what metrics.json says otherwise.
+        metrics, provenance: what metrics.json and provenance.json say otherwise.
     """
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config(name, seed, folder, **settings)))
     told = {"name": name, "steps": 40, "interrupted": False, "seconds": 80.0, "seconds_per_step": 2.0}
     told |= {"peak_memory_gib": 1.0, "seed": seed, "accuracy_before": 0.3, "accuracy_after": 0.5}
     (folder / "metrics.json").write_text(json.dumps(told | dict(metrics or {})))
-    (folder / "provenance.json").write_text(json.dumps({"git_commit": "abc", "git_dirty": False, "platform": "here"}))
+    made = {"git_commit": "abc", "git_dirty": False, "platform": "here"} | dict(provenance or {})
+    (folder / "provenance.json").write_text(json.dumps(made))
     if values is None:
         values = {(step, "held_out", "accuracy"): np.full(len(items), level) for step, level in ((0, 0.25), (40, 0.5))}
     with (folder / "held_out.jsonl").open("w") as file:

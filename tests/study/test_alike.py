@@ -62,6 +62,21 @@ def test_other_items_are_refused_whatever_the_settings_say(tmp_path):
         check(tmp_path)
 
 
+def test_items_that_one_run_could_not_grade_are_no_other_items(tmp_path):
+    """A grader of one's own is silent now and then; runs of before have no row then, and know the item from before."""
+    before, after = np.zeros(12), np.ones(12)
+    values = {(0, "held_out", "accuracy"): before, (40, "held_out", "accuracy"): after}
+    write_run(tmp_path / "a", "grpo", values=values)
+    write_run(tmp_path / "b", "papo", values={**values, (40, "held_out", "accuracy"): np.array([np.nan, *after[1:]])})
+    folder = write_run(tmp_path / "c", "other", values=values)
+    lines = (folder / "held_out.jsonl").read_text().splitlines(keepends=True)
+    (folder / "held_out.jsonl").write_text("".join(lines[:-1]))
+    check(tmp_path)
+    (folder / "held_out.jsonl").write_text("".join(line for line in lines if '"item-11"' not in line))
+    with pytest.raises(ConfigError, match=r"other items \(held_out, accuracy: 12 and 11, item-11 in one alone"):
+        check(tmp_path)
+
+
 def test_other_pictures_are_refused(tmp_path):
     write_run(tmp_path / "a", "grpo")
     write_run(tmp_path / "b", "papo", pictures=["changed", *ITEMS[1:]])

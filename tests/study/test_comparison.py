@@ -5,6 +5,7 @@ import pytest
 from study.fake_runs import ITEMS, write_run
 
 from papo.errors import ConfigError
+from papo.statistics import mean_difference, mean_over_items
 from papo.study.arms import cells
 from papo.study.comparison import compare
 from papo.study.crossed import crossed
@@ -24,14 +25,14 @@ def at_end(values, measure="accuracy", of_set="held_out"):
 
 
 def test_differences_are_paired_by_seed_and_item(tmp_path):
-    """Seeds and items differ by far more than the arms do; the pairs know exactly."""
+    """Seeds and items differ by far more than the arms do; the pairs agree, and leave the doubt of so few items."""
     for seed in (0, 1, 2):
         write_run(tmp_path / f"g{seed}", "grpo", seed, values=at_end(0.5 * LEVELS + 0.1 * seed))
         write_run(tmp_path / f"p{seed}", "papo", seed, values=at_end(0.5 * LEVELS + 0.1 * seed + 0.05))
     found = compared(tmp_path)
     effect = found.differences["papo"]["accuracy"]
     assert effect.mean == pytest.approx(0.05)
-    assert effect.ci95 == pytest.approx((0.05, 0.05))
+    assert effect.ci95 == pytest.approx(mean_difference([0] * 12, [0.05] * 12).ci95)
     assert effect.seeds == 3
     assert found.arms["papo"]["accuracy"].mean == pytest.approx(0.5 * 0.5 + 0.1 + 0.05)
     assert "grpo" not in found.differences
@@ -40,7 +41,50 @@ def test_differences_are_paired_by_seed_and_item(tmp_path):
 def test_items_are_paired_by_their_name_and_not_by_their_place(tmp_path):
     write_run(tmp_path / "g", "grpo", values=at_end(LEVELS))
     write_run(tmp_path / "p", "papo", values=at_end(LEVELS[::-1]), items=ITEMS[::-1], pictures=ITEMS[::-1])
-    assert compared(tmp_path).differences["papo"]["accuracy"].ci95 == pytest.approx((0, 0))
+    effect = compared(tmp_path).differences["papo"]["accuracy"]
+    assert (effect.mean, effect.parts.var_picture, effect.parts.var_rest) == pytest.approx((0, 0, 0))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_items_that_agree_leave_the_doubt_that_an_evaluation_leaves(tmp_path, seeds):
+    """Of shares, of what training changed, and of the differences of either; however many seeds there are."""
+    ones, zeros = np.ones(12), np.zeros(12)
+    for seed in range(seeds):
+        before = {(0, "held_out", "accuracy"): zeros}
+        write_run(tmp_path / f"g{seed}", "grpo", seed, values=before | at_end(zeros))
+        write_run(tmp_path / f"p{seed}", "papo", seed, values=before | at_end(ones))
+    found = compared(tmp_path)
+    for arm, values in (("grpo", zeros), ("papo", ones)):
+        assert found.arms[arm]["accuracy"].ci95 == pytest.approx(mean_over_items(values).ci95)
+        assert found.curves[arm]["accuracy"][40].ci95 == pytest.approx(mean_over_items(values).ci95)
+        assert found.arms[arm]["accuracy_gain"].ci95 == pytest.approx(mean_difference(zeros, values).ci95)
+    difference = found.differences["papo"]
+    assert difference["accuracy"].ci95 == pytest.approx(mean_difference(zeros, ones).ci95)
+    assert difference["accuracy_gain"].ci95 == pytest.approx(mean_difference(zeros, ones, bound=2).ci95)
+
+
+def test_no_interval_leaves_what_its_values_can_be(tmp_path):
+    """Two seeds of each arm, far apart, beside what two seeds say of seconds, which nothing bounds."""
+    for name, seed, share in (("grpo", 0, 0.1), ("grpo", 1, 0.8), ("papo", 0, 0.9), ("papo", 1, 0.4)):
+        values = {(0, "held_out", "accuracy"): 1 - LEVELS} | at_end((share > LEVELS).astype(float))
+        metrics = {"seconds_per_step": 1 + seed}
+        write_run(tmp_path / f"{name}{seed}", name, seed, values=values, metrics=metrics)
+    found = compared(tmp_path)
+    arm, difference = found.arms["papo"], found.differences["papo"]
+    low, high = arm["accuracy"].ci95
+    assert 0 <= low < 0.1
+    assert 0.9 < high <= 1
+    assert arm["accuracy_gain"].ci95 == difference["accuracy"].ci95 == (-1, 1)
+    assert difference["accuracy_gain"].ci95 == (-2, 2)
+    assert arm["seconds_per_step"].ci95[0] < 0
+
+
+def test_one_picture_says_nothing_about_others(tmp_path):
+    for name, seed in (("grpo", 0), ("grpo", 1), ("papo", 0)):
+        write_run(tmp_path / f"{name}{seed}", name, seed, items=["a"])
+    found = compared(tmp_path)
+    assert found.arms["grpo"]["accuracy"].ci95 == found.arms["papo"]["accuracy"].ci95 == (0, 1)
+    assert found.differences["papo"]["accuracy"].ci95 == (-1, 1)
 
 
 def test_items_of_one_picture_are_one_observation(tmp_path):
@@ -124,6 +168,38 @@ def test_items_without_a_value_are_left_out(tmp_path):
     assert "guessed" not in found
 
 
+@pytest.mark.parametrize("rows", ["null", "none"])
+def test_what_not_every_run_graded_is_in_no_pair_and_counted(tmp_path, rows):
+    """Each run could not grade another item, before or after; a run of before has no row then."""
+    for n, (name, seed) in enumerate((("grpo", 0), ("papo", 0), ("grpo", 1), ("papo", 1))):
+        level = LEVELS / 2 + 0.25 * (name == "papo")
+        values = {(0, "held_out", "accuracy"): LEVELS / 2, (20, "held_out", "accuracy"): level} | at_end(level)
+        for step in (0, 20, 40):
+            values[step, "held_out", "accuracy"] = values[step, "held_out", "accuracy"].copy()
+        values[(40, 0, 20, 40)[n], "held_out", "accuracy"][n] = np.nan
+        folder = write_run(tmp_path / f"{name}{seed}", name, seed, values=values)
+        if rows == "none":
+            lines = (folder / "held_out.jsonl").read_text().splitlines(keepends=True)
+            (folder / "held_out.jsonl").write_text("".join(line for line in lines if '"value": null' not in line))
+    found = compared(tmp_path)
+    effects = found.differences["papo"]
+    assert effects["accuracy"].mean == pytest.approx(0.25)
+    assert effects["accuracy"].parts.pictures == 10  # but 0 and 3
+    assert effects["accuracy_gain"].mean == pytest.approx(0.25)
+    assert effects["accuracy_gain"].parts.pictures == 9  # but 0, 1 and 3
+    course = found.curves["papo"]["accuracy"]
+    assert {step: effect.parts.pictures for step, effect in course.items()} == {0: 10, 20: 10, 40: 10}  # but 1 and 3
+    kept = np.delete(LEVELS, [1, 3]) / 2
+    assert [effect.mean for effect in course.values()] == pytest.approx(kept.mean() + np.array([0, 0.25, 0.25]))
+    assert found.ungraded == ["papo less grpo is of 10 of 12 items (held_out): the others were not graded in every run"]
+
+
+def test_where_every_item_was_graded_nothing_is_said(tmp_path):
+    for name in ("grpo", "papo"):
+        write_run(tmp_path / name, name)
+    assert compared(tmp_path).ungraded == []
+
+
 def test_curves_have_the_steps_that_all_seeds_have(tmp_path):
     for seed, steps in ((0, (0, 20, 40)), (1, (0, 40))):
         values = {(step, "held_out", "accuracy"): np.full(12, step / 100 + seed / 10) for step in steps}
@@ -164,6 +240,13 @@ def test_needs_are_told_for_each_arm(tmp_path):
     (_, line) = told(compared(tmp_path), 20).splitlines()
     assert line.startswith("  papo: ")
     assert " seeds with 12 pictures" in line
+
+
+def test_items_that_agree_do_not_say_what_is_needed(tmp_path):
+    for name, seed in (("grpo", 0), ("grpo", 1), ("papo", 0), ("papo", 1)):
+        write_run(tmp_path / f"{name}{seed}", name, seed)
+    (_, line) = told(compared(tmp_path), 20).splitlines()
+    assert line == "  papo: unknown: no item differed"
 
 
 def test_the_last_step_is_what_was_measured_there_last(tmp_path):

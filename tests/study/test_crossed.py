@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from papo.statistics import mean_difference
+from papo.statistics import mean_difference, mean_over_items
 from papo.study.crossed import crossed, half_length
 
 ONE_EACH = np.arange(64)
@@ -73,3 +73,45 @@ def test_nineteen_intervals_in_twenty_hold_the_effect(seeds, sd_seed):
         found = crossed(values, ONE_EACH)
         held += abs(found.mean - 0.1) <= found.half
     assert 0.93 - 0.018 <= held / 600 <= 0.97 + 0.018  # 93 to 97 %, and two deviations of 600 draws
+
+
+@pytest.mark.parametrize("samples", [1, 8])
+@pytest.mark.parametrize("right", [0.95, 0.98, 0.99, 0.995, 0.999])
+@pytest.mark.parametrize(("seeds", "items"), [(2, 64), (3, 16), (3, 256)])
+def test_intervals_of_what_nearly_all_get_right_hold_it(seeds, items, right, samples):
+    """Where most studies have a seed or two, or none, with a wrong answer; and the difference of two such arms."""
+    rng = np.random.default_rng(items)
+    held, same = 0, 0
+    for _ in range(400):
+        chance = rng.beta(20 * right, 20 * (1 - right), items)
+        arm, other = (rng.binomial(samples, chance, (seeds, items)) / samples for _ in range(2))
+        low, high = crossed(arm, np.arange(items)).of_share
+        held += low <= right <= high
+        low, high = crossed(arm - other, np.arange(items)).of_difference(1)
+        same += low <= 0 <= high
+    assert held / 400 >= 0.93 - 0.025  # two deviations of 400 draws
+    assert same / 400 >= 0.93 - 0.025
+
+
+def test_seeds_that_cancel_are_not_certain():
+    """As many right answers, to other items: the seeds' means agree, and so do the pictures'."""
+    values = np.ones((2, 16))
+    values[0, :8] = values[1, 8:] = 0
+    found = crossed(values, np.arange(16))
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 15) * math.sqrt(found.var_rest / 32))
+    plain = mean_over_items([0.0, 1.0] * 8).ci95
+    assert found.of_share == pytest.approx((min(plain[0], 0.5 - found.half), max(plain[1], 0.5 + found.half)))
+    low, high = found.of_difference(1)
+    assert low <= 0.5 - found.half
+    assert high >= 0.5 + found.half
+
+
+def test_an_interval_within_its_range_is_not_widened():
+    values = np.random.default_rng(0).integers(0, 2, (3, 64)).astype(float)
+    found = crossed(values, ONE_EACH)
+    assert (
+        found.of_share
+        == found.of_difference(1)
+        == found.unbounded
+        == (found.mean - found.half, found.mean + found.half)
+    )

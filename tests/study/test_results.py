@@ -77,6 +77,30 @@ def test_unlike_runs_leave_nothing_behind(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("changed", [{"git_commit": "def"}, {"git_dirty": True}, {"code": {"papo": "1"}}])
+def test_runs_of_several_codes_are_named(changed, tmp_path, capsys):
+    """Of commits, where a run was made before there were digests of the code."""
+    before = {} if "code" not in changed else {"code": {"papo": "0"}}
+    for name, seed in (("grpo", 0), ("grpo", 1), ("papo", 0), ("papo", 1)):
+        provenance = changed if (name, seed) == ("papo", 1) else before
+        write_run(tmp_path / "runs" / f"{name}-{seed}", name, seed, provenance=provenance)
+    assert main([str(tmp_path / "runs"), "--baseline", "grpo", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "- papo-1 was made by other code (" in said
+    assert ") than grpo-0, grpo-1, papo-0 (" in said
+
+
+def test_a_run_that_ended_early_is_named(tmp_path, capsys):
+    """As on_collapse=stop ends it."""
+    for name, seed, steps in (("grpo", 0, 40), ("papo", 0, 40), ("grpo", 1, 40), ("papo", 1, 12)):
+        write_run(tmp_path / "runs" / f"{name}-{seed}", name, seed, metrics={"steps": steps})
+    assert main([str(tmp_path / "runs"), "--baseline", "grpo", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "- papo-1 ended after 12 of 40 steps\n" in said
+    assert said.count("ended after") == 1
+    assert "papo-1 ended after 12 of 40 steps." in (tmp_path / "out" / "study.html").read_text()
+
+
 @pytest.mark.parametrize(("seeds", "said"), [((0,), True), ((0, 1), False)])
 def test_one_seed_says_nothing_of_others(seeds, said, tmp_path):
     for name in ("grpo", "papo"):

@@ -28,10 +28,10 @@ seeds: {seeds}
 
 
 def finish(study: Study, out: Path, besides: str = "") -> None:
-    """Makes up all of its runs but one."""
+    """Makes up all of its runs but one, by the code that is here."""
     for run in (work := plan(study, out)).runs:
         if run.folder != besides:
-            folder = write_run(work.folder / run.folder, run.arm, run.seed)
+            folder = write_run(work.folder / run.folder, run.arm, run.seed, provenance=work.now)
             (folder / "config.yaml").write_text(OmegaConf.to_yaml(work.configs[run.folder], resolve=True))
 
 
@@ -131,3 +131,46 @@ def test_what_study_yaml_asks_for_no_more_is_compared_no_more(faked):
     assert found["comparisons"]["small"]["accuracy"]["seeds"] == 1
     why = "study.yaml does not ask for it"
     assert found["left_out"] == dict.fromkeys(["grpo_seed=1", "large_seed=0", "large_seed=1", "small_seed=1"], why)
+
+
+def say(out: Path, run: str, **provenance) -> None:
+    """Changes what a finished run was made by."""
+    file = out / "runs" / run / "provenance.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | provenance))
+
+
+def test_runs_of_other_code_are_counted_and_named(faked, tmp_path, capsys):
+    """A sign was flipped between the first runs and the last."""
+    _, ran = faked
+    ran()
+    said = capsys.readouterr().out
+    assert said.startswith("6 done, 0 to run")
+    assert "other code" not in said
+    for run in ("large_seed=0", "large_seed=1"):
+        say(tmp_path / "out", run, code={"papo": "1234567890"}, git_commit="abcdefghij", git_dirty=False)
+    found = ran()
+    assert list(found["made_by"].values())[1:] == [["large_seed=0", "large_seed=1"]]
+    said = capsys.readouterr().out
+    assert said.startswith("6 done (2 by other code than is here now), 0 to run")
+    remark = (
+        "large_seed=0, large_seed=1 were made by other code (papo 12345678, commit abcdefg) than is here now (papo "
+    )
+    assert f"- {remark}" in said
+    assert remark in (tmp_path / "out" / "study.html").read_text()
+
+
+def test_code_that_made_all_of_them_and_is_gone_is_named_too(faked, tmp_path, capsys):
+    _, ran = faked
+    for run in (tmp_path / "out" / "runs").iterdir():
+        say(tmp_path / "out", run.name, code={"papo": "1234567890"}, git_commit="abcdefghij", git_dirty=False)
+    ran()
+    said = capsys.readouterr().out
+    assert said.startswith("6 done (6 by other code than is here now), 0 to run")
+    assert "- grpo_seed=0, grpo_seed=1, large_seed=0, large_seed=1 and 2 more were made by other code" in said
+
+
+def test_another_commit_with_the_same_code_is_no_other_code(faked, tmp_path, capsys):
+    _, ran = faked
+    say(tmp_path / "out", "large_seed=0", git_commit="of documents", git_dirty=True)
+    assert len(ran()["made_by"]) == 1
+    assert "other code" not in capsys.readouterr().out

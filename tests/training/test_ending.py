@@ -60,6 +60,15 @@ def test_the_table_has_a_row_for_each_measure(whole):
     assert max(map(len, (heading, *lines))) <= 110
 
 
+def test_items_are_those_of_the_change():
+    """The paired ones, where a grader of one's own could not grade the same ones twice; all, where there is none."""
+    found = History()
+    found.add(0, {"accuracy": [1.0, 0.0, 0.0]}, {"accuracy": ["a", "b", "c"]})
+    found.add(9, {"accuracy": [1.0, 1.0]}, {"accuracy": ["b", "d"]})
+    assert table(found, "avg@8", ended=True).splitlines()[1].endswith("+100.0 [-100.0, +100.0]      1")
+    assert table(found, "avg@8", ended=False).splitlines()[1].endswith("      3")
+
+
 def test_the_widest_figures_leave_room_between_columns():
     lines = table(history(dict.fromkeys(ALL, 1.0), dict.fromkeys(ALL, 0.0)), "avg@8", ended=True).splitlines()
     assert all(len(re.split(" {2,}", line.strip())) == 5 for line in lines)

@@ -57,6 +57,16 @@ def test_an_older_checkpoint_knows_no_items():
     assert (history.change("accuracy").mean, history.change("accuracy").n) == (0.5, 2)
 
 
+@pytest.mark.parametrize("kind", ["held_out", "guessable"])
+def test_items_that_could_not_be_graded_are_recorded_and_in_no_mean(kind):
+    of_items = [ItemValues("a", "p", {"accuracy": None}), ItemValues("b", "q", {"accuracy": 0.5})]
+    of_rows = rows(3, kind, of_items)
+    assert [(row["item"], row["value"]) for row in of_rows] == [("a", None), ("b", 0.5)]
+    name = "accuracy" if kind == "held_out" else kind
+    assert (by_measure(kind, of_items), items_by_measure(of_rows)) == ({name: [0.5]}, {name: ["b"]})
+    assert by_measure(kind, of_items[:1]) == items_by_measure(of_rows[:1]) == {}
+
+
 def test_the_items_are_those_of_the_values():
     of_rows = [*rows(3, "held_out", FOUND), *rows(3, "guessable", FOUND)]
     assert items_by_measure(of_rows) == {"accuracy": ["a", "b"], "guessed": ["a"], "guessable": ["a", "b"]}

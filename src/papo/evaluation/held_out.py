@@ -25,11 +25,12 @@ from papo.types import PromptBatch, Responses
 
 @dataclass(frozen=True)
 class ItemValues:
-    """What was measured of one item, each in [0, 1]; what its data does not know is left out."""
+    """What was measured of one item, each in [0, 1]; what its data does not know is left out. None = the item could not
+    be graded."""
 
     item: str  # its id
     picture: str  # the same for all items about one picture
-    values: Mapping[str, float]
+    values: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class HeldOut:
         during: bool = False,
         views: bool = True,
     ) -> list[ItemValues]:
-        """What is measured of each prompt that can be graded.
+        """What is measured of each prompt.
 
         Args:
             seed: of the answers; an item's depend on it and on the item alone.
@@ -131,9 +132,10 @@ class HeldOut:
             for name, values in gibberish(responses, len(processor.tokenizer)).items():
                 add(f"{name}_masked", values.view(-1, k).mean(-1).tolist())
         return [
-            ItemValues(answered.item.id, picture_of(answered.item), values)
+            ItemValues(
+                answered.item.id, picture_of(answered.item), values if answered.scorable else dict.fromkeys(values)
+            )
             for answered, values in zip(seen, found, strict=True)
-            if answered.scorable
         ]
 
 

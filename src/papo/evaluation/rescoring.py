@@ -118,7 +118,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
         record.responses for of_models in now.values() for records in of_models.values() for record in records
     )
     pace = {"seconds": seconds, "responses": responses, "peak_memory_gib": peak_memory_gib()}
-    run.write("provenance.json", provenance(cfg.seed) | pace)
+    run.write("provenance.json", provenance(cfg) | pace)
     print(*own.failures(), sep="\n", end="")
     asked = "" if judge is None else f"; asked of the judge {judge.model}: {len(judge.kept)}"
     print(f"\n{responses} responses graded in {seconds:.0f} s{asked}, {run.path}")

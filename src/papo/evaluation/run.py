@@ -113,7 +113,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
                 records[name][path] = examination(policy, processor, source, file, title, *caches[-1:])
             if not cfg.guessable:
                 shown += report_items(name, path, source, file.records, processor, examination, policy.device)
-    origin = provenance(cfg.seed)
+    origin = provenance(cfg)
     if cfg.guessable:
         results = write_guessability(run, {name: of_models[str(cfg.model.path)] for name, of_models in records.items()})
     else:

@@ -10,7 +10,10 @@ from typing import NamedTuple
 from papo.report.content import ReportTable
 
 NO_VALUE = "\u2013"
-_LEADING_NUMBER = re.compile(r"\s*([+\-\u2212]?[0-9]{1,18}(?:\.[0-9]{1,18})?)(?![0-9.])")
+# Its thousands may be set off by commas, as in 12,345; those of 1,2,3 are a list's.
+_LEADING_NUMBER = re.compile(
+    r"\s*([+\-\u2212]?(?:[0-9]{1,3}(?:,[0-9]{3}){1,5}(?![0-9])|[0-9]{1,18})(?:\.[0-9]{1,18})?)(?![0-9.])"
+)
 _INTERVAL = re.compile(r" \[[^\[\]]*\]$")
 
 Value = str | float | None
@@ -75,5 +78,5 @@ def sort_value(value: Value) -> float | None:
     """
     if isinstance(value, str):
         found = _LEADING_NUMBER.match(value)
-        return float(found[1].replace("\u2212", "-")) if found else None
+        return float(found[1].replace("\u2212", "-").replace(",", "")) if found else None
     return float(value) if has_value(value) else None

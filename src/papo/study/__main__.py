@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry:
         print(listing(work, options.jobs))
         return 0
-    print(f"{len(work.done)} done, {work.left(options.jobs)}", flush=True)
+    print(work.told(options.jobs), flush=True)
     failures = run_missing(work, options.jobs, options.threads)
     try:
         compare_study(study, work, out, options)
@@ -169,6 +169,7 @@ def compare_study(study: Study, work: Work, out: Path, options: argparse.Namespa
             unfinished=unfinished(study, out / RUNS),
             names=names,
             changed=work.changed if options.changed == "keep" else {},
+            now=work.now,
             partial=True,
         )
         compare(out / RUNS, out, options, question)

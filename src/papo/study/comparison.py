@@ -12,15 +12,16 @@ import numpy as np
 from papo.errors import ConfigError
 from papo.study.arms import Cell
 from papo.study.crossed import Crossed, crossed
-from papo.study.measures import item_metrics, run_metrics
-from papo.study.runs import Rows, Run, course
+from papo.study.measures import GAIN, item_metrics, run_metrics
+from papo.study.runs import Rows, Run, course, graded_in_all
 
 CURVES = ("accuracy", "guessed")
+SETS = ("held_out", "guessable")
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean with a 95 % interval over seeds and items; None = one value says nothing about others."""
+    """A mean with a 95 % interval over seeds and items; None = one run says nothing about others' seconds."""
 
     mean: float
     ci95: tuple[float, float] | None
@@ -46,6 +47,7 @@ class Comparison:
         curves: of each, the measures of CURVES by step.
         missing: seeds that the baseline has and a cell has not, or the other way round, and cells that therefore are
             compared with nothing; in words.
+        ungraded: how many items are in a difference where not every run could grade all, in words.
     """
 
     cells: Sequence[Cell]
@@ -54,6 +56,7 @@ class Comparison:
     differences: Mapping[str, Effects]
     curves: Mapping[str, Mapping[str, Mapping[int, Effect]]]
     missing: Sequence[str]
+    ungraded: Sequence[str]
 
 
 def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = (), *, partial: bool = False) -> Comparison:
@@ -85,6 +88,7 @@ def compare(cells: Sequence[Cell], baseline: str, reach: Sequence[float] = (), *
             *(f"{why}: it is compared with nothing" for why in alone.values()),
             *(text for cell in compared for text in missing(cell, baselines[cell.label])),
         ],
+        ungraded=[text for cell in compared for text in ungraded(cell, baselines[cell.label])],
     )
 
 
@@ -103,6 +107,21 @@ def missing(cell: Cell, base: Cell) -> Iterator[str]:
             yield f"{one.label} has no seed {', '.join(map(str, lacking))}, {other.label} has"
 
 
+def ungraded(cell: Cell, base: Cell) -> Iterator[str]:
+    """Of how many items a difference is, where a grader of one's own, or an answer that its rule cannot use, left some
+    out of a run."""
+    runs = [run for seed in cell.runs.keys() & base.runs.keys() for run in (cell.runs[seed], base.runs[seed])]
+    for of_set in SETS:
+        key = of_set, "accuracy"
+        if all(key in run.last for run in runs):
+            graded, known = graded_in_all([run.last[key] for run in runs])[0].items, runs[0].items[key]
+            if len(graded) < len(known):
+                yield (
+                    f"{cell.label} less {base.label} is of {len(graded)} of {len(known)} items ({of_set}): the others "
+                    "were not graded in every run"
+                )
+
+
 def paired(cell: Cell, base: Cell, reach: Sequence[float]) -> Iterator[tuple[str, Effect]]:
     """Each metric of a cell less the baseline's, over the seeds that both have."""
     seeds = [seed for seed in cell.runs if seed in base.runs]
@@ -117,7 +136,8 @@ def effects(runs: Sequence[Run], base: Sequence[Run] | None, reach: Sequence[flo
         if all(name in of_run for of_run in of_items):
             rows = [of_run[name] for of_run in of_items]
             of_set = "guessable" if name.startswith("guessable") else "held_out"
-            effect = over_items(rows[: len(runs)], rows[len(runs) :] or None, everywhere[0], of_set)
+            is_gain = name.endswith(GAIN)
+            effect = over_items(rows[: len(runs)], rows[len(runs) :] or None, everywhere[0], of_set, is_gain=is_gain)
             if effect is not None:
                 yield name, effect
     of_runs = [run_metrics(run, reach) for run in everywhere]
@@ -125,24 +145,32 @@ def effects(runs: Sequence[Run], base: Sequence[Run] | None, reach: Sequence[flo
         values = np.array([of_run[name] for of_run in of_runs], dtype=float)
         if not np.isnan(values).any():  # a mean over those runs alone that came so far would flatter
             less = values[len(runs) :] if base else 0.0
-            yield name, effect_of(crossed((values[: len(runs)] - less)[:, None], np.zeros(1, dtype=int)))
+            parts = crossed((values[: len(runs)] - less)[:, None], np.zeros(1, dtype=int))
+            yield name, effect_of(parts, parts.unbounded)
 
 
-def over_items(rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_set: str) -> Effect | None:
-    """Over the items that have a value in every run; None where there is no such item."""
-    values = np.stack([of_run.values for of_run in rows])  # [S, n]
-    if base is not None:
-        values = values - np.stack([of_run.values for of_run in base])
-    measured = ~np.isnan(values).any(axis=0)
-    if not measured.any():
+def over_items(
+    rows: Sequence[Rows], base: Sequence[Rows] | None, run: Run, of_set: str, *, is_gain: bool = False
+) -> Effect | None:
+    """Over the items that have a value in every run; None where there is no such item.
+
+    Args:
+        rows: of each run, in [0, 1]; what training changed of such, in [-1, 1], where `is_gain`.
+        base: what is taken off, run by run.
+    """
+    graded = graded_in_all([*rows, *(base or ())])
+    if not graded[0].items:
         return None
-    items = [item for item, is_measured in zip(rows[0].items, measured, strict=True) if is_measured]
-    _, pictures = np.unique([run.pictures[of_set, item] for item in items], return_inverse=True)
-    return effect_of(crossed(values[:, measured], pictures))
+    values = np.stack([of_run.values for of_run in graded])  # [S, n], or [2 S, n]
+    if base is not None:
+        values = values[: len(rows)] - values[len(rows) :]
+    _, pictures = np.unique([run.pictures[of_set, item] for item in graded[0].items], return_inverse=True)
+    parts = crossed(values, pictures)
+    differences = is_gain + (base is not None)  # how often shares were taken from shares
+    return effect_of(parts, parts.of_difference(differences) if differences else parts.of_share)
 
 
-def effect_of(parts: Crossed) -> Effect:
-    interval = None if np.isnan(parts.half) else (parts.mean - parts.half, parts.mean + parts.half)
+def effect_of(parts: Crossed, interval: tuple[float, float] | None) -> Effect:
     return Effect(parts.mean, interval, parts.seeds, parts)
 
 

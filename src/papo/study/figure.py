@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ PANEL = (4.2, 3.0)  # inches
 DPI = 110
 BAND = 0.15  # opacity
 MARGIN = 3  # percentage points beyond what a share can be
+# Of the first ten arms, which differ by colour, of the next ten, and so on.
+MARKS, LINES = "os^Dv", ("-", "--", ":", "-.")
 SPREAD = 0.08  # between arms that stand side by side, of the distance between neighbours
 
 
@@ -79,9 +82,9 @@ def curve(panel: Axes, comparison: Comparison, name: str, levels: Levels) -> Non
         if cell.levels != levels or not effects:
             continue
         steps, (means, lows, highs) = list(effects), in_percent(list(effects.values()))
-        colour = colour_of(order.index(cell.arm))
-        panel.plot(steps, means, color=colour, label=cell.arm)
-        panel.fill_between(steps, lows, highs, color=colour, alpha=BAND, linewidth=0)
+        look = look_of(order.index(cell.arm))
+        panel.plot(steps, means, **look, markersize=3, label=cell.arm)
+        panel.fill_between(steps, lows, highs, color=look["color"], alpha=BAND, linewidth=0)
         panel.set_axis_on()
         within_shares(panel)
     where = ", ".join(told(key, value) for key, value in levels)
@@ -94,8 +97,8 @@ def bars(panel: Axes, effects: Mapping[float, Effect | None], arm: str, n: int) 
     if there:
         means, lows, highs = in_percent(list(there.values()))
         below, above = ([abs(a - b) for a, b in zip(means, ends, strict=True)] for ends in (lows, highs))
-        style = {"color": colour_of(n), "label": arm, "marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
-        panel.errorbar(list(there), means, (below, above), **style)
+        style = {"label": arm, "markersize": 4, "capsize": 2, "linewidth": 1}
+        panel.errorbar(list(there), means, (below, above), **look_of(n), **style)
 
 
 def within_shares(panel: Axes) -> None:
@@ -121,5 +124,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def colour_of(n: int) -> tuple[float, ...]:
-    return colormaps["tab10"](n % 10)
+def look_of(n: int) -> dict[str, Any]:
+    """Colour, mark and line of the n-th arm, counted from 0: one of 200."""
+    tens, colour = divmod(n, 10)
+    return {
+        "color": colormaps["tab10"](colour),
+        "marker": MARKS[tens % len(MARKS)],
+        "linestyle": LINES[tens % len(LINES)],
+    }

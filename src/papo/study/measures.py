@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from papo.study.runs import Rows, Run, course
+from papo.study.runs import Rows, Run, course, graded_in_all
 
 # Measured before training too: what training changed is a metric of its own.
 GAINS = ("accuracy", "greedy")
+GAIN = "_gain"  # what the names of those end with
 
 PER_RUN = ("seconds_per_step", "peak_memory_gib")
 
@@ -26,8 +27,9 @@ def item_metrics(run: Run) -> dict[str, Rows]:
     for measure in GAINS:
         before = run.rows.get(("held_out", measure), {}).get(0)
         after = found.get(measure)
-        if before is not None and after is not None and before.items == after.items:
-            found[f"{measure}_gain"] = Rows(after.items, after.values - before.values)
+        if before is not None and after is not None:
+            before, after = graded_in_all([before, after])
+            found[f"{measure}{GAIN}"] = Rows(after.items, after.values - before.values)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from scipy import stats
 
+from papo.statistics import ROUNDING
 from papo.study.comparison import Comparison
 from papo.study.crossed import Crossed, half_length
 
@@ -53,6 +54,8 @@ def needs(parts: Crossed, difference: float) -> str:
     spread = {"seeds": parts.var_seed, "pictures": parts.var_picture, "the rest": parts.var_rest}
     if parts.seeds < 2:
         return "unknown: one seed says nothing about others"
+    if not parts.half > ROUNDING:
+        return "unknown: no item differed"
     seeds = seeds_needed(parts, difference, parts.pictures)
     pictures = pictures_needed(parts, difference, parts.seeds)
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from papo.study.figure import draw
 from papo.study.measures import item_metrics, run_metrics
 from papo.study.runs import OTHERWISE, Run, collect
 from papo.study.tables import tables
+from papo.study.versions import Version, versions
+from papo.study.versions import remarks as of_versions
 
 PLOTTED = ("accuracy", "greedy", "guessed", "readable_masked")  # differences in these, where measured
 
@@ -40,6 +42,7 @@ class Question:
         names: see papo.study.runs.collect.
         partial: see papo.study.comparison.compare.
         changed: runs that are compared although they have other settings than the study; what differs, by name.
+        now: of the code that is here, where runs that are missing are made by it; see papo.code.state.
     """
 
     baseline: str
@@ -50,6 +53,7 @@ class Question:
     unfinished: Sequence[str] = ()
     names: Mapping[str, str | None] | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
+    now: Mapping[str, Any] | None = None
     partial: bool = False
 
 
@@ -115,9 +119,11 @@ def as_json(
             for cell in comparison.cells
         },
         "missing_seeds": list(comparison.missing),
+        "ungraded": list(comparison.ungraded),
         "unfinished": list(question.unfinished),
         "changed": dict(question.changed),
         "left_out": dict(left_out),
+        "made_by": {version.label: list(version.runs) for version in made_by(comparison, question)},
         "made_with": made_with(runs),
         "settings": common(runs),
     }
@@ -139,12 +145,33 @@ def made_with(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items()}
 
 
+def made_by(comparison: Comparison, question: Question) -> list[Version]:
+    """The runs by the code that made them."""
+    return versions({run.name: run.provenance for run in all_runs(comparison)}, question.now)
+
+
+def all_runs(comparison: Comparison) -> list[Run]:
+    return [run for cell in comparison.cells for run in cell.runs.values()]
+
+
+def ended_early(runs: Sequence[Run]) -> Iterator[str]:
+    """Runs that were stopped before the length that they were given, by on_collapse=stop for example, in words: what
+    they ended with is compared with the ends of others."""
+    for run in runs:
+        done, asked = run.metrics["steps"], run.settings["trainer.max_steps"]
+        if done < asked:
+            yield f"{run.name} ended after {done} of {asked} steps"
+
+
 def remarks(comparison: Comparison, question: Question, left_out: Mapping[str, str]) -> list[str]:
     """What a reader must know beside the numbers."""
     return [
         *question.unfinished,
         *comparison.missing,
+        *comparison.ungraded,
+        *ended_early(all_runs(comparison)),
         *(f"{name} {OTHERWISE} ({difference})" for name, difference in question.changed.items()),
+        *of_versions(made_by(comparison, question), now=question.now is not None),
         *(f"{name} is left out: {reason}" for name, reason in left_out.items()),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import statistics
 import time
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from papo import code
 from papo.errors import ConfigError
 from papo.run_dir import finished
 from papo.settings import changed_setting
@@ -35,6 +37,8 @@ class Work:
         configs: of each by its folder's name.
         done: the metrics.json of those that are finished, likewise.
         folder: where the folders lie.
+        now: of the code that is here; see papo.code.state.
+        other_code: those of `done` that other code made.
         changed: finished runs of the study, asked for or not, that have other settings and are not run again; what
             differs, by their folders' names.
     """
@@ -43,6 +47,8 @@ class Work:
     configs: Mapping[str, DictConfig]
     done: Mapping[str, Mapping[str, Any]]
     folder: Path
+    now: Mapping[str, Any]
+    other_code: Sequence[str] = ()
     changed: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -64,12 +70,13 @@ class Work:
     def finished(self) -> list[Planned]:
         return [run for run in self.runs if run.folder in self.done]
 
-    def left(self, jobs: int) -> str:
-        """How much there is still to do, in words."""
+    def told(self, jobs: int) -> str:
+        """How much is done, and how much there is still to do, in words."""
         estimates = [self.seconds(run) for run in self.missing]
-        if not estimates or None in estimates:
-            return f"{len(estimates)} to run"
-        return f"{len(estimates)} to run, about {sum(estimates) / jobs / 60:.0f} min"
+        other = f" ({len(self.other_code)} by other code than is here now)" if self.other_code else ""
+        known = estimates and None not in estimates
+        lasts = f", about {sum(estimates) / jobs / 60:.0f} min" if known else ""
+        return f"{len(self.done)} done{other}, {len(estimates)} to run{lasts}"
 
 
 def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
@@ -102,7 +109,9 @@ def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
             differing[run.folder] = difference
         if metrics and run.folder in asked and (not difference or changed == "keep"):
             done[run.folder] = metrics
-    return Work(runs, configs, done, folder, differing)
+    now = code.state([OmegaConf.to_container(cfg, resolve=True) for cfg in configs.values()])
+    other = [name for name in done if not code.same(json.loads((folder / name / "provenance.json").read_text()), now)]
+    return Work(runs, configs, done, folder, now, other, differing)
 
 
 def run_missing(work: Work, jobs: int, threads: int) -> dict[str, str]:
@@ -138,4 +147,4 @@ def listing(work: Work, jobs: int) -> str:
         state = "done" if run.folder in work.done else "to run"
         seconds = work.done[run.folder]["seconds"] if run.folder in work.done else work.seconds(run)
         lines.append(f"{state:<8}{'' if seconds is None else f'{seconds:.0f} s':>8}  {run.folder}")
-    return "\n".join([*lines, f"{len(work.done)} done, {work.left(jobs)}"])
+    return "\n".join([*lines, work.told(jobs)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,16 @@ class Rows(NamedTuple):
     """One measure of one set at one step."""
 
     items: tuple[str, ...]  # ids in order of the alphabet, so that equal sets are equal tuples
-    values: np.ndarray  # [n], NaN = not measured
+    values: np.ndarray  # [n], NaN = it could not be graded
+
+    @property
+    def graded(self) -> set[str]:
+        return {item for item, missing in zip(self.items, np.isnan(self.values), strict=True) if not missing}
+
+    def only(self, items: Collection[str]) -> Rows:
+        """Those of these items alone."""
+        kept = [n for n, item in enumerate(self.items) if item in items]
+        return Rows(tuple(self.items[n] for n in kept), self.values[kept])
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,14 @@ class Run:
     def last(self) -> dict[tuple[str, str], Rows]:
         """The rows of the end."""
         return {key: of_step[max(of_step)] for key, of_step in self.rows.items()}
+
+    @cached_property
+    def items(self) -> dict[tuple[str, str], frozenset[str]]:
+        """What any validation looked at, by set and measure: runs of before say nothing of items in a validation that
+        could not grade them."""
+        return {
+            key: frozenset().union(*(rows.items for rows in of_step.values())) for key, of_step in self.rows.items()
+        }
 
 
 def collect(folder: Path, names: Mapping[str, str | None] | None = None) -> tuple[list[Run], dict[str, str]]:
@@ -115,11 +132,14 @@ def in_order(values: Mapping[str, float]) -> Rows:
 
 
 def course(run: Run, measure: str) -> dict[int, Rows]:
-    """A held-out measure by step, of the items that every validation looked at: those during a run are shorter."""
+    """A held-out measure by step, of the items that every validation looked at and could grade: those during a run are
+    shorter."""
     of_step = run.rows.get(("held_out", measure), {})
-    everywhere = set.intersection(*(set(rows.items) for rows in of_step.values())) if of_step else set()
-    found = {}
-    for step, rows in of_step.items():
-        kept = [n for n, item in enumerate(rows.items) if item in everywhere]
-        found[step] = Rows(tuple(rows.items[n] for n in kept), rows.values[kept])
-    return found
+    everywhere = set.intersection(*(rows.graded for rows in of_step.values())) if of_step else set()
+    return {step: rows.only(everywhere) for step, rows in of_step.items()}
+
+
+def graded_in_all(rows: Sequence[Rows]) -> list[Rows]:
+    """Those of the items that have a value in each of them."""
+    everywhere = set.intersection(*(of.graded for of in rows))
+    return [of.only(everywhere) for of in rows]

@@ -12,7 +12,7 @@ GROUPS = {
     "cost": ("seconds", "steps", "peak_memory"),
     "what went wrong": ("error_",),
     "questions that the words give away": ("guessable",),
-    "what it looks at": ("guessed", "blind", "masked", "readable"),
+    "what it looks at": ("guessed", "blind", "masked", "readable", "unlikely", "repeated"),
     "accuracy": ("",),
 }
 NOT_SHARES = "cost"  # of GROUPS: seconds, steps, GiB; all else is shares

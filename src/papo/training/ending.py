@@ -48,7 +48,8 @@ def figures(history: History, *, ended: bool) -> dict[str, dict | None]:
 
 
 def table(history: History, average: str, *, ended: bool) -> str:
-    """What was measured, in percent with 95 % intervals over items; the change is paired by item.
+    """What was measured, in percent with 95 % intervals over items; the change is paired by item, over as many as the
+    last column says.
 
     Args:
         average: avg@k by its k.
@@ -61,7 +62,8 @@ def table(history: History, average: str, *, ended: bool) -> str:
             continue
         after, change = (estimate(history.last, name), history.change(name)) if ended else (None, None)
         cells = ["" if value is None else str(value) for value in (before, after)]
-        lines.append((title.format(average=average), *cells, "" if change is None else signed(change), before.n))
+        changed, items = ("", before.n) if change is None else (signed(change), change.n)
+        lines.append((title.format(average=average), *cells, changed, items))
     text = [f"{a:<25}{b:<21}{c:<21}{d:<24}{e:>6}" for a, b, c, d, e in lines]
     text += [course(history, name) for name in COURSES if len(history.course) > 2 and name in history.before]
     return "\n".join(text)

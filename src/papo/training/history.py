@@ -96,13 +96,13 @@ def estimate(measured: Measured, name: str) -> Estimate | None:
 
 
 def by_measure(kind: str, found: Sequence[ItemValues]) -> Measured:
-    """The items' values by measure; of items that the words give away accuracy alone, as the measure of their name."""
-    if kind == GUESSABLE:
-        return {GUESSABLE: [item.values["accuracy"] for item in found]} if found else {}
+    """The values of the items that could be graded, by measure; of items that the words give away accuracy alone, as
+    the measure of their name."""
     measured: Measured = {}
     for item in found:
         for name, value in item.values.items():
-            measured.setdefault(name, []).append(value)
+            if value is not None and (kind != GUESSABLE or name == "accuracy"):
+                measured.setdefault(GUESSABLE if kind == GUESSABLE else name, []).append(value)
     return measured
 
 
@@ -111,13 +111,13 @@ def items_by_measure(rows: Iterable[Mapping[str, Any]]) -> Items:
     items: Items = {}
     for row in rows:
         name = row["measure"] if row["set"] == HELD_OUT else GUESSABLE
-        if row["set"] == HELD_OUT or row["measure"] == "accuracy":
+        if row["value"] is not None and (row["set"] == HELD_OUT or row["measure"] == "accuracy"):
             items.setdefault(name, []).append(row["item"])
     return items
 
 
 def rows(step: int, kind: str, found: Iterable[ItemValues]) -> list[dict[str, Any]]:
-    """One JSON-able record per item and measure."""
+    """One JSON-able record per item and measure; its value is None where the item could not be graded."""
     return [
         {"step": step, "set": kind, "measure": name, "item": item.item, "picture": item.picture, "value": value}
         for item in found
