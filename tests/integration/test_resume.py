@@ -6,6 +6,8 @@ import pytest
 import torch
 from hydra.utils import get_object
 
+from papo.run_dir import finished
+from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
 
 # Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
@@ -245,6 +247,31 @@ def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at
     monkeypatch.undo()
     run = train(*settings, f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}", path=path)
     assert_same(run, four_steps)
+
+
+def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_step, monkeypatch):
+    """Its figures and its model stay those of the first end, and that end can be had again."""
+    settings = [*SETTINGS, "trainer.checkpoint_every=1"]
+    run = train(*settings, "trainer.max_steps=2")
+    before, weights = run.json(), run.weights
+    for step in (3, 4):  # before anything is trained, and after a step that was saved
+
+        def crash():
+            raise RuntimeError("the power went out")
+
+        at_step(step, crash)
+        with pytest.raises(RuntimeError, match="the power went out"):
+            train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
+        monkeypatch.undo()
+        assert finished(run.path) is None
+        assert unfinished(run.path) == "interrupted"
+        assert (run.json(), run.weights) == (before | {"interrupted": True}, weights)
+        if step == 3:
+            train(*settings, "trainer.max_steps=2", checkpoint(run), path=run.path)
+            assert finished(run.path)["accuracy_after"] == before["accuracy_after"]
+            before = run.json()
+    train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert finished(run.path)["steps"] == 4
 
 
 def test_a_run_can_continue_elsewhere(train, four_steps):
