@@ -1,5 +1,6 @@
 """Stopping and continuing: the result is that of never having stopped."""
 
+import re
 import signal
 
 import pytest
@@ -153,6 +154,18 @@ def test_a_run_goes_on_with_the_settings_that_it_had(command, tiny, four_steps, 
     finished = command("train.py", *tiny, *SETTINGS, f"ckpt_path={moved}", "trainer.max_steps=5", "seed=4",
                        f"hydra.run.dir={tmp_path / 'moved'}")  # fmt: skip
     assert finished.status == 0  # nothing is known of its run
+
+
+def test_what_is_trained_cannot_change_on_the_way(train, command, tiny):
+    """What the optimizer remembers is of what it trained; and nothing is written before that is known."""
+    run = train("model.train=[projector]", "trainer.max_steps=1", "val.samples=1")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    longer = ["trainer.max_steps=2", "val.samples=1", checkpoint(run), f"hydra.run.dir={run.path}"]
+    finished = command("train.py", *tiny, *longer, "model.train=[projector,vision]", "resume.allow=[model.train]")
+    assert (finished.status, len(finished.messages)) == (2, 1), finished.err
+    assert re.search(r"trained \d+ tensors, and this one would train \d+: set model.train as it was", finished.err)
+    assert f"export={run.path / 'checkpoints' / 'last.ckpt'}" in finished.err
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_asked_to_stop_in_its_last_step_is_finished(train, four_steps, at_step):

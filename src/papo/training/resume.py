@@ -158,7 +158,7 @@ def steps_behind(path: str, module: PolicyModule) -> int:
     """The steps that the checkpoint at `path` has behind it, if `module` can continue from it.
 
     Raises:
-        ConfigError: no checkpoint of this package, one of another model, or nothing left to do.
+        ConfigError: no checkpoint of this package, one of another model or of other parts of it, or nothing left to do.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -179,6 +179,15 @@ def steps_behind(path: str, module: PolicyModule) -> int:
         raise ConfigError(
             f"ckpt_path={path} does not fit model.path: {len(differing)} tensors differ, e.g. {name} is "
             f"{describe(saved.get(name))} in the checkpoint and {describe(expected.get(name))} in the model"
+        )
+    trained, asked = (
+        sum(len(group["params"]) for optimizer in optimizers for group in optimizer["param_groups"])
+        for optimizers in (checkpoint["optimizer_states"], [module.configure_optimizers().state_dict()])
+    )
+    if trained != asked:  # else each one's moments would be taken for another one's
+        raise ConfigError(
+            f"ckpt_path={path} is of a run that trained {trained} tensors, and this one would train {asked}: set "
+            f"model.train as it was, or begin anew with that model: export={path}, then model.path"
         )
     # One that ended after its last step and before its last validation has that left to do.
     if step > module.total_steps or (step == module.total_steps and measured_after(step, Path(path).parent.parent)):
