@@ -8,6 +8,7 @@ import torch
 from hydra.utils import get_object
 
 from papo.run_dir import finished
+from papo.settings import settings_of
 from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
 
@@ -285,6 +286,56 @@ def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_ste
             before = run.json()
     train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     assert finished(run.path)["steps"] == 4
+
+
+QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
+
+
+def test_a_run_that_is_made_longer_than_its_schedule_was_planned_for_says_so(train, at_step, monkeypatch):
+    """And is no unbroken run of that length to those who compare, however often it is continued."""
+    whole = train(*QUICK, "trainer.max_steps=4")
+    run = train(*QUICK, "trainer.max_steps=2")
+
+    def crash():
+        raise RuntimeError("the power went out")
+
+    at_step(4, crash)
+    with pytest.raises(RuntimeError, match="the power went out"):
+        train(*QUICK, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    monkeypatch.undo()
+    rest = train(*QUICK, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert rest.json("provenance.json")["replanned"] == [{"step": 2, "max_steps": 2}]
+    assert whole.json("provenance.json")["replanned"] == []
+    had, asked = settings_of(run.path), settings_of(whole.path)
+    assert {key: value for key, value in had.items() if asked.get(key) != value} == {
+        "trainer.max_steps.before": "2 up to step 2"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["algorithm.schedule=constant"], None),
+        ([], "learning rate x 0.51 -> x 0.265"),
+        (
+            ["algorithm.schedule=constant", "experiment=papo_qwen", "algorithm.objective.perception.schedule=linear"],
+            "perception x 0.5 -> x 0.333",
+        ),
+    ],
+)
+def test_what_changes_with_the_length_of_a_run_is_named(train, settings, said):
+    run = train(*QUICK, *settings, "trainer.max_steps=2")
+    rest = train(*QUICK, *settings, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    lines = [line for line in rest.said.splitlines() if line.startswith("ckpt_path=")]
+    assert lines == (
+        []
+        if said is None
+        else [
+            f"{checkpoint(run)}: its 2 steps were planned for trainer.max_steps=2, the next for 3 ({said}): "
+            "this is not what one run of 3 steps would be"
+        ]
+    )
+    assert len(rest.json("provenance.json")["replanned"]) == len(lines)
 
 
 def test_a_run_can_continue_elsewhere(train, four_steps):

@@ -25,6 +25,8 @@ from papo.training.strategies import ShardedWeights
 from papo.training.weights import Sharded, Whole, as_tensor
 from papo.types import Item, PromptBatch
 
+LEARNING_RATE = "learning rate"  # among what is planned
+
 
 class PolicyModule(LightningModule):
     """A trainable policy that counts its own steps and measures itself on held-out prompts.
@@ -83,6 +85,9 @@ class PolicyModule(LightningModule):
             self.configure_optimizers()  # now, and not when the run has begun
         except ValueError as error:
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
+        self.replanned: list[
+            dict[str, int]
+        ] = []  # other lengths that earlier steps were planned for; see papo.settings
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.metrics: dict[str, float] = {}  # of the last step
         self.step_seconds: list[float] = []  # of this process, for the median
@@ -139,6 +144,11 @@ class PolicyModule(LightningModule):
             self.loss_scaler.unscale_(optimizer.optimizer)
         return as_tensor(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
 
+    def planned(self, step: int, total_steps: int) -> dict[str, float]:
+        """The factors at a step that depend on how long the run is meant to be, by the name of what they are on."""
+        settings = {"total_steps": total_steps, "warmup_steps": self.warmup_steps}
+        return {LEARNING_RATE: learning_rate_scale(self.schedule, step, **settings)}
+
     @property
     def loss_scaler(self) -> torch.amp.GradScaler | None:
         """What scales the loss under trainer.precision=16-mixed."""
@@ -157,9 +167,7 @@ class PolicyModule(LightningModule):
         scaler = self.loss_scaler
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
-            scale = learning_rate_scale(
-                self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
-            )
+            scale = self.planned(self.step, self.total_steps)[LEARNING_RATE]
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             self.learning_rate = optimizer.param_groups[0]["lr"]
@@ -237,6 +245,7 @@ class PolicyModule(LightningModule):
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
         checkpoint["step"], checkpoint["updates"] = self.step, self.updates_made
+        checkpoint["total_steps"], checkpoint["replanned"] = self.total_steps, self.replanned
         checkpoint["history"] = self.history.to_dict()
         self.weights.gather()  # a share of them is what was saved
 

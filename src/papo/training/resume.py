@@ -195,6 +195,29 @@ def steps_behind(path: str, module: PolicyModule) -> int:
     return step
 
 
+def replanned(path: str, module: PolicyModule) -> list[dict[str, int]]:
+    """What `module` is to note of the steps behind the checkpoint at `path`: for which other lengths of the run they
+    were planned, and up to which step. Where something depends on that they are not those of one run of the new length,
+    which is said.
+    """
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    step, now, before = checkpoint["step"], module.total_steps, checkpoint.get("replanned", [])
+    then = checkpoint.get("total_steps", now)  # older ones say nothing
+    made, asked = ([module.planned(behind, total) for behind in range(step)] for total in (then, now))
+    changes = [
+        f"{name} x {made[-1][name]:.3g} -> x {ahead:.3g}"
+        for name, ahead in module.planned(step, now).items()
+        if any(one[name] != other[name] for one, other in zip(made, asked, strict=True))
+    ]
+    if not changes:
+        return before
+    print(
+        f"ckpt_path={path}: its {step} steps were planned for trainer.max_steps={then}, the next for {now} "
+        f"({', '.join(changes)}): this is not what one run of {now} steps would be"
+    )
+    return [*before, {"step": step, "max_steps": then}]
+
+
 def measured_after(step: int, folder: Path) -> bool:
     """Whether the run in a folder, if there is one, came to its end with that step."""
     if not holds_run(folder):

@@ -39,7 +39,7 @@ from papo.training.ending import figures, nothing_learnt, table, warnings
 from papo.training.exporting import exported, save
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
-from papo.training.resume import HowFar, check_same, steps_behind, usable
+from papo.training.resume import HowFar, check_same, replanned, steps_behind, usable
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
@@ -120,6 +120,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             ckpt_path = usable(cfg.ckpt_path)
             done = steps_behind(ckpt_path, module)
             check_same(cfg)
+            module.replanned = replanned(ckpt_path, module)
         trainer = build_trainer(cfg, done)
         trainer.strategy.connect(module)
         trainer.strategy.setup_environment()  # from here on the ranks know one another
@@ -136,7 +137,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_unused(*unused)  # another run may have come and gone
             if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
                 run.clear()
-            run.start(cfg, fast_layers=loaded.fast_layers)
+            run.start(cfg, fast_layers=loaded.fast_layers, replanned=module.replanned)
             print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
         far.begun, far.when = True, "before the first step"
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
