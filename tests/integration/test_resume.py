@@ -373,6 +373,37 @@ def test_what_was_held_out_is_recorded_once(train, at_step, monkeypatch, tmp_pat
     assert saved[0]["history"] == saved[1]["history"]
 
 
+@pytest.mark.parametrize(("patience", "deaths"), [("null", [2, 2, 4]), ("1", [2, 2])])
+def test_a_validation_that_the_run_died_in_is_made_again(train, monkeypatch, tmp_path, patience, deaths):
+    """Else the best checkpoint, and the end of a run that gets no better, would be others."""
+    settings = [*SETTINGS, "trainer.max_steps=6", "val.every=2", "val.items=2", "trainer.checkpoint_every=1"]
+    settings += ["callbacks=best", f"callbacks.best.patience={patience}"]
+    whole = train(*settings)
+    original, path = PapoModule.validation_step, tmp_path / "run"
+
+    def validation_step(module, *arguments):
+        if module.during and module.step == deaths[0]:
+            deaths.pop(0)
+            raise RuntimeError("killed")
+        original(module, *arguments)
+
+    monkeypatch.setattr(PapoModule, "validation_step", validation_step)
+    again = []
+    for _ in [*deaths]:
+        with pytest.raises(RuntimeError, match="killed"):
+            train(*settings, *again, path=path)
+        again = [f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}"]
+    monkeypatch.undo()
+    run = train(*settings, *again, path=path)
+    assert run.held_out == whole.held_out
+    kept = [torch.load(each / "checkpoints" / "best.ckpt", weights_only=True)["step"] for each in (path, whole.path)]
+    assert kept[0] == kept[1]
+    saved = [torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (path, whole.path)]
+    assert saved[0]["callbacks"]["Best"] == saved[1]["callbacks"]["Best"]
+    assert saved[0]["history"] == saved[1]["history"]
+    assert (run.json()["steps"], run.json()["interrupted"]) == (whole.json()["steps"], False)
+
+
 def test_validation_comes_at_the_same_steps(train):
     """Multiples of val.every from step 0, wherever the run was interrupted."""
     half = train("trainer.max_steps=3", "val.every=2")

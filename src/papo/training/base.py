@@ -202,6 +202,14 @@ class PolicyModule(LightningModule):
         due = self.step < self.total_steps and self.step % self.trainer.val_check_interval == 0
         return self.during and not due
 
+    def on_train_epoch_start(self) -> None:
+        """Makes up for the validation that the run died in: its checkpoint is from before."""
+        if self.step and self.step not in self.history.course and not self.idle:
+            # As Lightning's loop over steps does it: the stage says which loop is at work.
+            self.trainer.validating = True
+            self.trainer.fit_loop.epoch_loop.val_loop.run()
+            self.trainer.training = True
+
     def on_validation_epoch_start(self) -> None:
         self.found = []
         self.weights.gather()
