@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress")
+# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run. A
+# finished one had the time that it needed.
+PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress", "trainer.lightning.max_time")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None, "best": None, "require_image": False}

@@ -1,11 +1,13 @@
 """Stopping and continuing: the result is that of never having stopped."""
 
+import json
 import re
 import signal
 
 import pytest
 import torch
 from hydra.utils import get_object
+from lightning import Callback
 
 from papo.run_dir import finished
 from papo.settings import settings_of
@@ -14,6 +16,8 @@ from papo.training.papo import PapoModule
 
 # Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
 SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+
+QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
 
 
 def checkpoint(run) -> str:
@@ -244,6 +248,37 @@ def test_a_signal_anywhere_else_stops_at_once_and_says_how_to_go_on(
         assert_same(run, four_steps)
 
 
+def test_a_run_whose_time_is_over_is_not_finished(command, tiny, tmp_path):
+    """Lightning's max_time counts all of a run's training: what goes on needs more of it, or none."""
+    settings = [*tiny, *SETTINGS, *QUICK, "trainer.max_steps=3", f"hydra.run.dir={tmp_path / 'run'}"]
+    short = "+trainer.lightning.max_time={microseconds: 1}"
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    for again in ([], [f"ckpt_path={last}"]):
+        run = command("train.py", *settings, *again, short)
+        assert run.status == 130
+        assert (
+            f"interrupted: trainer.lightning.max_time is over, resume with ckpt_path={last}, and more of it" in run.out
+        )
+        metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        assert (metrics["steps"], metrics["interrupted"], metrics["accuracy_after"]) == (1, True, None)
+        assert torch.load(last, weights_only=True)["step"] == 1
+    assert command("train.py", *settings, f"ckpt_path={last}").status == 0
+    assert finished(tmp_path / "run")["steps"] == 3
+
+
+class SaidSo(Callback):
+    """Any callback that ends a run as it means to."""
+
+    def on_train_batch_end(self, trainer, *arguments):
+        trainer.should_stop = True
+
+
+def test_a_run_that_a_callback_ended_is_finished(train):
+    mine = f"+callbacks.mine={{_target_: {__name__}.SaidSo}}"
+    run = train(*QUICK, "trainer.max_steps=3", mine)
+    assert finished(run.path)["steps"] == 1
+
+
 def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at_step, monkeypatch, tmp_path):
     """And the responses of the lost steps are not recorded twice."""
 
@@ -286,9 +321,6 @@ def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_ste
             before = run.json()
     train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     assert finished(run.path)["steps"] == 4
-
-
-QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
 
 
 def test_a_run_that_is_made_longer_than_its_schedule_was_planned_for_says_so(train, at_step, monkeypatch):

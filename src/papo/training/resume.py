@@ -22,7 +22,14 @@ from papo.training.base import PolicyModule
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
 FREE = ("name", "ckpt_path", "overwrite", "run_dir", "resume", "logger", "callbacks", "data.num_workers")
-FREE += ("trainer.max_steps", "trainer.checkpoint_every", "trainer.images_every", "trainer.accelerator", "val.every")
+FREE += (
+    "trainer.max_steps",
+    "trainer.lightning.max_time",
+    "trainer.checkpoint_every",
+    "trainer.images_every",
+    "trainer.accelerator",
+    "val.every",
+)
 # A run computes the same on any number of processes.
 FREE += ("strategy", "trainer.lightning.strategy", "trainer.lightning.devices", "trainer.lightning.num_nodes")
 NAMED = 4  # of the settings that differ

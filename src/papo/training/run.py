@@ -8,10 +8,11 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
@@ -146,8 +147,8 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
                 Path(cfg.run_dir).rmdir()
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
-        ended = measured_and_trained(trainer, module, data, ckpt_path, far)
-        far.when = "before the model was written"
+        cut = measured_and_trained(trainer, module, data, ckpt_path, far)
+        ended, far.when = cut is None, "before the model was written"
         state = module.weights.state()
         if run is not None:
             save(run, loaded, cfg, state)
@@ -161,7 +162,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             far.when, far.done = "when all was written", ended
             log_hyperparameters(trainer, cfg, metrics)
         if first:
-            print(summary(metrics, failures, module, folder))
+            print(summary(metrics, failures, module, folder, cut))
     return metrics
 
 
@@ -184,8 +185,8 @@ def naming_a_full_disk(folder: Path) -> Iterator[None]:
 
 def measured_and_trained(
     trainer: Trainer, module: PolicyModule, data: PromptData, ckpt_path: str | None, far: HowFar
-) -> bool:
-    """Measures, trains and measures again; false where it was asked to stop before the last step.
+) -> Cut | None:
+    """Measures, trains and measures again, unless it was cut short.
 
     Args:
         far: is told how far that has come.
@@ -197,12 +198,30 @@ def measured_and_trained(
         trainer.validate(module, data, verbose=False)
     far.when = "in the midst of training"  # where a first signal does not end the step first
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
-    ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
-    if ended:
+    cut = cut_short(trainer, module)
+    if cut is None:
         far.when = "after the last step, before all was measured"
         trainer.validate(module, data, verbose=False)
-    return ended
+    return cut
+
+
+class Cut(NamedTuple):
+    """A run that ended before it was done."""
+
+    why: str
+    needs: str = ""  # to go on
+
+
+def cut_short(trainer: Trainer, module: PolicyModule) -> Cut | None:
+    """None where a run is done: by its last step, whatever came with that, or by a callback that ends runs."""
+    if module.step >= module.total_steps:
+        return None
+    if any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop)):
+        return Cut("interrupted")
+    clocks = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if any(left is not None and left <= 0 for left in clocks):
+        return Cut("interrupted: trainer.lightning.max_time is over", ", and more of it: it is that of all sessions")
+    return None if trainer.should_stop else Cut("interrupted: Lightning ended it")
 
 
 def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:
@@ -319,12 +338,14 @@ def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final
         writer._get_file_writer().add_summary(record)
 
 
-def summary(metrics: Mapping[str, Any], failures: Iterable[str], module: PolicyModule, folder: Path) -> str:
+def summary(
+    metrics: Mapping[str, Any], failures: Iterable[str], module: PolicyModule, folder: Path, cut: Cut | None
+) -> str:
     """What a run ends with: the table, how long it took, and what it did that nobody wants."""
-    ended, history = not metrics["interrupted"], module.history
+    ended, history = cut is None, module.history
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
-    if not ended:
-        pace += f"; interrupted, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
+    if cut is not None:
+        pace += f"; {cut.why}, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}{cut.needs}"
     lines = [
         table(history, metrics["accuracy"], ended=ended),
         *training_lines(metrics["training_blind"]),
