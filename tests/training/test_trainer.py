@@ -38,12 +38,14 @@ def test_no_validation_in_between(tmp_path):
         ({"gradient_clip_val": 1.0}, "algorithm.grad_clip"),
         ({"fast_dev_run": 2}, "trainer.max_steps"),
         ({"overfit_batches": 2}, "data.train"),
+        ({"limit_val_batches": 0}, "val.items"),
+        ({"limit_val_batches": 1}, "val.items"),
         ({"limit_train_batches": 1}, "trainer.max_steps"),
         ({"max_epochs": 2}, "trainer.max_steps"),
     ],
 )
 def test_what_a_run_says_otherwise_is_not_said_to_lightning(tmp_path, setting, own):
-    """It would cut runs short without a checkpoint."""
+    """It would cut runs short without a checkpoint, and measure a part of the items as if it were all."""
     ((name, value),) = setting.items()
     with pytest.raises(SettingError, match=rf"^{name} must not be set, got {value}: .*{re.escape(own)}"):
         trainer_of(tmp_path, **setting)
