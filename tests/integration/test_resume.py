@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import statistics
 
 import pytest
 import torch
@@ -442,6 +443,31 @@ def test_validation_comes_at_the_same_steps(train):
     rest = train("trainer.max_steps=6", "val.every=2", checkpoint(half))
     assert sorted(half.scalars["val/avg@2"]) == [0, 2, 3]
     assert sorted(rest.scalars["val/avg@2"]) == [4, 6]
+
+
+def test_what_a_run_cost_is_of_all_its_sessions(train, monkeypatch, tmp_path):
+    """As its steps are; and of the rest alone where an older checkpoint does not say."""
+    settings = [*SETTINGS, *QUICK, "trainer.max_steps=2"]
+    path, peak = tmp_path / "run", iter([3.0] * 3 + [2.0] * 9)  # two checkpoints and the end
+    monkeypatch.setattr("papo.training.cost.peak_memory_gib", lambda: next(peak))
+    whole = train(*settings, path=path)
+    first = whole.json()
+    saved = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+    cost = saved["cost"]
+    assert 0 < sum(cost["step_seconds"]) < cost["seconds"] < first["seconds"]
+    cost["seconds"] += 1000
+    torch.save(saved, path / "checkpoints" / "last.ckpt")
+    run = train(*settings, checkpoint(whole), "trainer.max_steps=3", path=path).json()
+    assert 1000 < run["seconds"] < 1000 + 2 * 600
+    assert run["peak_memory_gib"] == 3
+    ends = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert ends["cost"]["step_seconds"][:2] == cost["step_seconds"]
+    assert run["seconds_per_step"] == statistics.median(ends["cost"]["step_seconds"])
+    del ends["cost"]
+    torch.save(ends, path / "checkpoints" / "last.ckpt")
+    older = train(*settings, checkpoint(whole), "trainer.max_steps=4", path=path).json()
+    assert older["seconds"] < 1000
+    assert older["peak_memory_gib"] == 2
 
 
 def test_a_new_learning_rate_is_obeyed(train):

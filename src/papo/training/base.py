@@ -18,6 +18,7 @@ from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
+from papo.training.cost import Cost
 from papo.training.history import HELD_OUT, SETS, History, by_measure, items_by_measure, rows, tag
 from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
@@ -90,7 +91,7 @@ class PolicyModule(LightningModule):
         ] = []  # other lengths that earlier steps were planned for; see papo.settings
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.metrics: dict[str, float] = {}  # of the last step
-        self.step_seconds: list[float] = []  # of this process, for the median
+        self.cost = Cost()
         self.item_means = ItemMeans()
         self.history = History()
         # Of a validation: loader, batch among those of all ranks, and what was found on this one.
@@ -254,7 +255,7 @@ class PolicyModule(LightningModule):
         del checkpoint["loops"]
         checkpoint["step"], checkpoint["updates"] = self.step, self.updates_made
         checkpoint["total_steps"], checkpoint["replanned"] = self.total_steps, self.replanned
-        checkpoint["history"] = self.history.to_dict()
+        checkpoint["history"], checkpoint["cost"] = self.history.to_dict(), self.cost.to_dict()
         self.weights.gather()  # a share of them is what was saved
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
@@ -266,6 +267,8 @@ class PolicyModule(LightningModule):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
         self.history = History.from_dict(checkpoint["history"])
+        if "cost" in checkpoint:  # which older checkpoints lack
+            self.cost.load(checkpoint["cost"])
 
 
 def has_gradient(optimizer: Optimizer) -> bool:

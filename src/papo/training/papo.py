@@ -171,7 +171,7 @@ class PapoModule(PolicyModule):
         metrics["time/step"] = time.perf_counter() - start
         self.step += 1
         self.metrics = metrics
-        self.step_seconds.append(metrics["time/step"])
+        self.cost.step_seconds.append(metrics["time/step"])
 
     def rewarded(self, rollouts: Rollouts) -> Rollouts:
         """With everything that responses are paid for, and the scores that this depends on."""

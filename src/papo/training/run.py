@@ -28,7 +28,7 @@ from papo.objective.branch import CLEAN
 from papo.policy.loading import Loaded
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
-from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
+from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory
 from papo.schema import TrainKeys, check_all
 from papo.settings import PLACE
 from papo.training import launching
@@ -116,6 +116,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_unused(*unused)
         own.count_anew()
         loaded, module, data = build(cfg)
+        module.cost.began = started
         done, ckpt_path = 0, None
         if cfg.ckpt_path is not None:
             ckpt_path = usable(cfg.ckpt_path)
@@ -152,10 +153,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         state = module.weights.state()
         if run is not None:
             save(run, loaded, cfg, state)
-        metrics = results(cfg, module, data, trainer, ended) | {
-            "seconds": time.perf_counter() - started,
-            "peak_memory_gib": max(ranks.gathered(peak_memory_gib())),
-        }
+        metrics = results(cfg, module, data, trainer, ended) | module.cost.total()
         failures = own.failures(ranks.gathered(own.counted()))
         if run is not None:
             run.write("metrics.json", metrics)
@@ -227,7 +225,7 @@ def cut_short(trainer: Trainer, module: PolicyModule) -> Cut | None:
 def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:
     """What goes into metrics.json, but for what the whole run cost."""
     asked_blind = training_blind(trainer)
-    found = figures(module.history, ended=ended)
+    found, pace = figures(module.history, ended=ended), module.cost.step_seconds
     return {
         "name": cfg.name,
         "accuracy_before": found["before"]["mean"],
@@ -239,7 +237,7 @@ def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Tr
         "interrupted": not ended,
         "skipped_rows": data.skips.count(),
         "guessable_rows": data.too_guessable.count(),
-        "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
+        "seconds_per_step": statistics.median(pace) if pace else None,
         "seed": cfg.seed,
         "world_size": trainer.world_size,
         "global_batch": cfg.data.batch_size,
