@@ -82,11 +82,13 @@ def test_a_mistake_is_one_line(papo, words, said, tmp_path, monkeypatch):
             "papo.training.run.train",
             {"export": "a b/run's", "overwrite": True},
         ),
+        (["export", "0_seed=0,k=1"], "papo.training.run.train", {"export": "0_seed=0,k=1"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_verbs_are_what_the_scripts_do(papo, words, task, found, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "0_seed=0,k=1").mkdir()
     seen = []
     monkeypatch.setattr(task, lambda cfg: seen.append(cfg) or {})
     monkeypatch.setattr(cli, "bound_caches", lambda: None)

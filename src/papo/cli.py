@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -22,11 +23,15 @@ from omegaconf.errors import OmegaConfBaseException
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
 from papo.overrides import check_choices, check_experiment, documented, groups, refusal
-from papo.sweep import sweeping
+from papo.sweep import quoted, sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; in the same
 # way rescore=DIR is rescore.path=DIR, and answers_cache=DIR is answers_cache.path=DIR.
 SWITCHES = {"plan": "plan.only", "rescore": "rescore.path", "answers_cache": "answers_cache.path"}
+
+# What names files and folders, among them those of sweeps: 0_seed=0,mask_ratio=0.4.
+PATHS = ("ckpt_path", "export", "model.path", "compare", "hydra.run.dir", "hydra.sweep.dir")
+PATHS += ("rescore.path", "answers_cache.path")
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -70,13 +75,31 @@ def run(main: Callable[[], None]) -> None:
 
 
 def spelt_out(argument: str) -> str:
-    """An argument of the command line, a group's own name in it replaced by its switch.
+    """An argument of the command line, a group's own name in it replaced by its switch, and paths quoted that need it.
 
-    >>> spelt_out("plan=true"), spelt_out("plan.device_gib=24"), spelt_out("seed=1")
-    ('plan.only=true', 'plan.device_gib=24', 'seed=1')
+    >>> spelt_out("plan=true"), spelt_out("plan.device_gib=24"), spelt_out("export=sweep/0_seed=0")
+    ('plan.only=true', 'plan.device_gib=24', "export='sweep/0_seed=0'")
     """
     key, set_, value = argument.partition("=")
-    return f"{SWITCHES.get(key, key)}{set_}{value}"
+    key = SWITCHES.get(key, key)
+    return f"{key}{set_}{paths_quoted(value) if key.lstrip('+') in PATHS else value}"
+
+
+def paths_quoted(value: str) -> str:
+    """The value of an override that names paths, each quoted where Hydra would read its = or its comma: the folders of
+    a sweep have them. A comma belongs to a path that is there with it, else it stands between two.
+    """
+    if value.startswith("[") and value.endswith("]"):
+        return f"[{paths_quoted(value[1:-1])}]"
+    if re.search(r"""['"(){}\[\]]""", value):  # quoted already, or more than paths
+        return value
+    pieces, found = value.split(","), []
+    while pieces:
+        joined = [",".join(pieces[:count]) for count in range(len(pieces), 0, -1)]
+        path = next((path for path in joined if os.path.exists(path)), pieces[0])
+        del pieces[: path.count(",") + 1]
+        found.append(quoted(path) if set("=,") & set(path) else path)
+    return ",".join(found)
 
 
 def bound_caches() -> None:

@@ -101,8 +101,15 @@ class RunDir:
                 path.unlink(missing_ok=True)
 
     def start(self, cfg: DictConfig, **facts: Any) -> None:
-        """Records what is about to run; `facts` go into provenance.json."""
+        """Records what is about to run; `facts` go into provenance.json.
+
+        The figures of a finished run that is continued stay until the new end, with its model/, as those of an
+        interrupted one: beside what is written from here on they are no run's.
+        """
         self.checkpoints.mkdir(exist_ok=True)
+        metrics = finished(self.path)
+        if metrics is not None:
+            self.write("metrics.json", metrics | {"interrupted": True})
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         self.write("provenance.json", provenance(cfg) | facts)
 

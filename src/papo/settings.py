@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run.
-PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress")
+# Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run. A
+# finished one had the time that it needed.
+PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress", "trainer.lightning.max_time")
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None, "best": None, "require_image": False}
@@ -18,9 +20,17 @@ LATER |= {"devices": 1, "num_nodes": 1, "strategy": "auto", "lightning": "auto"}
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """The settings that a run directory records."""
+    """The settings that a run directory records.
+
+    Where its learning rate or its loss depend on how long it is meant to be, and that was changed on the way, it is not
+    the run that its trainer.max_steps alone says: trainer.max_steps.before tells them apart.
+    """
     # By the C library's parser: there are hundreds of runs, and a file of 300 lines takes Python's 0.1 s.
-    return settings(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader))
+    found = settings(yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader))
+    provenance = folder / "provenance.json"
+    facts = json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {}
+    before = [f"{part['max_steps']} up to step {part['step']}" for part in facts.get("replanned", ())]
+    return found | {"trainer.max_steps.before": ", ".join(before)} if before else found
 
 
 def settings(config: dict[str, Any]) -> dict[str, Any]:

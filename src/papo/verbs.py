@@ -69,7 +69,7 @@ def list_verb(arguments: Sequence[str]) -> None:
 
 def export_verb(arguments: Sequence[str]) -> None:
     """a model of a run that was cut off: papo export RUN, papo export RUN/checkpoints/best.ckpt overwrite=true"""
-    if not arguments or "=" in arguments[0]:
+    if not arguments or ("=" in arguments[0] and not os.path.exists(arguments[0])):
         cli.fail(cli.MISTAKE, "papo export needs the folder of a run, or a checkpoint in it: papo export RUN")
     sys.argv[1:] = [f"export={quoted(arguments[0])}", *arguments[1:]]
     cli.run(train)

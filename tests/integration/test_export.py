@@ -67,8 +67,8 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     """Greedy accuracy by step: .1, .3, .2, .3."""
     add, found = History.add, iter((0.0, 0.1, 0.3, 0.2, 0.3, 0.3))
 
-    def planned(self, step, measured, items):
-        add(self, step, measured | {"greedy": [next(found)] * 4}, items)
+    def planned(self, step, measured, *also, **named):
+        add(self, step, measured | {"greedy": [next(found)] * 4}, *also, **named)
 
     monkeypatch.setattr(History, "add", planned)
     run = train("callbacks=best", "callbacks.best.patience=2", "val.every=1", "trainer.max_steps=9", "val.samples=1")
@@ -83,6 +83,29 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     assert again.state_dict() == state
     finished = command("train.py", f"export={run.path / 'checkpoints' / 'best.ckpt'}", "overwrite=true")
     assert finished.out.endswith("the policy after step 2\n")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "gone"])
+def test_the_best_checkpoint_comes_along_into_another_folder(train, here, monkeypatch, there):
+    """Greedy accuracy by step: .3, .1 and, in another folder, .2; where the first is gone, .2 is the best there is."""
+    add, found = History.add, iter((0.0, 0.3, 0.1, 0.1, 0.2, 0.2))
+
+    def planned(self, step, measured, *also, **named):
+        add(self, step, measured | {"greedy": [next(found)] * 4}, *also, **named)
+
+    monkeypatch.setattr(History, "add", planned)
+    settings = ["algorithm.schedule=constant", "callbacks=best", "val.every=1", "val.samples=1"]
+    settings += ["trainer.checkpoint_every=1"]
+    first = train(*settings, "trainer.max_steps=3")  # the third is measured at the end alone
+    first_best = first.path / "checkpoints" / "best.ckpt"
+    if not there:
+        first_best.unlink()
+    last = first.path / "checkpoints" / "previous.ckpt"  # of step 2
+    run = train(*settings, "trainer.max_steps=4", "callbacks.best.patience=2", f"ckpt_path={last}")
+    best = run.path / "checkpoints" / "best.ckpt"
+    assert torch.load(best, weights_only=True)["step"] == (1 if there else 3)
+    assert (f"{best} stays" in run.said) is there
+    assert (f"{first_best} is gone" in run.said) is not there
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from papo.cli import guarded
+from papo.cli import guarded, spelt_out
 from papo.sweep import folder_name, table, unused
 from papo.training import run
 
@@ -82,6 +84,67 @@ def test_a_sweep_ends_with_a_table_of_its_runs(sweep):
     greedy = json.loads((sweep / FOLDERS[1] / "metrics.json").read_text())
     before, after = (100 * greedy[f"greedy_{when}"]["mean"] for when in ("before", "after"))
     assert rows[2][2].startswith(f"{before:.1f} -> {after:.1f} [")
+
+
+def test_a_folder_of_a_sweep_can_be_named_as_it_stands(command, tiny, sweep, tmp_path, monkeypatch):
+    """As a run's own last line names it, with what Hydra would take for a further = in it."""
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / FOLDERS[0]
+    shutil.copytree(sweep / FOLDERS[0], copy)
+    chosen = [
+        "experiment=tiny",
+        "mask_ratio=0.4",
+        *ALSO,
+        f"hydra.searchpath=[file://{sweep.parents[2].parent / 'conf'}]",
+    ]
+    going_on = [f"ckpt_path={copy / 'checkpoints' / 'last.ckpt'}", f"hydra.run.dir={copy}", "trainer.max_steps=2"]
+    finished = command("train.py", *chosen, *going_on)
+    assert finished.status == 0, finished.err
+    assert json.loads((copy / "metrics.json").read_text())["steps"] == 2
+    finished = command("train.py", f"export={copy}", "overwrite=true")
+    assert finished.status == 0, finished.err
+    asked = [
+        "benchmarks=[lab]",
+        "benchmarks.lab.size=2",
+        "k=1",
+        "rollout.max_new_tokens=4",
+        f"hydra.run.dir={tmp_path / 'of=it'}",
+    ]
+    finished = command("evaluate.py", f"model.path={copy}", f"compare=[{sweep / FOLDERS[1]}]", *asked)
+    assert finished.status == 0, finished.err
+    assert (tmp_path / "of=it" / "results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [
+        ("ckpt_path={0}/last.ckpt", ["{0}/last.ckpt"]),
+        ("+export={0}", ["{0}"]),
+        ("model.path={1}", ["{1}"]),
+        ("hydra.run.dir=new/2_seed=3", ["new/2_seed=3"]),
+        ("compare=[lab_qwen,{0},{1}]", [["lab_qwen", "{0}", "{1}"]]),
+        ("model.path={0},lab_qwen,{1}", ["{0}", "lab_qwen", "{1}"]),  # a sweep
+        ("model.path='{0}'", ["{0}"]),
+        ("model.path=a,b", ["a", "b"]),
+        ("hydra.run.dir=a/${name}", ["a/${name}"]),
+        ("ckpt_path=null", [None]),
+        ("compare=[]", [[]]),
+    ],
+)
+def test_paths_with_what_hydra_reads_as_its_own(argument, values, tmp_path):
+    """By Hydra's own parser."""
+    folders = [tmp_path / "0_seed=0", tmp_path / "1_seed=1,mask_ratio=0.4"]
+    for folder in folders:
+        folder.mkdir()
+
+    def at(of):
+        if isinstance(of, list):
+            return [at(value) for value in of]
+        return of and of.replace("{0}", str(folders[0])).replace("{1}", str(folders[1]))
+
+    (given,) = OverridesParser.create().parse_overrides([spelt_out(at(argument))])
+    found = [*given.sweep_iterator()] if given.is_sweep_override() else [given.value()]
+    assert [value.text if isinstance(value, QuotedString) else value for value in found] == at(values)
 
 
 def test_tensorboard_tells_the_runs_apart(sweep):

@@ -1,15 +1,24 @@
 """Stopping and continuing: the result is that of never having stopped."""
 
+import json
+import re
 import signal
+import statistics
 
 import pytest
 import torch
 from hydra.utils import get_object
+from lightning import Callback
 
+from papo.run_dir import finished
+from papo.settings import settings_of
+from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
 
 # Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
 SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+
+QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
 
 
 def checkpoint(run) -> str:
@@ -153,6 +162,18 @@ def test_a_run_goes_on_with_the_settings_that_it_had(command, tiny, four_steps, 
     assert finished.status == 0  # nothing is known of its run
 
 
+def test_what_is_trained_cannot_change_on_the_way(train, command, tiny):
+    """What the optimizer remembers is of what it trained; and nothing is written before that is known."""
+    run = train("model.train=[projector]", "trainer.max_steps=1", "val.samples=1")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    longer = ["trainer.max_steps=2", "val.samples=1", checkpoint(run), f"hydra.run.dir={run.path}"]
+    finished = command("train.py", *tiny, *longer, "model.train=[projector,vision]", "resume.allow=[model.train]")
+    assert (finished.status, len(finished.messages)) == (2, 1), finished.err
+    assert re.search(r"trained \d+ tensors, and this one would train \d+: set model.train as it was", finished.err)
+    assert f"export={run.path / 'checkpoints' / 'last.ckpt'}" in finished.err
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
 def test_a_run_asked_to_stop_in_its_last_step_is_finished(train, four_steps, at_step):
     at_step(4, lambda: signal.raise_signal(signal.SIGINT))
     run = train(*SETTINGS, "trainer.max_steps=4")
@@ -228,6 +249,37 @@ def test_a_signal_anywhere_else_stops_at_once_and_says_how_to_go_on(
         assert_same(run, four_steps)
 
 
+def test_a_run_whose_time_is_over_is_not_finished(command, tiny, tmp_path):
+    """Lightning's max_time counts all of a run's training: what goes on needs more of it, or none."""
+    settings = [*tiny, *SETTINGS, *QUICK, "trainer.max_steps=3", f"hydra.run.dir={tmp_path / 'run'}"]
+    short = "+trainer.lightning.max_time={microseconds: 1}"
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    for again in ([], [f"ckpt_path={last}"]):
+        run = command("train.py", *settings, *again, short)
+        assert run.status == 130
+        assert (
+            f"interrupted: trainer.lightning.max_time is over, resume with ckpt_path={last}, and more of it" in run.out
+        )
+        metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        assert (metrics["steps"], metrics["interrupted"], metrics["accuracy_after"]) == (1, True, None)
+        assert torch.load(last, weights_only=True)["step"] == 1
+    assert command("train.py", *settings, f"ckpt_path={last}").status == 0
+    assert finished(tmp_path / "run")["steps"] == 3
+
+
+class SaidSo(Callback):
+    """Any callback that ends a run as it means to."""
+
+    def on_train_batch_end(self, trainer, *arguments):
+        trainer.should_stop = True
+
+
+def test_a_run_that_a_callback_ended_is_finished(train):
+    mine = f"+callbacks.mine={{_target_: {__name__}.SaidSo}}"
+    run = train(*QUICK, "trainer.max_steps=3", mine)
+    assert finished(run.path)["steps"] == 1
+
+
 def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at_step, monkeypatch, tmp_path):
     """And the responses of the lost steps are not recorded twice."""
 
@@ -245,6 +297,78 @@ def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at
     monkeypatch.undo()
     run = train(*settings, f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}", path=path)
     assert_same(run, four_steps)
+
+
+def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_step, monkeypatch):
+    """Its figures and its model stay those of the first end, and that end can be had again."""
+    settings = [*SETTINGS, "trainer.checkpoint_every=1"]
+    run = train(*settings, "trainer.max_steps=2")
+    before, weights = run.json(), run.weights
+    for step in (3, 4):  # before anything is trained, and after a step that was saved
+
+        def crash():
+            raise RuntimeError("the power went out")
+
+        at_step(step, crash)
+        with pytest.raises(RuntimeError, match="the power went out"):
+            train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
+        monkeypatch.undo()
+        assert finished(run.path) is None
+        assert unfinished(run.path) == "interrupted"
+        assert (run.json(), run.weights) == (before | {"interrupted": True}, weights)
+        if step == 3:
+            train(*settings, "trainer.max_steps=2", checkpoint(run), path=run.path)
+            assert finished(run.path)["accuracy_after"] == before["accuracy_after"]
+            before = run.json()
+    train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert finished(run.path)["steps"] == 4
+
+
+def test_a_run_that_is_made_longer_than_its_schedule_was_planned_for_says_so(train, at_step, monkeypatch):
+    """And is no unbroken run of that length to those who compare, however often it is continued."""
+    whole = train(*QUICK, "trainer.max_steps=4")
+    run = train(*QUICK, "trainer.max_steps=2")
+
+    def crash():
+        raise RuntimeError("the power went out")
+
+    at_step(4, crash)
+    with pytest.raises(RuntimeError, match="the power went out"):
+        train(*QUICK, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    monkeypatch.undo()
+    rest = train(*QUICK, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    assert rest.json("provenance.json")["replanned"] == [{"step": 2, "max_steps": 2}]
+    assert whole.json("provenance.json")["replanned"] == []
+    had, asked = settings_of(run.path), settings_of(whole.path)
+    assert {key: value for key, value in had.items() if asked.get(key) != value} == {
+        "trainer.max_steps.before": "2 up to step 2"
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["algorithm.schedule=constant"], None),
+        ([], "learning rate x 0.51 -> x 0.265"),
+        (
+            ["algorithm.schedule=constant", "experiment=papo_qwen", "algorithm.objective.perception.schedule=linear"],
+            "perception x 0.5 -> x 0.333",
+        ),
+    ],
+)
+def test_what_changes_with_the_length_of_a_run_is_named(train, settings, said):
+    run = train(*QUICK, *settings, "trainer.max_steps=2")
+    rest = train(*QUICK, *settings, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    lines = [line for line in rest.said.splitlines() if line.startswith("ckpt_path=")]
+    assert lines == (
+        []
+        if said is None
+        else [
+            f"{checkpoint(run)}: its 2 steps were planned for trainer.max_steps=2, the next for 3 ({said}): "
+            "this is not what one run of 3 steps would be"
+        ]
+    )
+    assert len(rest.json("provenance.json")["replanned"]) == len(lines)
 
 
 def test_a_run_can_continue_elsewhere(train, four_steps):
@@ -282,12 +406,68 @@ def test_what_was_held_out_is_recorded_once(train, at_step, monkeypatch, tmp_pat
     assert saved[0]["history"] == saved[1]["history"]
 
 
+@pytest.mark.parametrize(("patience", "deaths"), [("null", [2, 2, 4]), ("1", [2, 2])])
+def test_a_validation_that_the_run_died_in_is_made_again(train, monkeypatch, tmp_path, patience, deaths):
+    """Else the best checkpoint, and the end of a run that gets no better, would be others."""
+    settings = [*SETTINGS, "trainer.max_steps=6", "val.every=2", "val.items=2", "trainer.checkpoint_every=1"]
+    settings += ["callbacks=best", f"callbacks.best.patience={patience}"]
+    whole = train(*settings)
+    original, path = PapoModule.validation_step, tmp_path / "run"
+
+    def validation_step(module, *arguments):
+        if module.during and module.step == deaths[0]:
+            deaths.pop(0)
+            raise RuntimeError("killed")
+        original(module, *arguments)
+
+    monkeypatch.setattr(PapoModule, "validation_step", validation_step)
+    again = []
+    for _ in [*deaths]:
+        with pytest.raises(RuntimeError, match="killed"):
+            train(*settings, *again, path=path)
+        again = [f"ckpt_path={path / 'checkpoints' / 'last.ckpt'}"]
+    monkeypatch.undo()
+    run = train(*settings, *again, path=path)
+    assert run.held_out == whole.held_out
+    kept = [torch.load(each / "checkpoints" / "best.ckpt", weights_only=True)["step"] for each in (path, whole.path)]
+    assert kept[0] == kept[1]
+    saved = [torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (path, whole.path)]
+    assert saved[0]["callbacks"]["Best"] == saved[1]["callbacks"]["Best"]
+    assert saved[0]["history"] == saved[1]["history"]
+    assert (run.json()["steps"], run.json()["interrupted"]) == (whole.json()["steps"], False)
+
+
 def test_validation_comes_at_the_same_steps(train):
     """Multiples of val.every from step 0, wherever the run was interrupted."""
     half = train("trainer.max_steps=3", "val.every=2")
     rest = train("trainer.max_steps=6", "val.every=2", checkpoint(half))
     assert (sorted(half.scalars["val/avg@2"]), sorted(half.scalars["course/accuracy"])) == ([0, 3], [0, 2, 3])
     assert (sorted(rest.scalars["val/avg@2"]), sorted(rest.scalars["course/accuracy"])) == ([6], [4, 6])
+
+
+def test_what_a_run_cost_is_of_all_its_sessions(train, monkeypatch, tmp_path):
+    """As its steps are; and of the rest alone where an older checkpoint does not say."""
+    settings = [*SETTINGS, *QUICK, "trainer.max_steps=2"]
+    path, peak = tmp_path / "run", iter([3.0] * 3 + [2.0] * 9)  # two checkpoints and the end
+    monkeypatch.setattr("papo.training.cost.peak_memory_gib", lambda: next(peak))
+    whole = train(*settings, path=path)
+    first = whole.json()
+    saved = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+    cost = saved["cost"]
+    assert 0 < sum(cost["step_seconds"]) < cost["seconds"] < first["seconds"]
+    cost["seconds"] += 1000
+    torch.save(saved, path / "checkpoints" / "last.ckpt")
+    run = train(*settings, checkpoint(whole), "trainer.max_steps=3", path=path).json()
+    assert 1000 < run["seconds"] < 1000 + 2 * 600
+    assert run["peak_memory_gib"] == 3
+    ends = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert ends["cost"]["step_seconds"][:2] == cost["step_seconds"]
+    assert run["seconds_per_step"] == statistics.median(ends["cost"]["step_seconds"])
+    del ends["cost"]
+    torch.save(ends, path / "checkpoints" / "last.ckpt")
+    older = train(*settings, checkpoint(whole), "trainer.max_steps=4", path=path).json()
+    assert older["seconds"] < 1000
+    assert older["peak_memory_gib"] == 2
 
 
 def test_a_new_learning_rate_is_obeyed(train):

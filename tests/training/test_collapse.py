@@ -185,6 +185,34 @@ def test_it_survives_a_restart(capsys):
     assert second.module.damping == whole.module.damping == {"perception": 0.5}
 
 
+def of_older(state):
+    return {name: value for name, value in state.items() if name != "on_collapse"}
+
+
+@pytest.mark.parametrize("saved", [lambda state: state, of_older], ids=["now", "of an older checkpoint"])
+@pytest.mark.parametrize(("action", "did"), [("stop", (True, {})), ("lower", (False, {"perception": 0.5}))])
+def test_what_has_warned_acts_when_it_goes_on_with_more_than_warnings(capsys, saved, action, did):
+    """As its own words advise; and what goes on as it was warns no second time."""
+    first = Run(monitor("warn"))
+    first.validate(0, *BEFORE)
+    first.steps(2)
+    first.validate(first.module.step, 0.6, *BEFORE[1:])
+    collapsing(first)
+    assert capsys.readouterr().out.count("or set monitor.on_collapse") == 2
+    state = saved(first.callback.state_dict())
+    for sign in ("score", "gibberish"):
+        for on_collapse, expected in ((action, did), ("warn", (False, {}))):
+            run = Run(monitor(on_collapse))
+            run.callback.load_state_dict(state)
+            run.module.step, run.module.history = first.module.step, first.module.history
+            if sign == "score":
+                collapsing(run, 1)
+            else:
+                run.validate(20, 0.6, *BEFORE[1:])
+            assert (run.trainer.should_stop, run.module.damping) == expected
+            assert (capsys.readouterr().out == "") is (on_collapse == "warn")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

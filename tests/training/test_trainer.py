@@ -1,5 +1,7 @@
 """Lightning's Trainer as a run needs it, and loggers that need a package of their own."""
 
+import re
+
 import pytest
 import torch
 from lightning import Callback
@@ -28,6 +30,25 @@ def test_no_validation_in_between(tmp_path):
     assert trainer_of(tmp_path, val_every=0).val_check_interval == 8
     with pytest.raises(SettingError, match=r"^val_every must be 0 .*got -1"):
         trainer_of(tmp_path, val_every=-1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "own"),
+    [
+        ({"gradient_clip_val": 1.0}, "algorithm.grad_clip"),
+        ({"fast_dev_run": 2}, "trainer.max_steps"),
+        ({"overfit_batches": 2}, "data.train"),
+        ({"limit_val_batches": 0}, "val.items"),
+        ({"limit_val_batches": 1}, "val.items"),
+        ({"limit_train_batches": 1}, "trainer.max_steps"),
+        ({"max_epochs": 2}, "trainer.max_steps"),
+    ],
+)
+def test_what_a_run_says_otherwise_is_not_said_to_lightning(tmp_path, setting, own):
+    """It would cut runs short without a checkpoint, and measure a part of the items as if it were all."""
+    ((name, value),) = setting.items()
+    with pytest.raises(SettingError, match=rf"^{name} must not be set, got {value}: .*{re.escape(own)}"):
+        trainer_of(tmp_path, **setting)
 
 
 def test_a_device_that_is_not_there_is_a_setting_that_cannot_work(tmp_path, monkeypatch):

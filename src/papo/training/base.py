@@ -18,12 +18,15 @@ from papo.evaluation.held_out import HeldOut, ItemValues
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.rollout import Engine
+from papo.training.cost import Cost
 from papo.training.history import HELD_OUT, SETS, History, by_measure, items_by_measure, rows, tag
 from papo.training.metrics import ItemMeans
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.training.strategies import ShardedWeights
 from papo.training.weights import Sharded, Whole, as_tensor
 from papo.types import Item, PromptBatch
+
+LEARNING_RATE = "learning rate"  # among what is planned
 
 
 class PolicyModule(LightningModule):
@@ -83,9 +86,12 @@ class PolicyModule(LightningModule):
             self.configure_optimizers()  # now, and not when the run has begun
         except ValueError as error:
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
+        self.replanned: list[
+            dict[str, int]
+        ] = []  # other lengths that earlier steps were planned for; see papo.settings
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.metrics: dict[str, float] = {}  # of the last step
-        self.step_seconds: list[float] = []  # of this process, for the median
+        self.cost = Cost()
         self.item_means = ItemMeans()
         self.history = History()
         # Of a validation: loader, batch among those of all ranks, and what was found on this one.
@@ -139,6 +145,11 @@ class PolicyModule(LightningModule):
             self.loss_scaler.unscale_(optimizer.optimizer)
         return as_tensor(torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip))
 
+    def planned(self, step: int, total_steps: int) -> dict[str, float]:
+        """The factors at a step that depend on how long the run is meant to be, by the name of what they are on."""
+        settings = {"total_steps": total_steps, "warmup_steps": self.warmup_steps}
+        return {LEARNING_RATE: learning_rate_scale(self.schedule, step, **settings)}
+
     @property
     def loss_scaler(self) -> torch.amp.GradScaler | None:
         """What scales the loss under trainer.precision=16-mixed."""
@@ -157,9 +168,7 @@ class PolicyModule(LightningModule):
         scaler = self.loss_scaler
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
-            scale = learning_rate_scale(
-                self.schedule, self.step, total_steps=self.total_steps, warmup_steps=self.warmup_steps
-            )
+            scale = self.planned(self.step, self.total_steps)[LEARNING_RATE]
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * scale
             self.learning_rate = optimizer.param_groups[0]["lr"]
@@ -193,6 +202,14 @@ class PolicyModule(LightningModule):
         """
         due = self.step < self.total_steps and self.step % self.trainer.val_check_interval == 0
         return self.during and not due
+
+    def on_train_epoch_start(self) -> None:
+        """Makes up for the validation that the run died in: its checkpoint is from before."""
+        if self.step and self.step not in self.history.course and not self.idle:
+            # As Lightning's loop over steps does it: the stage says which loop is at work.
+            self.trainer.validating = True
+            self.trainer.fit_loop.epoch_loop.val_loop.run()
+            self.trainer.training = True
 
     def on_validation_epoch_start(self) -> None:
         self.found = []
@@ -241,7 +258,8 @@ class PolicyModule(LightningModule):
         # The only clock is our own; Lightning's loop counters would disagree with it after resuming.
         del checkpoint["loops"]
         checkpoint["step"], checkpoint["updates"] = self.step, self.updates_made
-        checkpoint["history"] = self.history.to_dict()
+        checkpoint["total_steps"], checkpoint["replanned"] = self.total_steps, self.replanned
+        checkpoint["history"], checkpoint["cost"] = self.history.to_dict(), self.cost.to_dict()
         self.weights.gather()  # a share of them is what was saved
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
@@ -253,6 +271,8 @@ class PolicyModule(LightningModule):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
         self.history = History.from_dict(checkpoint["history"])
+        if "cost" in checkpoint:  # which older checkpoints lack
+            self.cost.load(checkpoint["cost"])
 
 
 def has_gradient(optimizer: Optimizer) -> bool:

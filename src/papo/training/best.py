@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 from lightning import Callback, Trainer
 
+from papo import ranks
 from papo.arguments import Count, Must, Text, checked
 from papo.errors import ConfigError
+from papo.files import replacing
 from papo.training.base import PolicyModule
 from papo.training.callbacks import write_checkpoint
 from papo.training.history import GUESSABLE
@@ -47,6 +50,18 @@ class Best(Callback):
     def setup(self, trainer: Trainer, module: PolicyModule, stage: str) -> None:
         """Before the first validation, which may take minutes."""
         self.check(module.held_out.measures | {GUESSABLE})
+
+    def on_fit_start(self, trainer: Trainer, module: PolicyModule) -> None:
+        """Where a run goes on in another folder, what was best so far comes along, or is forgotten if it is gone."""
+        if trainer.ckpt_path is None or not self.step:
+            return
+        before = Path(trainer.ckpt_path).with_name(self.path.name)
+        if not ranks.of_first(self.path.is_file() or before.is_file()):
+            self.best, self.step, self.worse = -math.inf, 0, 0
+            print(f"{before} is gone: the best of what follows is kept", flush=True)
+        elif ranks.is_first() and not self.path.is_file():
+            with replacing(self.path) as part:
+                shutil.copyfile(before, part)
 
     def check(self, measured: Collection[str]) -> None:
         if self.measure not in measured:

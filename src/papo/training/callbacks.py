@@ -64,6 +64,7 @@ class Checkpointer(Callback):
 
     def on_train_start(self, trainer: Trainer, module) -> None:
         """What the run went on from is kept as long as nothing later is: not a damaged file in its place."""
+        self.saved = None if trainer.ckpt_path is None else module.step
         self.good = trainer.ckpt_path is None or Path(trainer.ckpt_path).name != previous_of(self.path).name
 
     def on_train_batch_end(self, trainer: Trainer, module, outputs, batch, batch_idx) -> None:

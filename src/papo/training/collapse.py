@@ -179,6 +179,7 @@ class CollapseMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "on_collapse": self.on_collapse,
             "recent": list(self.recent),
             "baseline": self.baseline,
             "best_reward": self.best_reward,
@@ -189,7 +190,10 @@ class CollapseMonitor(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.recent.extend(state["recent"])
         self.baseline, self.best_reward = state["baseline"], state["best_reward"]
-        self.quiet_until, self.tolerated = state["quiet_until"], state["tolerated"]
+        # How long it keeps quiet is of what it did: a warning is no reason not to stop, or to lower the weight.
+        warned = math.inf in (state["quiet_until"], state["tolerated"])
+        if state.get("on_collapse", "warn" if warned else self.on_collapse) == self.on_collapse:  # older ones lack it
+            self.quiet_until, self.tolerated = state["quiet_until"], state["tolerated"]
 
 
 def gibberish(history: History) -> float | None:

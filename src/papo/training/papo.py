@@ -38,15 +38,13 @@ class PapoModule(PolicyModule):
 
     Args:
         objective: the combined loss; decides which forward passes a step needs.
-        corruption: makes I_mask from I, the view "corrupted".
-        noise: makes the view "noised".
+        corruption, noise: make the views "corrupted", I_mask from I, and "noised".
         reward: grades a response.
         sampling: how roll-outs are drawn.
         group_size: G, responses per prompt.
         normalize_std: see `group_advantages`.
         noisy_rollout_share, max_refills: see Collector.
-        overlong_buffer, overlong_filter: see Shaping.
-        weigh_by_guessability: see Weighing.
+        overlong_buffer, overlong_filter, weigh_by_guessability: see Shaping and Weighing.
         updates_per_rollout: parameter updates that the prompts of a step are divided among.
         micro_batch_prompts: prompts whose activations exist at one time on a rank; changes memory, not the gradient.
         views: what makes further views of the images, by name, for terms that look at them.
@@ -173,7 +171,7 @@ class PapoModule(PolicyModule):
         metrics["time/step"] = time.perf_counter() - start
         self.step += 1
         self.metrics = metrics
-        self.step_seconds.append(metrics["time/step"])
+        self.cost.step_seconds.append(metrics["time/step"])
 
     def rewarded(self, rollouts: Rollouts) -> Rollouts:
         """With everything that responses are paid for, and the scores that this depends on."""
@@ -187,8 +185,7 @@ class PapoModule(PolicyModule):
     # --------------------------------------------------------------------------------------------------------- update
 
     def updates(self, rollouts: Rollouts | None) -> dict[str, float]:
-        """All updates of a step, each on its share of all ranks' prompts; means of their metrics, over those that have
-        one.
+        """All updates of a step, each on its share of all ranks' prompts; means of the metrics over those with one.
 
         Args:
             rollouts: of this rank; None where it has none.
@@ -230,6 +227,9 @@ class PapoModule(PolicyModule):
             "policy/skipped_updates": float(not updated),
             "policy/learning_rate": self.learning_rate,
         }
+
+    def planned(self, step: int, total_steps: int) -> dict[str, float]:
+        return super().planned(step, total_steps) | self.objective.scales(min(1.0, step / total_steps))
 
     def loss(self, micro: Rollouts, counts: Mapping[Over, Denominators]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one micro-batch, with gradient."""

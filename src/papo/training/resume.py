@@ -22,7 +22,14 @@ from papo.training.base import PolicyModule
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
 FREE = ("name", "ckpt_path", "overwrite", "run_dir", "resume", "logger", "callbacks", "data.num_workers")
-FREE += ("trainer.max_steps", "trainer.checkpoint_every", "trainer.images_every", "trainer.accelerator", "val.every")
+FREE += (
+    "trainer.max_steps",
+    "trainer.lightning.max_time",
+    "trainer.checkpoint_every",
+    "trainer.images_every",
+    "trainer.accelerator",
+    "val.every",
+)
 # A run computes the same on any number of processes.
 FREE += ("strategy", "trainer.lightning.strategy", "trainer.lightning.devices", "trainer.lightning.num_nodes")
 NAMED = 4  # of the settings that differ
@@ -158,7 +165,7 @@ def steps_behind(path: str, module: PolicyModule) -> int:
     """The steps that the checkpoint at `path` has behind it, if `module` can continue from it.
 
     Raises:
-        ConfigError: no checkpoint of this package, one of another model, or nothing left to do.
+        ConfigError: no checkpoint of this package, one of another model or of other parts of it, or nothing left to do.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -180,10 +187,42 @@ def steps_behind(path: str, module: PolicyModule) -> int:
             f"ckpt_path={path} does not fit model.path: {len(differing)} tensors differ, e.g. {name} is "
             f"{describe(saved.get(name))} in the checkpoint and {describe(expected.get(name))} in the model"
         )
+    trained, asked = (
+        sum(len(group["params"]) for optimizer in optimizers for group in optimizer["param_groups"])
+        for optimizers in (checkpoint["optimizer_states"], [module.configure_optimizers().state_dict()])
+    )
+    if trained != asked:  # else each one's moments would be taken for another one's
+        raise ConfigError(
+            f"ckpt_path={path} is of a run that trained {trained} tensors, and this one would train {asked}: set "
+            f"model.train as it was, or begin anew with that model: export={path}, then model.path"
+        )
     # One that ended after its last step and before its last validation has that left to do.
     if step > module.total_steps or (step == module.total_steps and measured_after(step, Path(path).parent.parent)):
         raise ConfigError(f"ckpt_path={path} has {step} steps behind it; continue with trainer.max_steps above {step}")
     return step
+
+
+def replanned(path: str, module: PolicyModule) -> list[dict[str, int]]:
+    """What `module` is to note of the steps behind the checkpoint at `path`: for which other lengths of the run they
+    were planned, and up to which step. Where something depends on that they are not those of one run of the new length,
+    which is said.
+    """
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    step, now, before = checkpoint["step"], module.total_steps, checkpoint.get("replanned", [])
+    then = checkpoint.get("total_steps", now)  # older ones say nothing
+    made, asked = ([module.planned(behind, total) for behind in range(step)] for total in (then, now))
+    changes = [
+        f"{name} x {made[-1][name]:.3g} -> x {ahead:.3g}"
+        for name, ahead in module.planned(step, now).items()
+        if any(one[name] != other[name] for one, other in zip(made, asked, strict=True))
+    ]
+    if not changes:
+        return before
+    print(
+        f"ckpt_path={path}: its {step} steps were planned for trainer.max_steps={then}, the next for {now} "
+        f"({', '.join(changes)}): this is not what one run of {now} steps would be"
+    )
+    return [*before, {"step": step, "max_steps": then}]
 
 
 def measured_after(step: int, folder: Path) -> bool:

@@ -8,10 +8,11 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.tensorboard.summary import hparams
@@ -27,7 +28,7 @@ from papo.objective.branch import CLEAN
 from papo.policy.loading import Loaded
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
-from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
+from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory
 from papo.schema import TrainKeys, check_all
 from papo.settings import PLACE
 from papo.training import launching
@@ -39,7 +40,7 @@ from papo.training.ending import figures, nothing_learnt, table, warnings
 from papo.training.exporting import exported, save
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
-from papo.training.resume import HowFar, check_same, steps_behind, usable
+from papo.training.resume import HowFar, check_same, replanned, steps_behind, usable
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
@@ -115,11 +116,13 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_unused(*unused)
         own.count_anew()
         loaded, module, data = build(cfg)
+        module.cost.began = started
         done, ckpt_path = 0, None
         if cfg.ckpt_path is not None:
             ckpt_path = usable(cfg.ckpt_path)
             done = steps_behind(ckpt_path, module)
             check_same(cfg)
+            module.replanned = replanned(ckpt_path, module)
         trainer = build_trainer(cfg, done)
         trainer.strategy.connect(module)
         trainer.strategy.setup_environment()  # from here on the ranks know one another
@@ -136,7 +139,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             check_unused(*unused)  # another run may have come and gone
             if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
                 run.clear()
-            run.start(cfg, fast_layers=loaded.fast_layers)
+            run.start(cfg, fast_layers=loaded.fast_layers, replanned=module.replanned)
             print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
         far.begun, far.when = True, "before the first step"
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
@@ -145,22 +148,19 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
                 Path(cfg.run_dir).rmdir()
         for rows, name in ((data.skips, "skipped.jsonl"), (data.too_guessable, "guessable.jsonl")):
             rows.log_to(folder / name)
-        ended = measured_and_trained(trainer, module, data, ckpt_path, far)
-        far.when = "before the model was written"
+        cut = measured_and_trained(trainer, module, data, ckpt_path, far)
+        ended, far.when = cut is None, "before the model was written"
         state = module.weights.state()
         if run is not None:
             save(run, loaded, cfg, state)
-        metrics = results(cfg, module, data, trainer, ended) | {
-            "seconds": time.perf_counter() - started,
-            "peak_memory_gib": max(ranks.gathered(peak_memory_gib())),
-        }
+        metrics = results(cfg, module, data, trainer, ended) | module.cost.total()
         failures = own.failures(ranks.gathered(own.counted()))
         if run is not None:
             run.write("metrics.json", metrics)
             far.when, far.done = "when all was written", ended
             log_hyperparameters(trainer, cfg, metrics)
         if first:
-            print(summary(metrics, failures, module, folder))
+            print(summary(metrics, failures, module, folder, cut))
     return metrics
 
 
@@ -183,8 +183,8 @@ def naming_a_full_disk(folder: Path) -> Iterator[None]:
 
 def measured_and_trained(
     trainer: Trainer, module: PolicyModule, data: PromptData, ckpt_path: str | None, far: HowFar
-) -> bool:
-    """Measures, trains and measures again; false where it was asked to stop before the last step.
+) -> Cut | None:
+    """Measures, trains and measures again, unless it was cut short.
 
     Args:
         far: is told how far that has come.
@@ -196,18 +196,36 @@ def measured_and_trained(
         trainer.validate(module, data, verbose=False)
     far.when = "in the midst of training"  # where a first signal does not end the step first
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    stopped = any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop))
-    ended = not stopped or module.step >= module.total_steps  # asked to stop in the last step, a run is done
-    if ended:
+    cut = cut_short(trainer, module)
+    if cut is None:
         far.when = "after the last step, before all was measured"
         trainer.validate(module, data, verbose=False)
-    return ended
+    return cut
+
+
+class Cut(NamedTuple):
+    """A run that ended before it was done."""
+
+    why: str
+    needs: str = ""  # to go on
+
+
+def cut_short(trainer: Trainer, module: PolicyModule) -> Cut | None:
+    """None where a run is done: by its last step, whatever came with that, or by a callback that ends runs."""
+    if module.step >= module.total_steps:
+        return None
+    if any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop)):
+        return Cut("interrupted")
+    clocks = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if any(left is not None and left <= 0 for left in clocks):
+        return Cut("interrupted: trainer.lightning.max_time is over", ", and more of it: it is that of all sessions")
+    return None if trainer.should_stop else Cut("interrupted: Lightning ended it")
 
 
 def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:
     """What goes into metrics.json, but for what the whole run cost."""
     asked_blind = training_blind(trainer)
-    found = figures(module.history, ended=ended)
+    found, pace = figures(module.history, ended=ended), module.cost.step_seconds
     return {
         "name": cfg.name,
         "accuracy_before": found["before"]["mean"],
@@ -219,7 +237,7 @@ def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Tr
         "interrupted": not ended,
         "skipped_rows": data.skips.count(),
         "guessable_rows": data.too_guessable.count(),
-        "seconds_per_step": statistics.median(module.step_seconds) if module.step_seconds else None,
+        "seconds_per_step": statistics.median(pace) if pace else None,
         "seed": cfg.seed,
         "world_size": trainer.world_size,
         "global_batch": cfg.data.batch_size,
@@ -318,12 +336,14 @@ def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final
         writer._get_file_writer().add_summary(record)
 
 
-def summary(metrics: Mapping[str, Any], failures: Iterable[str], module: PolicyModule, folder: Path) -> str:
+def summary(
+    metrics: Mapping[str, Any], failures: Iterable[str], module: PolicyModule, folder: Path, cut: Cut | None
+) -> str:
     """What a run ends with: the table, how long it took, and what it did that nobody wants."""
-    ended, history = not metrics["interrupted"], module.history
+    ended, history = cut is None, module.history
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
-    if not ended:
-        pace += f"; interrupted, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}"
+    if cut is not None:
+        pace += f"; {cut.why}, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}{cut.needs}"
     lines = [
         table(history, metrics["accuracy"], ended=ended),
         *training_lines(metrics["training_blind"]),

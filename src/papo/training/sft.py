@@ -95,7 +95,7 @@ class SupervisedModule(PolicyModule):
         loss = ranks.summed({"loss": total.item()})["loss"]
         updated = self.apply_gradient(loss, self.clip_gradient().item())
         self.step += 1
-        self.step_seconds.append(time.perf_counter() - start)
+        self.cost.step_seconds.append(time.perf_counter() - start)
         self.log("loss", loss, prog_bar=True, logger=False)
         self.metrics = {
             "loss/total": loss,

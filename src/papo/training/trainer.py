@@ -16,10 +16,16 @@ from papo.arguments import Count, Must, Text, check_arguments, checked, hands_on
 from papo.errors import ConfigError, SettingError
 from papo.training.precision import PRECISIONS, trainer_precision
 
-# Arguments of Lightning's Trainer that do not go with updates of our own, what they usually are, and our settings.
+# Arguments of Lightning's Trainer that do not go with updates of our own, or that end a run before its last step and
+# without a checkpoint, or measure some batches as if they were all; what they usually are, and our settings.
 OURS = (
     ("gradient_clip_val", None, "algorithm.grad_clip"),
     ("accumulate_grad_batches", 1, "algorithm.micro_batch_prompts"),
+    ("fast_dev_run", False, "trainer.max_steps, with the checkpoint that Lightning's way lacks,"),
+    ("overfit_batches", 0.0, "data.train, with trainer.max_steps for the length,"),
+    ("limit_train_batches", None, "trainer.max_steps"),
+    ("max_epochs", None, "trainer.max_steps"),
+    ("limit_val_batches", None, "val.items, by items and not by batches,"),
 )
 
 
