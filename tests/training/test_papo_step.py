@@ -31,7 +31,7 @@ from papo.policy.sampling import Sampling
 from papo.rewards.reward import Reward
 from papo.seeding import derive_seed, item_seeds
 from papo.training.shares import split_evenly
-from papo.types import RewardResult, Rollouts
+from papo.types import Rollouts
 
 CORRUPTED = Branch("current", "corrupted")
 
@@ -411,9 +411,19 @@ def test_split_evenly(n, parts, sizes):
 # -------------------------------------------------------------------------------------------------------- divergence
 
 
-def poison_reward(module):
-    """Advantages, thus loss and gradient, are not a number."""
-    module.collector.reward = lambda item, text: RewardResult(float("nan"), {"accuracy": 0.0}, None, scorable=True)
+def poison_advantages(module, steps=99):
+    """As a part of the reward that a policy's scores decide may make them; loss and gradient are not a number either.
+
+    Args:
+        steps: of how many, from the first on.
+    """
+    weighing = module.weighing
+
+    def weighed(rollouts, step):
+        rollouts, found = weighing(rollouts, step)
+        return replace(rollouts, advantages=rollouts.advantages * (float("nan") if step < steps else 1)), found
+
+    module.weighing = weighed
 
 
 def poison_gradient(module):
@@ -436,7 +446,7 @@ def poison_loss(module):
     module.objective = Poisoned()
 
 
-POISONS = [poison_reward, poison_gradient, poison_loss]
+POISONS = [poison_advantages, poison_gradient, poison_loss]
 
 
 @pytest.mark.parametrize("poison", POISONS)
@@ -454,10 +464,7 @@ def test_a_non_finite_update_is_skipped_and_counted(make_module, prompts, poison
 
 def test_a_good_update_resets_the_count(make_module, prompts):
     module = make_module(max_skipped_updates=1)
-    rewards = iter([float("nan")] * 15)  # the first step's
-    module.collector.reward = lambda item, text: replace(
-        marks(item, text), total=next(rewards, marks(item, text).total)
-    )
+    poison_advantages(module, steps=1)
     before = weights(module)
     fit(module, prompts, prompts)
     assert module.skipped_in_a_row == 0
@@ -481,7 +488,7 @@ def test_too_many_skipped_updates_stop_the_run(make_module, prompts, poison):
 
 def test_as_many_skipped_updates_as_allowed_do_not(make_module, prompts):
     module = make_module(max_skipped_updates=2)
-    poison_reward(module)
+    poison_advantages(module)
     fit(module, prompts, prompts)
     assert module.step == 2
     assert module.skipped_in_a_row == 2
