@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText
 
 from papo.errors import SettingError
 from papo.policy.loading import load_policy, save_policy
-from papo.policy.lora import adapter_off, is_adapter, trains_adapter_alone
+from papo.policy.lora import adapter_off, is_adapter, merged_state, trains_adapter_alone
 from papo.policy.vlm import Policy
 
 SETTINGS = {"dtype": "float32", "chunk_tokens": 100}
@@ -127,6 +127,47 @@ def test_export(base, tmp_path, prompts, responses, export):
             torch.testing.assert_close(logprobs(Policy(model), prompts, responses), expected, rtol=0, atol=1e-5)
     assert not again.policy.lora
     assert list(folder.glob("model*.safetensors")) == ([] if export == "adapter" else [folder / "model.safetensors"])
+
+
+@pytest.mark.parametrize("export", ["adapter", "merged"])
+def test_bfloat16_weights_take_up_an_adapter_that_is_smaller_than_their_gaps(base, tmp_path, export):
+    """On average over the weights; each time the same. Rounded to the nearer number a third of this one would stay."""
+    loaded = load_policy(base, **SETTINGS | {"dtype": "bfloat16"}, lora=LORA | {"export": export})
+    generator = torch.Generator().manual_seed(0)
+    model = loaded.policy.model
+    before = {name.replace(".base_layer", ""): tensor.float() for name, tensor in model.state_dict().items()}
+    deltas = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(0, 1e-4, generator=generator)
+        for name, module in model.named_modules():
+            if hasattr(module, "get_delta_weight"):
+                deltas[f"{name}.weight"] = module.get_delta_weight("default")
+    save_policy(loaded.policy, loaded.processor, tmp_path)
+    merged, again = (load_policy(tmp_path, **SETTINGS | {"dtype": "bfloat16"}).policy.model for _ in range(2))
+    state = merged.state_dict()
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in state.items())
+    assert {tensor.dtype for tensor in state.values()} == {torch.bfloat16}
+    moved = {name: tensor.float() - before[name] for name, tensor in state.items()}
+    assert all(not change.any() for name, change in moved.items() if name not in deltas)
+    along = sum((moved[name] * delta).sum() for name, delta in deltas.items())
+    assert along / sum(delta.square().sum() for delta in deltas.values()) == pytest.approx(1, abs=0.15)
+
+
+def test_what_is_handed_on_in_float32_is_not_rounded(base):
+    policy = load_policy(base, **SETTINGS | {"dtype": "bfloat16"}, lora=LORA).policy
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if is_adapter(name):
+                parameter.add_(1e-3)
+    given = policy.model.state_dict()
+    exact, rounded = (merged_state(policy.model, given, exact=exact) for exact in (True, False))
+    for name, module in policy.model.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            expected = module.get_base_layer().weight.float() + module.get_delta_weight("default")
+            torch.testing.assert_close(exact[f"{name}.weight"], expected, rtol=0, atol=0)
+            assert rounded[f"{name}.weight"].dtype == torch.bfloat16
 
 
 @pytest.fixture

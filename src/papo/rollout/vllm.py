@@ -141,7 +141,7 @@ class VllmEngine:
     def load(self) -> None:
         """Hands the policy's weights over, and forgets what was computed with others."""
         with own_precision(self.policy):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights(self.policy)})
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights(self.policy, self.dtype)})
             self.forget()
 
     def forget(self) -> None:
@@ -301,10 +301,15 @@ def collapsed(ids: Sequence[int], placeholder: int, sizes: Sequence[int]) -> lis
     return found
 
 
-def weights(policy: Policy) -> Iterable[tuple[str, Tensor]]:
-    """The policy's weights under the names that they were loaded with, an adapter added in."""
+def weights(policy: Policy, dtype: str | None = None) -> Iterable[tuple[str, Tensor]]:
+    """The policy's weights under the names that they were loaded with, an adapter added in.
+
+    Args:
+        dtype: that the engine computes in; None = that of the policy's weights.
+    """
     state = policy.model.state_dict()
-    return (state if policy.lora is None else merged_state(policy.model, state)).items()
+    merged = state if policy.lora is None else merged_state(policy.model, state, exact=dtype == "float32")
+    return merged.items()
 
 
 @torch.no_grad()
