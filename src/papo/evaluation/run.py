@@ -74,7 +74,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.answers_cache.path is not None:
         check_folder(cfg.answers_cache.path)
     sources: dict[str, Source] = {name: first_of(source_of(cfg.benchmarks, name), cfg.limit) for name in cfg.benchmarks}
-    screen: Screen = built(cfg.screen, length=processor.length)
+    screen: Screen = built(cfg.screen, length=processor.length, needs=examination.check)
     sources = {name: screen(source, f"benchmarks.{name}", measured=True) for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, own_settings(cfg))

@@ -239,7 +239,8 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     check_strategy(cfg, module)
-    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
+    screened = {"length": processor.length, "needs": module.check_item}
+    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
     module.check_data(data.firsts())
     print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
     return loaded, module, data

@@ -48,6 +48,11 @@ class Views:
                 self.makers[name].process_with(self.processor.images)
         self.early = sorted(name for name in names if name != CLEAN and self.makers[name].early)
 
+    def check(self, item: Item) -> None:
+        """Raises ConfigError: the item lacks what a view that is made where data is loaded needs."""
+        for name in self.early:
+            self.makers[name].check(item)
+
     def collate(self, items: Sequence[Item]) -> PromptBatch:
         """The prompts of these items, with the views that are made where data is loaded.
 
