@@ -38,6 +38,7 @@ class VllmEngine:
         cache_gib: memory of keys and values, GiB.
         dtype: that vLLM computes in: float32, bfloat16 or float16; None = that of the policy's weights.
         eager: whether the model runs operation by operation; false compiles it, and captures graphs on an accelerator.
+        prompts_at_once: of the native engine, which experiments set; changes nothing here.
         sleep: whether weights, keys and values leave an accelerator between two calls of `sample`; without effect on a
             CPU.
 
@@ -56,10 +57,13 @@ class VllmEngine:
         dtype: str | None = None,
         eager: bool = True,
         sleep: bool = False,
+        prompts_at_once: int | None = None,
     ) -> None:
         for name, value in (("max_model_len", max_model_len), ("max_num_seqs", max_num_seqs)):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
+        if prompts_at_once is not None and prompts_at_once < 1:
+            raise SettingError("prompts_at_once", f"must be null or at least 1, got {prompts_at_once}")
         if not cache_gib > 0:
             raise SettingError("cache_gib", f"must be positive, got {cache_gib}")
         if dtype not in (None, "float32", "bfloat16", "float16"):
