@@ -224,6 +224,7 @@ def save_policy(
         if policy.lora.export == "both":
             save_adapter(model, folder / "adapter", state)
     processor.save_pretrained(folder)
+    processor.image_processor.save_pretrained(folder)  # where transformers 4 looks, and any one for a video half
 
 
 def first_line(error: BaseException) -> str:
