@@ -118,6 +118,21 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def test_what_ends_a_turn_ends_a_response(copy_of, tmp_path, caplog):
+    """A base model's generation settings beside a chat's tokenizer: what is imitated would end no response."""
+    settings = copy_of / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token_id": 0}))
+    loaded = load_policy(copy_of, **SETTINGS)
+    assert loaded.policy.eos.tolist() == [0, loaded.processor.tokenizer.eos_token_id]
+    (said,) = [record.getMessage() for record in caplog.records if "generation_config.json" in record.getMessage()]
+    assert f"model.path={copy_of}" in said
+    assert "<|im_end|>" in said
+    save_policy(loaded.policy, loaded.processor, tmp_path / "saved")
+    caplog.clear()
+    assert load_policy(tmp_path / "saved", **SETTINGS).policy.eos.tolist() == loaded.policy.eos.tolist()
+    assert not [record for record in caplog.records if "generation_config.json" in record.getMessage()]
+
+
 def test_a_tokenizer_that_knows_no_padding_pads_all_the_same(
     copy_of, processor, items, policy, prompts, make_responses
 ):

@@ -17,8 +17,10 @@ from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     ProcessorMixin,
 )
 
@@ -131,12 +133,7 @@ def load_policy(
         raise SettingError(
             "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
         )
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # any will do: padding is masked everywhere
-    if model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
-    if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    agree_on_ends(model.generation_config, processor.tokenizer, path)
     chosen = accelerate(model, fast_layers)
     policy = (RepeatingPolicy if family is Generic else Policy)(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
@@ -203,6 +200,29 @@ def read_weights(base: str, dtype: torch.dtype, attention: str | dict[str, str] 
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{len(missing)} weights are missing, e.g. {missing[0]}")
     return model
+
+
+def agree_on_ends(generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """What ends a response, and what pads one: where one of the two says nothing, the other's word is taken, in place.
+
+    The tokenizer's end ends a response in any case, for supervised targets end with it.
+    """
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # any will do: padding is masked everywhere
+    if generation.eos_token_id is None:
+        generation.eos_token_id = tokenizer.eos_token_id
+    if generation.pad_token_id is None:
+        generation.pad_token_id = tokenizer.pad_token_id
+    ends = [generation.eos_token_id] if isinstance(generation.eos_token_id, int) else list(generation.eos_token_id)
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
+        log.warning(
+            "model.path=%s: its tokenizer ends a turn with %s, which is not among the ends %s of its "
+            "generation_config.json: responses end there too",
+            path,
+            tokenizer.eos_token,
+            ends,
+        )
+        generation.eos_token_id = [*ends, tokenizer.eos_token_id]
 
 
 def save_policy(
