@@ -166,6 +166,31 @@ def test_the_plan_of_a_run(composed, tmp_path, capsys):
     assert "fits in 80 GiB" in said
 
 
+@pytest.mark.parametrize(
+    ("overrides", "patches"),
+    [
+        (["plan.picture_pixels=10000"], 48),  # no multiple of a visual token's 28 x 28 pixels
+        (["model.max_pixels=10000", "data=virl39k", "plan.prompt_tokens=40"], 48),
+        (["plan.picture_pixels=100"], 4),  # less than one
+    ],
+)
+def test_a_picture_is_of_whole_visual_tokens(composed, tmp_path, overrides, patches):
+    cfg = composed(*QUICK, "plan.only=true", *overrides)
+    cfg.run_dir = str(tmp_path)
+    lengths = train(cfg)["lengths"]
+    assert (lengths["patches"], lengths["visual"]) == (patches, patches // 4)
+
+
+def test_a_plan_of_text_alone_has_no_pictures(composed, tmp_path):
+    found = []
+    for pictures in (0, 1):
+        cfg = composed(*QUICK, "plan.only=true", "plan.prompt_tokens=40", f"plan.pictures={pictures}")
+        cfg.run_dir = str(tmp_path / str(pictures))
+        found.append(train(cfg))
+    assert [of["parts"]["pixels"] > 0 for of in found] == [False, True]
+    assert found[0]["parts"]["activations"] < found[1]["parts"]["activations"]
+
+
 @pytest.mark.parametrize(("gib", "fits"), [(3, True), (2.999, False)])
 def test_what_fits_is_the_largest_moment_and_not_all_parts(gib, fits):
     plan = Plan("single", 1, {"a": 3 * GIB, "b": 2 * GIB}, {"rollout": 2 * GIB, "update": 3 * GIB})

@@ -223,9 +223,9 @@ class Device:
         """The largest of: the tower on up to 64 pictures, the prompts' pass, a token of each row beside the cache."""
         passes, drawn = self.passes, self.work.drawn
         pictures = min(CHUNK_IMAGES, self.work.prompts * passes.lengths.pictures)
-        (encoding,) = passes.encoded(pictures, gradient=False)
+        encoding = sum(piece.forward for piece in passes.encoded(pictures, gradient=False))  # one piece, or none
         prompts = max(prompts for prompts, _, _ in drawn)
         reading = max(piece.forward for piece in passes.prefilled(prompts, gradient=False))
         rows = max(prompts * group for prompts, group, _ in drawn)
         decoding = self.kv_cache() + passes.drawn(rows, self.sampling).forward
-        return max(encoding.forward, passes.prompt_cache(prompts) + reading, decoding)
+        return max(encoding, passes.prompt_cache(prompts) + reading, decoding)

@@ -120,7 +120,8 @@ def picture(cfg: DictConfig, policy: Policy, area: int | None) -> tuple[int, int
     if isinstance(policy.family, Qwen2VL):
         if area is None:
             raise ConfigError("model.max_pixels=null bounds no picture; a plan needs plan.picture_pixels=N")
-        patches, merged_ = area // vision.patch_size**2, vision.spatial_merge_size**2
+        merged_ = vision.spatial_merge_size**2
+        patches = max(1, area // (vision.patch_size**2 * merged_)) * merged_  # of whole visual tokens
         return patches, patches // merged_, patches * 3 * vision.temporal_patch_size * vision.patch_size**2
     if isinstance(policy.family, Llava) and not isinstance(policy.family, LlavaOnevision):
         patches = (vision.image_size // vision.patch_size) ** 2
