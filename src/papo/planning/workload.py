@@ -155,4 +155,5 @@ def seen(cfg: DictConfig, processor: PromptProcessor | None) -> tuple[int | None
         return None, dict(image_processor.size).get("longest_edge")
     items = built(cfg.data.train)
     prompts = processor.prompts([items[n] for n in range(min(ITEMS, len(items)))])
-    return prompts.prompt_ids.shape[1], max(prompts.images.patches()) * image_processor.patch_size**2
+    side = getattr(image_processor, "patch_size", None) or processor.layout.patch_size
+    return prompts.prompt_ids.shape[1], max(prompts.images.patches()) * side**2

@@ -142,6 +142,19 @@ def test_what_was_saved_without_a_video_half_is_loaded_where_torchvision_is(save
     assert isinstance(load_policy(tmp_path / "model", **SETTINGS).processor, Qwen2_5_VLProcessor)
 
 
+@pytest.mark.parametrize("name", ["llava", "llava_siglip"])
+def test_llavas_processor_is_told_what_older_folders_leave_out(saved_family, family_items, tmp_path, name):
+    folder = tmp_path / name
+    shutil.copytree(saved_family(name), folder)
+    (folder / "processor_config.json").unlink()
+    whole, found = (
+        processing.PromptProcessor(load_policy(path, **SETTINGS).processor, "") for path in (saved_family(name), folder)
+    )
+    assert found.layout == whole.layout
+    assert found.prompts(family_items).prompt_ids.tolist() == whole.prompts(family_items).prompt_ids.tolist()
+    assert [found.length(item) for item in family_items] == [whole.length(item) for item in family_items]
+
+
 @pytest.mark.parametrize("config", [GitConfig(), Kosmos2Config(), BlipConfig()], ids=lambda config: config.model_type)
 def test_models_whose_prompts_hold_no_place_for_a_picture_are_refused(tmp_path, config):
     config.save_pretrained(tmp_path)
