@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
@@ -209,6 +209,29 @@ def test_an_adapter_is_loaded_from_anywhere_and_without_a_processor_of_its_own(
     with torch.no_grad():
         again = logprobs(load_policy("run", **SETTINGS).policy, prompts, responses)
         torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_a_tied_layer_leaves_the_other_layer(base, tmp_path, prompts, responses, layer):
+    """As peft says to do it by hand: two weights are made of the one first. Loaded, and saved again."""
+    model = AutoModelForImageTextToText.from_pretrained(base)
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", layer])).eval()
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        adapted.save_pretrained(tmp_path / "adapter")
+        untied = AutoModelForImageTextToText.from_pretrained(base)
+        untied.lm_head.weight = torch.nn.Parameter(untied.lm_head.weight.clone())
+        merged = PeftModel.from_pretrained(untied, tmp_path / "adapter").merge_and_unload()
+        expected = logprobs(Policy(merged), prompts, responses)
+        loaded = load_policy(tmp_path / "adapter", **SETTINGS)
+        torch.testing.assert_close(logprobs(loaded.policy, prompts, responses), expected, rtol=0, atol=1e-4)
+        save_policy(loaded.policy, loaded.processor, tmp_path / "saved")
+        again = load_policy(tmp_path / "saved", **SETTINGS).policy
+        torch.testing.assert_close(logprobs(again, prompts, responses), expected, rtol=0, atol=1e-4)
 
 
 def renamed(folder):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -207,12 +208,25 @@ def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     found = adapted.load_adapter(folder, "default")
     if wrong := sorted([*found.missing_keys, *found.unexpected_keys]):
         raise ValueError(f"the adapter is not this model's: {len(wrong)} of its tensors do not fit, e.g. {wrong[0]}")
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
+    untie(model, [layer.get_base_layer() for layer in layers.values()])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All adapters are already merged")  # by what follows, layer by layer
-        for name, layer in model.named_modules():
-            weight = getattr(layer.get_base_layer(), "weight", None) if isinstance(layer, BaseTunerLayer) else None
+        for name, layer in layers.items():
+            weight = getattr(layer.get_base_layer(), "weight", None)
             if weight is not None:
                 dtype, weight.data = weight.dtype, weight.data.float()
                 layer.merge()
                 weight.data = narrowed(weight.data, dtype, name)
         return adapted.merge_and_unload()
+
+
+def untie(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
+    """Gives those of `layers` that share their weight with another layer, as the output layer does with the embedding
+    where they are tied, one of their own: what is added to it is not the other's."""
+    owners = Counter(id(module._parameters.get("weight")) for module in model.modules())
+    shared = [layer for layer in layers if layer._parameters.get("weight") is not None and owners[id(layer.weight)] > 1]
+    for layer in shared:
+        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=layer.weight.requires_grad)
+    if shared:
+        model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
