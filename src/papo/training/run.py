@@ -25,6 +25,7 @@ from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
 from papo.objective.branch import CLEAN
 from papo.policy.loading import Loaded
+from papo.policy.positions import Within, positions_of
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory, peak_memory_gib
@@ -239,7 +240,9 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     check_strategy(cfg, module)
-    screened = {"length": processor.length, "needs": module.check_item}
+    response = max(cfg.rollout.max_new_tokens, cfg.val.sampling.max_new_tokens)
+    length = Within(processor.length, positions_of(loaded.policy.model.config), response)
+    screened = {"length": length, "needs": module.check_item}
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
     module.check_data(data.firsts())
     print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
