@@ -118,6 +118,31 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def moved_template(folder, place: str) -> None:
+    """The chat template into the tokenizer's own settings, or away."""
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        settings = json.loads((folder / name).read_text())
+        settings.pop("chat_template", None)
+        if name.startswith(place):
+            settings["chat_template"] = template
+        (folder / name).write_text(json.dumps(settings))
+
+
+def test_a_chat_template_may_be_the_tokenizers_alone(copy_of, processor, items, prompts):
+    moved_template(copy_of, "tokenizer")
+    loaded = load_policy(copy_of, **SETTINGS)
+    again = PromptProcessor(loaded.processor, processor.instruction)
+    assert torch.equal(again.prompts(items).prompt_ids, prompts.prompt_ids)
+
+
+def test_without_a_chat_template_there_are_no_prompts(copy_of):
+    moved_template(copy_of, "nowhere")
+    with pytest.raises(SettingError, match=rf"^path must be a model with a chat template .*, got {copy_of}"):
+        load_policy(copy_of, **SETTINGS)
+
+
 def test_what_ends_a_turn_ends_a_response(copy_of, tmp_path, caplog):
     """A base model's generation settings beside a chat's tokenizer: what is imitated would end no response."""
     settings = copy_of / "generation_config.json"

@@ -104,9 +104,9 @@ def load_policy(
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        SettingError: nothing loadable there, no image-text-to-text model, one of a family that cannot share prompts,
-            one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported alone that
-            lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
+        SettingError: nothing loadable there, no image-text-to-text model, no chat template, one of a family that cannot
+            share prompts, one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported
+            alone that lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
     """
     source = locate(path)
     base = base_at(source, path)
@@ -120,6 +120,8 @@ def load_policy(
             model = fold_in(model, source)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
+    if processor.chat_template is None:
+        raise SettingError("path", f"must be a model with a chat template (chat_template.jinja), got {path}")
     reader_of(processor).limit_pixels(min_pixels, max_pixels)
     if family is Generic:
         log.warning(

@@ -45,6 +45,8 @@ def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Read
         processor = reader.image_only.from_pretrained(path, trust_remote_code=False)
     if not isinstance(processor, reader.processors):
         raise ValueError(f"no processor for texts and images, got {type(processor).__name__}")
+    if processor.chat_template is None:  # older folders have it with the tokenizer alone
+        processor.chat_template = processor.tokenizer.chat_template
     reader.inform(processor, config)
     return processor
 
