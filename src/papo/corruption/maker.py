@@ -42,6 +42,10 @@ class Maker:
             ConfigError: the item has no such view.
         """
 
+    def changes(self, images: Images) -> bool:
+        """Whether a view of these pictures can differ from them, as far as that is known from their grids."""
+        return True
+
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """The view of the prompts' pictures, of the same grid, without gradient; the prompts stay as they are.
 

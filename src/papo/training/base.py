@@ -107,7 +107,7 @@ class PolicyModule(LightningModule):
         """Looks, before a run begins, whether the data has what a step needs; most steps need no more than items.
 
         Args:
-            items: one training item of each source.
+            items: one training item of each source, and the first of the run.
 
         Raises:
             ConfigError: it has not.

@@ -140,7 +140,7 @@ class PapoModule(PolicyModule):
     def check_data(self, items: Iterable[Item]) -> None:
         items = list(items)
         self.weighing.check(items)
-        self.collate(items)
+        self.views.check_changes(self.looked_at, self.collate(items).images)
 
     def configure_model(self) -> None:
         before = self.weights

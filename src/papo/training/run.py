@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,7 @@ from papo.training.resume import HowFar, check_same, steps_behind, usable
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
+FIRST = 16  # items of the run that are looked at before it: pictures differ in size
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
@@ -244,7 +246,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     length = Within(processor.length, positions_of(loaded.policy.model.config), response)
     screened = {"length": length, "needs": module.check_item}
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
-    module.check_data(data.firsts())
+    module.check_data(itertools.chain(data.firsts(), data.first(FIRST)))
     print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
     return loaded, module, data
 
