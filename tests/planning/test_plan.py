@@ -107,6 +107,23 @@ def test_a_cache_holds_a_prompt_once_for_its_group(device):
     assert few.kv_cache() * 64 == usual.kv_cache() * 2  # 64 are measured at one time
 
 
+def test_another_engine_has_its_own_cache_and_weights(device):
+    usual, vllm = device(), device("engine=vllm", "engine.cache_gib=2")
+    language = sum(usual.numbers.by_part[part] for part in ("embedding", "language", "head"))
+    own = 2 * GIB + 4 * language
+    assert vllm.kv_cache() == own
+    before, after = usual.moments(), vllm.moments()
+    assert (after["update"] - before["update"], after["step"] - before["step"]) == (own, own)
+    assert 2 * GIB < after["rollout"] - before["rollout"] + usual.drawing() < own + usual.drawing()
+    sleeping = device("engine=vllm", "engine.cache_gib=2", "engine.sleep=true").moments()
+    assert (sleeping["update"], sleeping["step"]) == (before["update"], before["step"])
+    assert (
+        own < sleeping["rollout"] <= after["rollout"]
+    )  # awake while responses are drawn, not while pictures are encoded
+    narrow = device("engine=vllm", "engine.cache_gib=2", "engine.dtype=bfloat16")
+    assert narrow.kv_cache() == 2 * GIB + 2 * language
+
+
 def test_a_validation_with_more_responses_than_a_step_sets_the_cache(device):
     assert device("val.samples=16").kv_cache() > device().kv_cache()
 
