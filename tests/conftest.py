@@ -221,12 +221,12 @@ def make_images() -> Callable[..., Images]:
 @pytest.fixture(scope="session")
 def saved_family(tmp_path_factory) -> Callable[[str], Path]:
     """The folder of a family's tiny model, made when first asked for."""
-    from tiny_families import CASES, OTHERS, save  # imports twelve families: a second that few tests need
+    from tiny_families import CASES, OTHERS, VARIANTS, save  # imports twelve families: a second that few tests need
 
     @functools.cache
     def saved(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        save((CASES | OTHERS)[name], folder)
+        save((CASES | VARIANTS | OTHERS)[name], folder)
         return folder
 
     return saved

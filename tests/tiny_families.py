@@ -33,6 +33,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    SiglipImageProcessorPil,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
     SmolVLMImageProcessorPil,
@@ -103,6 +104,24 @@ def llava(tokenizer):
             text_config=TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
             vision_config=VISION
             | {"model_type": "clip_vision_model", "num_hidden_layers": 3, "image_size": 56, "patch_size": 14},
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        )
+    )
+
+
+def llava_siglip(tokenizer):
+    return LlavaForConditionalGeneration(
+        LlavaConfig(
+            text_config=TEXT | {"model_type": "qwen2", "vocab_size": len(tokenizer)},
+            vision_config=VISION
+            | {
+                "model_type": "siglip_vision_model",
+                "num_hidden_layers": 3,
+                "image_size": 56,
+                "patch_size": 14,
+                "vision_use_head": False,
+            },
+            vision_feature_select_strategy="full",
             image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         )
     )
@@ -255,6 +274,17 @@ CASES = {
         template=IDEFICS_TEMPLATE,
         tokens=tuple(IDEFICS_TOKENS),
         processor={"image_seq_len": 4},
+    ),
+}
+
+# Further models of these families.
+VARIANTS = {
+    "llava_siglip": Case(  # as LLaVA-interleave: a tower without a class token, pictures that are not cropped
+        llava_siglip,
+        SiglipImageProcessorPil(size={"height": 56, "width": 56}),
+        template=LLAVA_TEMPLATE,
+        tokens=("<image>",),
+        processor={"patch_size": 14, "vision_feature_select_strategy": "full", "num_additional_image_tokens": 0},
     ),
 }
 

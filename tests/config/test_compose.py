@@ -23,7 +23,7 @@ from papo.policy.loading import Loaded, save_policy
 from papo.policy.sampling import Sampling
 from papo.training.base import PolicyModule
 from papo.training.collapse import CollapseMonitor
-from papo.training.run import build_trainer
+from papo.training.run import build_trainer, check_settings
 from papo.training.sft import target_text
 from papo.types import Item
 
@@ -612,3 +612,10 @@ def test_the_released_setting_goes_with_any_view():
     assert composed("experiment=papo_released", "run_dir=here").corruption.count == "bernoulli"
     swapped = composed("experiment=papo_released", "corruption=swap", "run_dir=here")
     assert dict(swapped.corruption) == {"_target_": "papo.corruption.Swap"}
+
+
+@pytest.mark.parametrize("engine", names("engine"))
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_every_experiment_takes_every_engine(experiment, engine, monkeypatch):
+    monkeypatch.setattr("papo.rollout.vllm.find_spec", lambda name: object())  # which need not be installed
+    check_settings(composed(f"experiment={experiment}", f"engine={engine}", "run_dir=."))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from papo.corruption import GridExchange, PatchShuffle
+from papo.corruption import GridExchange, PatchShuffle, RandomPatchMask
 from papo.errors import SettingError
 
 SEEDS = [1, 2, 3, 4]
@@ -147,3 +147,22 @@ def test_both_layouts_show_the_same_cells(flattened, pixel_grid):
 def test_impossible_cells_name_their_override(make, message):
     with pytest.raises(SettingError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("corruption", "changes"),
+    [
+        (PatchShuffle(1.0, unit=1), True),
+        (PatchShuffle(1.0, unit=50), False),  # no picture has two such squares
+        (PatchShuffle(0.001), False),  # of no picture two patches
+        (PatchShuffle(0.001, count="bernoulli"), True),
+        (PatchShuffle(0.0), True),  # which is asked for
+        (GridExchange(2), True),
+        (RandomPatchMask(0.001), False),
+        (RandomPatchMask(0.1, unit="token"), True),
+    ],
+)
+def test_what_has_too_few_units_changes_nothing_and_says_so(images, corruption, changes):
+    assert corruption.changes(images) is changes
+    if corruption.mask_ratio and corruption.count == "exact":
+        assert torch.equal(corruption(images, SEEDS).pixel_values, images.pixel_values) is not changes

@@ -62,6 +62,34 @@ def test_a_picture_may_be_asked_for():
         make_screen(require_image=True)(Rows(), "data.train")
 
 
+def lacking(*numbers):
+    """What asks for something that these rows have not."""
+
+    def needs(item) -> None:
+        if item.id in [f"row-{n}" for n in numbers]:
+            raise ConfigError(f"X needs data with a Y, and item {item.id} has none")
+
+    return needs
+
+
+def test_what_is_done_with_rows_may_ask_more_of_them(capsys):
+    screen = make_screen(max_bad_share=0.2)
+    assert ids(screen.needing(lacking(4, 7))(Rows(), "data.train")) == [
+        f"row-{n}" for n in range(10) if n not in (4, 7)
+    ]
+    assert "8 rows, 8 without a picture, 2 skipped" in capsys.readouterr().out
+    reasons = {("data.train", f"row-{n}"): f"X needs data with a Y, and item row-{n} has none" for n in (4, 7)}
+    assert screen.skips.reasons == reasons
+    assert len(screen(Rows(), "data.val")) == 10  # of those less is asked
+    with pytest.raises(ConfigError, match=r"2 of 10 rows cannot be used.*\n  row-4: X needs data"):
+        make_screen(max_bad_share=0.1, needs=lacking(4, 7))(Rows(), "data.train")
+
+
+def test_where_all_rows_lack_it_the_settings_are_blamed():
+    with pytest.raises(ConfigError, match=r"^X needs data with a Y, and item row-0 has none$"):
+        make_screen(needs=lacking(*range(10)))(Rows(), "data.train")
+
+
 def test_more_than_the_share_is_an_error_with_the_list():
     with pytest.raises(ConfigError) as caught:
         make_screen(max_bad_share=0.19)(Rows(BAD), "data.train")

@@ -21,6 +21,7 @@ def table(tmp_path_factory):
     return {
         "with": str(write_lines(folder / "with.jsonl", with_others)),
         "without": str(write_lines(folder / "without.jsonl", rows)),
+        "but one": str(write_lines(folder / "but_one.jsonl", [*with_others[:5], rows[5], *with_others[6:]])),
     }
 
 
@@ -45,6 +46,11 @@ def test_data_without_it_is_refused_at_start(command, tiny, table, tmp_path):
     assert "corruption=counterfactual needs data with a second picture" in finished.err
     assert not (run / "metrics.json").exists()
     assert not (run / "config.yaml").exists()
+
+
+def test_a_row_without_it_is_a_bad_row(train, table):
+    settings = [*FOLDER, *SHARES, f"data.train.path={table['but one']}", "data.max_bad_share=0.2"]
+    assert train(*settings).json()["skipped_rows"] == 1
 
 
 def test_a_run_that_does_not_look_at_it_takes_any_data(train, table):

@@ -57,6 +57,10 @@ def runs(folder: Path) -> list[Path]:
         (["rollout.temperature=0"], ["rollout.temperature"]),
         (["rollout.temperature=-1"], ["rollout.temperature", "-1"]),
         (["rollout.max_new_tokens=0"], ["rollout.max_new_tokens", "got 0"]),
+        (
+            ["corruption=patch_shuffle", "corruption.unit=5", "perception_coef=0.01"],
+            ["corruption leaves all of the first", "corruption.unit too large"],
+        ),
         (["rollout.top_p=0"], ["rollout.top_p", "got 0"]),
         (["perception_coef=-1"], ["perception_coef", "-1"]),
         (["algorithm.objective.surrogate.clip_low=2"], ["algorithm.objective.surrogate.clip_low", "got 2"]),

@@ -107,6 +107,23 @@ def test_a_cache_holds_a_prompt_once_for_its_group(device):
     assert few.kv_cache() * 64 == usual.kv_cache() * 2  # 64 are measured at one time
 
 
+def test_another_engine_has_its_own_cache_and_weights(device):
+    usual, vllm = device(), device("engine=vllm", "engine.cache_gib=2")
+    language = sum(usual.numbers.by_part[part] for part in ("embedding", "language", "head"))
+    own = 2 * GIB + 4 * language
+    assert vllm.kv_cache() == own
+    before, after = usual.moments(), vllm.moments()
+    assert (after["update"] - before["update"], after["step"] - before["step"]) == (own, own)
+    assert 2 * GIB < after["rollout"] - before["rollout"] + usual.drawing() < own + usual.drawing()
+    sleeping = device("engine=vllm", "engine.cache_gib=2", "engine.sleep=true").moments()
+    assert (sleeping["update"], sleeping["step"]) == (before["update"], before["step"])
+    assert (
+        own < sleeping["rollout"] <= after["rollout"]
+    )  # awake while responses are drawn, not while pictures are encoded
+    narrow = device("engine=vllm", "engine.cache_gib=2", "engine.dtype=bfloat16")
+    assert narrow.kv_cache() == 2 * GIB + 2 * language
+
+
 def test_a_validation_with_more_responses_than_a_step_sets_the_cache(device):
     assert device("val.samples=16").kv_cache() > device().kv_cache()
 
@@ -164,6 +181,31 @@ def test_the_plan_of_a_run(composed, tmp_path, capsys):
     assert f"{found['parts']['activations'] / GIB:.2f}" in said
     assert "ddp x 2" in said
     assert "fits in 80 GiB" in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "patches"),
+    [
+        (["plan.picture_pixels=10000"], 48),  # no multiple of a visual token's 28 x 28 pixels
+        (["model.max_pixels=10000", "data=virl39k", "plan.prompt_tokens=40"], 48),
+        (["plan.picture_pixels=100"], 4),  # less than one
+    ],
+)
+def test_a_picture_is_of_whole_visual_tokens(composed, tmp_path, overrides, patches):
+    cfg = composed(*QUICK, "plan.only=true", *overrides)
+    cfg.run_dir = str(tmp_path)
+    lengths = train(cfg)["lengths"]
+    assert (lengths["patches"], lengths["visual"]) == (patches, patches // 4)
+
+
+def test_a_plan_of_text_alone_has_no_pictures(composed, tmp_path):
+    found = []
+    for pictures in (0, 1):
+        cfg = composed(*QUICK, "plan.only=true", "plan.prompt_tokens=40", f"plan.pictures={pictures}")
+        cfg.run_dir = str(tmp_path / str(pictures))
+        found.append(train(cfg))
+    assert [of["parts"]["pixels"] > 0 for of in found] == [False, True]
+    assert found[0]["parts"]["activations"] < found[1]["parts"]["activations"]
 
 
 @pytest.mark.parametrize(("gib", "fits"), [(3, True), (2.999, False)])

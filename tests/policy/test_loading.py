@@ -118,6 +118,46 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def moved_template(folder, place: str) -> None:
+    """The chat template into the tokenizer's own settings, or away."""
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    for name in ("processor_config.json", "tokenizer_config.json"):
+        settings = json.loads((folder / name).read_text())
+        settings.pop("chat_template", None)
+        if name.startswith(place):
+            settings["chat_template"] = template
+        (folder / name).write_text(json.dumps(settings))
+
+
+def test_a_chat_template_may_be_the_tokenizers_alone(copy_of, processor, items, prompts):
+    moved_template(copy_of, "tokenizer")
+    loaded = load_policy(copy_of, **SETTINGS)
+    again = PromptProcessor(loaded.processor, processor.instruction)
+    assert torch.equal(again.prompts(items).prompt_ids, prompts.prompt_ids)
+
+
+def test_without_a_chat_template_there_are_no_prompts(copy_of):
+    moved_template(copy_of, "nowhere")
+    with pytest.raises(SettingError, match=rf"^path must be a model with a chat template .*, got {copy_of}"):
+        load_policy(copy_of, **SETTINGS)
+
+
+def test_what_ends_a_turn_ends_a_response(copy_of, tmp_path, caplog):
+    """A base model's generation settings beside a chat's tokenizer: what is imitated would end no response."""
+    settings = copy_of / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token_id": 0}))
+    loaded = load_policy(copy_of, **SETTINGS)
+    assert loaded.policy.eos.tolist() == [0, loaded.processor.tokenizer.eos_token_id]
+    (said,) = [record.getMessage() for record in caplog.records if "generation_config.json" in record.getMessage()]
+    assert f"model.path={copy_of}" in said
+    assert "<|im_end|>" in said
+    save_policy(loaded.policy, loaded.processor, tmp_path / "saved")
+    caplog.clear()
+    assert load_policy(tmp_path / "saved", **SETTINGS).policy.eos.tolist() == loaded.policy.eos.tolist()
+    assert not [record for record in caplog.records if "generation_config.json" in record.getMessage()]
+
+
 def test_a_tokenizer_that_knows_no_padding_pads_all_the_same(
     copy_of, processor, items, policy, prompts, make_responses
 ):

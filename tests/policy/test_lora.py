@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from papo.errors import SettingError
 from papo.policy.loading import load_policy, save_policy
-from papo.policy.lora import adapter_off, is_adapter, trains_adapter_alone
+from papo.policy.lora import adapter_off, is_adapter, merged_state, trains_adapter_alone
 from papo.policy.vlm import Policy
 
 SETTINGS = {"dtype": "float32", "chunk_tokens": 100}
@@ -129,6 +129,47 @@ def test_export(base, tmp_path, prompts, responses, export):
     assert list(folder.glob("model*.safetensors")) == ([] if export == "adapter" else [folder / "model.safetensors"])
 
 
+@pytest.mark.parametrize("export", ["adapter", "merged"])
+def test_bfloat16_weights_take_up_an_adapter_that_is_smaller_than_their_gaps(base, tmp_path, export):
+    """On average over the weights; each time the same. Rounded to the nearer number a third of this one would stay."""
+    loaded = load_policy(base, **SETTINGS | {"dtype": "bfloat16"}, lora=LORA | {"export": export})
+    generator = torch.Generator().manual_seed(0)
+    model = loaded.policy.model
+    before = {name.replace(".base_layer", ""): tensor.float() for name, tensor in model.state_dict().items()}
+    deltas = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(0, 1e-4, generator=generator)
+        for name, module in model.named_modules():
+            if hasattr(module, "get_delta_weight"):
+                deltas[f"{name}.weight"] = module.get_delta_weight("default")
+    save_policy(loaded.policy, loaded.processor, tmp_path)
+    merged, again = (load_policy(tmp_path, **SETTINGS | {"dtype": "bfloat16"}).policy.model for _ in range(2))
+    state = merged.state_dict()
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in state.items())
+    assert {tensor.dtype for tensor in state.values()} == {torch.bfloat16}
+    moved = {name: tensor.float() - before[name] for name, tensor in state.items()}
+    assert all(not change.any() for name, change in moved.items() if name not in deltas)
+    along = sum((moved[name] * delta).sum() for name, delta in deltas.items())
+    assert along / sum(delta.square().sum() for delta in deltas.values()) == pytest.approx(1, abs=0.15)
+
+
+def test_what_is_handed_on_in_float32_is_not_rounded(base):
+    policy = load_policy(base, **SETTINGS | {"dtype": "bfloat16"}, lora=LORA).policy
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if is_adapter(name):
+                parameter.add_(1e-3)
+    given = policy.model.state_dict()
+    exact, rounded = (merged_state(policy.model, given, exact=exact) for exact in (True, False))
+    for name, module in policy.model.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            expected = module.get_base_layer().weight.float() + module.get_delta_weight("default")
+            torch.testing.assert_close(exact[f"{name}.weight"], expected, rtol=0, atol=0)
+            assert rounded[f"{name}.weight"].dtype == torch.bfloat16
+
+
 @pytest.fixture
 def run(base, tmp_path):
     """The run directory of a trained adapter."""
@@ -168,6 +209,29 @@ def test_an_adapter_is_loaded_from_anywhere_and_without_a_processor_of_its_own(
     with torch.no_grad():
         again = logprobs(load_policy("run", **SETTINGS).policy, prompts, responses)
         torch.testing.assert_close(again, logprobs(policy, prompts, responses), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_a_tied_layer_leaves_the_other_layer(base, tmp_path, prompts, responses, layer):
+    """As peft says to do it by hand: two weights are made of the one first. Loaded, and saved again."""
+    model = AutoModelForImageTextToText.from_pretrained(base)
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", layer])).eval()
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        adapted.save_pretrained(tmp_path / "adapter")
+        untied = AutoModelForImageTextToText.from_pretrained(base)
+        untied.lm_head.weight = torch.nn.Parameter(untied.lm_head.weight.clone())
+        merged = PeftModel.from_pretrained(untied, tmp_path / "adapter").merge_and_unload()
+        expected = logprobs(Policy(merged), prompts, responses)
+        loaded = load_policy(tmp_path / "adapter", **SETTINGS)
+        torch.testing.assert_close(logprobs(loaded.policy, prompts, responses), expected, rtol=0, atol=1e-4)
+        save_policy(loaded.policy, loaded.processor, tmp_path / "saved")
+        again = load_policy(tmp_path / "saved", **SETTINGS).policy
+        torch.testing.assert_close(logprobs(again, prompts, responses), expected, rtol=0, atol=1e-4)
 
 
 def renamed(folder):

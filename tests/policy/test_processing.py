@@ -75,6 +75,50 @@ def test_targets_end_with_end_of_turn(processor):
     assert processor.decode(targets) == texts
 
 
+# As llava-hf's have it: all pictures of a turn, then all texts.
+PICTURES_FIRST = (
+    "{% for m in messages %}{{ m.role }}: "
+    "{% for p in m.content if p.type == 'image' %}{{ '<|vision_start|><|image_pad|><|vision_end|>\n' }}{% endfor %}"
+    "{% for p in m.content if p.type == 'text' %}{{ p.text ~ ' ' }}{% endfor %}"
+    "{% endfor %}assistant:"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Turn <image> by 90. Is it <image>or <image>?", "Turn image 1 by 90. Is it image 2 or image 3?"),
+        ("<image><image><image>\nred?", "\nred?"),  # they are in front already
+        ("red?", "red?"),
+    ],
+)
+def test_a_template_that_moves_pictures_gets_words_in_their_places(
+    image_text_processor, item, picture, monkeypatch, caplog, question, expected
+):
+    from papo.policy.processing import PromptProcessor
+
+    monkeypatch.setattr(image_text_processor, "chat_template", PICTURES_FIRST)
+    processor = PromptProcessor(image_text_processor, "Think.")
+    pictures = [picture(56, 84, seed) for seed in range(3)]
+    for _ in range(2):
+        text = text_of(processor, processor.prompts([item("a", question, *pictures)]), 0)
+        assert re.sub(r"(<\|image_pad\|>)+", "*", text) == (
+            "user: " + (IMAGE.format("*") + "\n") * 3 + f"{expected} Think. assistant:"
+        )
+    said = [record.getMessage() for record in caplog.records if "image 1" in record.getMessage()]
+    assert len(said) == ("Turn" in question)  # once
+
+
+def test_a_system_turn_may_be_trimmed(image_text_processor, item, monkeypatch):
+    from papo.policy.processing import PromptProcessor
+
+    trimming = image_text_processor.chat_template.replace("part['text']", "part['text'] | trim")
+    assert trimming != image_text_processor.chat_template
+    monkeypatch.setattr(image_text_processor, "chat_template", trimming)
+    processor = PromptProcessor(image_text_processor, "")
+    assert "You are kind." in processor._chat(replace(item("a", "red?"), system=" You are kind.\n"))
+
+
 def test_decode_reads_the_mask_and_drops_special_tokens(processor):
     ids = processor.tokenizer("red blue", return_tensors="pt")["input_ids"]
     eos = processor.tokenizer.eos_token_id

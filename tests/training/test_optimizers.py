@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from papo.errors import SettingError
-from papo.training.optimizers import StochasticAdamW, round_by_chance
+from papo.rounding import round_by_chance
+from papo.training.optimizers import StochasticAdamW
 
 SETTINGS = {"lr": 1e-5, "betas": (0.8, 0.95), "weight_decay": 0.1}
 

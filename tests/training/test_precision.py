@@ -163,6 +163,15 @@ def test_a_model_of_no_family_may_name_its_tower_otherwise(make_policy):
     check_precision("32-true", "cpu", policy, torch.optim.AdamW)
 
 
+def test_a_part_beside_an_adapter_is_what_bfloat16_is_refused_for(make_loaded):
+    """bf16-mixed and an adapter are what this message asked for before, of those who had set both."""
+    policy = make_loaded("bfloat16", adapter=False)
+    choose_trained(policy, ["language", "projector:full"], {"r": 4, "alpha": 8, "export": "merged"})
+    with pytest.raises(ConfigError, match=r"model\.train.*projector:full.*model\.dtype=float32") as caught:
+        check_precision("bf16-mixed", "cpu", policy, torch.optim.AdamW)
+    assert "with model.lora" not in str(caught.value)
+
+
 def test_whatever_else_makes_an_optimizer_is_refused_for_bfloat16_weights(make_loaded):
     with pytest.raises(ConfigError, match=r"bf16-true needs optimizer=adamw_bf16"):
         check_precision("bf16-true", "cpu", make_loaded("bfloat16", False), lambda params: torch.optim.AdamW(params))

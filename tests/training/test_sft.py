@@ -175,9 +175,9 @@ def test_an_item_without_a_rationale_is_no_target(items):
 
 
 def test_data_without_rationales_is_refused_before_a_step(make_module, items, told):
-    make_module().check_data(told)
+    make_module().check_item(told[0])
     with pytest.raises(ConfigError, match="has no rationale"):
-        make_module().check_data([told[0], items[1]])
+        make_module().check_item(items[1])
 
 
 def test_a_loss_that_is_no_number_is_skipped_counted_and_ends_the_run(make_module, told):

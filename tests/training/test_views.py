@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from papo.corruption import Counterfactual, GaussianNoise, RandomPatchMask
+from papo.corruption import Counterfactual, GaussianNoise, PatchShuffle, RandomPatchMask
 from papo.errors import ConfigError
 from papo.seeding import derive_seed, item_seeds
 from papo.training.views import Views
@@ -147,6 +147,16 @@ def test_a_run_that_looks_at_no_such_view_loads_none(make_policy, processor, ite
     views = Views(make_policy(), processor, MAKERS | {"other": Counterfactual()}, seed=3)
     views.prepare(["corrupted"])
     assert views.collate(items).views == {}
+
+
+def test_a_view_that_is_bound_to_be_the_picture_is_refused_by_its_key(make_policy, processor, prompts):
+    makers = {"corrupted": PatchShuffle(1.0, unit=50), "noised": PatchShuffle(1.0), "other": PatchShuffle(0.001)}
+    views = Views(make_policy(), processor, makers, seed=3)
+    views.check_changes(["clean", "noised"], prompts.images)
+    for name, key in (("corrupted", "corruption"), ("other", r"algorithm\.views\.other")):
+        with pytest.raises(ConfigError, match=rf"^{key} leaves all of the first 5 pictures as they are: {key}\."):
+            views.check_changes(["clean", name], prompts.images)
+    views.check_changes(["corrupted"], prompts.select([2]).images)  # a prompt without one
 
 
 def test_data_without_it_is_refused_with_the_batch(early, items):

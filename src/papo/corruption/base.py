@@ -49,6 +49,8 @@ class Corruption(Maker):
         SettingError: an argument out of range.
     """
 
+    fewest = 1  # units of an image that have to be chosen for it to change
+
     def __init__(self, mask_ratio: float, count: str = "exact", unit: str = "patch", per: str = "prompt") -> None:
         if not 0 <= mask_ratio <= 1:
             raise SettingError("mask_ratio", f"must lie in [0, 1], got {mask_ratio}")
@@ -56,6 +58,12 @@ class Corruption(Maker):
         self.count = one_of("count", count, ("exact", "bernoulli"))
         self.unit = one_of("unit", unit, ("patch", "token"))
         self.per = one_of("per", per, ("prompt", "response"))
+
+    def changes(self, images: Images) -> bool:
+        """Whether any of the pictures has as many units as it takes; a mask_ratio of 0 is meant as it is."""
+        share = 1.0 if self.count == "bernoulli" else self.mask_ratio
+        units = map(len, self.units_of(images))
+        return self.mask_ratio == 0 or any(replaced(share, of_image) >= self.fewest for of_image in units)
 
     @torch.no_grad()
     def __call__(self, images: Images, seeds: Sequence[int]) -> Images:
@@ -121,9 +129,14 @@ class Corruption(Maker):
 
 def first(order: Tensor, ratio: float) -> Tensor:
     """[units] bool, true for the first floor(ratio * units) that `order` [units] names."""
-    # 0.29 * 100 is 28.999999999999996: the epsilon keeps floor from losing a unit to rounding.
-    chosen = order[: int(ratio * len(order) + 1e-9)]
+    chosen = order[: replaced(ratio, len(order))]
     return torch.zeros(len(order), dtype=torch.bool).index_fill_(0, chosen, True)
+
+
+def replaced(ratio: float, units: int) -> int:
+    """floor(ratio * units)."""
+    # 0.29 * 100 is 28.999999999999996: the epsilon keeps floor from losing a unit to rounding.
+    return int(ratio * units + 1e-9)
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -46,6 +46,10 @@ class Counterfactual(Maker):
         if self.otherwise is not None:
             self.otherwise.process_with(process)
 
+    def check(self, item: Item) -> None:
+        if self.otherwise is None:
+            check_other(item)
+
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """Items without a picture have no other one.
 
@@ -86,15 +90,18 @@ def redrawn(item: Item, seed: int) -> Item:
     Raises:
         ConfigError: it has none.
     """
-    if not item.images:
-        return item
-    if item.counterfactual is None:
+    check_other(item)
+    return replace(item, images=tuple(item.counterfactual(seed))) if item.images else item
+
+
+def check_other(item: Item) -> None:
+    """Raises ConfigError: the item has a picture and no other one."""
+    if item.images and item.counterfactual is None:
         raise ConfigError(
             "corruption=counterfactual needs data with a second picture for the same words (data=lab, easy_vqa, or a "
             f"table with a column counterfactual_image), and item {item.id} has none; corruption=patch_shuffle needs "
             "none"
         )
-    return replace(item, images=tuple(item.counterfactual(seed)))
 
 
 def sizes(grid: torch.Tensor) -> str:

@@ -35,6 +35,17 @@ class Maker:
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
         """Hands the maker what turns the pictures of items into what the policy reads; most have no use for it."""
 
+    def check(self, item: Item) -> None:
+        """Looks, without drawing or decoding, whether a view can be made of the item; most can of any.
+
+        Raises:
+            ConfigError: the item has no such view.
+        """
+
+    def changes(self, images: Images) -> bool:
+        """Whether a view of these pictures can differ from them, as far as that is known from their grids."""
+        return True
+
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """The view of the prompts' pictures, of the same grid, without gradient; the prompts stay as they are.
 

@@ -22,6 +22,8 @@ class PatchShuffle(Corruption):
             of an image at its right and lower edge stays in place.
     """
 
+    fewest = 2  # one stays where it is
+
     def __init__(self, mask_ratio: float, count: str = "exact", unit: str | int = "patch", per: str = "prompt") -> None:
         super().__init__(mask_ratio, count, "token" if isinstance(unit, int) else unit, per)
         if isinstance(unit, int) and unit < 1:

@@ -41,6 +41,7 @@ class PromptData(LightningDataModule):
         seed: order of the training items.
         guessable: further held-out items, those that the words give away; None = none.
         length, max_prompt_tokens, max_bad_share, decode_at_start, require_image: see Screen.
+        needs: of the training items, see Screen.
         blank: whether training pictures are black: what is gained then is gained without seeing.
         guessability, max_guessable: of the training items, see Guessability.
 
@@ -64,6 +65,7 @@ class PromptData(LightningDataModule):
         seed: int,
         guessable: Source | None = None,
         length: Callable[[Item], int] | None = None,
+        needs: Callable[[Item], None] | None = None,
         max_prompt_tokens: Count | None = 4096,
         max_bad_share: Share = 0.01,
         decode_at_start: bool = False,
@@ -85,7 +87,7 @@ class PromptData(LightningDataModule):
         )
         self.skips: Skips = screen.skips
         self.too_guessable: Skips = screen.too_guessable
-        self.train = screen(train, "data.train", guessability_of(guessability, max_guessable))
+        self.train = screen.needing(needs)(train, "data.train", guessability_of(guessability, max_guessable))
         self.val = screen(val, "data.val", measured=True)
         self.guessable = None if guessable is None else screen(guessable, "data.guessable", measured=True)
         most = len(self.train) if hasattr(self.train, "__len__") else batch_size

@@ -7,6 +7,7 @@ At start, too, the right answers are looked at: what cannot be matched teaches n
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count, islice
@@ -32,6 +33,7 @@ class Screen:
     Args:
         length: tokens of an item's prompt, pictures included; raises ValueError where it cannot be a prompt. None does
             not look at prompts.
+        needs: what is done with an item; raises ConfigError where the item lacks something for it. None asks nothing.
         max_prompt_tokens: longest prompt, in tokens; null = any.
         max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start;
             and of its right answers, that no response can match.
@@ -49,18 +51,25 @@ class Screen:
         self,
         length: Callable[[Item], int] | None = None,
         *,
+        needs: Callable[[Item], None] | None = None,
         max_prompt_tokens: Count | None = 4096,
         max_bad_share: Share = 0.01,
         decode_at_start: bool = False,
         require_image: bool = False,
     ) -> None:
-        self.length, self.max_prompt_tokens = length, max_prompt_tokens
+        self.length, self.max_prompt_tokens, self.needs = length, max_prompt_tokens, needs
         self.max_bad_share, self.decode_at_start = max_bad_share, decode_at_start
         self.require_image = require_image
         self.skips = Skips()
         self.too_guessable = Skips()  # good rows that are answered blind too often
         self.listed = "see skipped.jsonl"  # where a reader finds the bad rows
         self.audits: dict[str, Audit] = {}  # by the source's place, what its right answers are like
+
+    def needing(self, needs: Callable[[Item], None] | None) -> Screen:
+        """The same screen, that counts together with this one, with other `needs`."""
+        found = copy.copy(self)
+        found.needs = needs
+        return found
 
     def __call__(
         self, source: Any, key: str, guessability: Guessability | None = None, *, measured: bool = False
@@ -100,10 +109,16 @@ class Screen:
                 raise BadRow(
                     item.id, f"prompt of {tokens} tokens, more than max_prompt_tokens={self.max_prompt_tokens}"
                 )
+        if self.needs is not None:
+            try:
+                self.needs(item)
+            except ConfigError as lacking:  # of which `lacked` asks whether all rows do
+                raise BadRow(item.id, str(lacking)) from lacking
         return item if guessability is None else guessability.known(item)
 
     def first_good(self, items: Any, key: str, guessability: Guessability | None, indices: Iterable[int]) -> Item:
         """The first of the items that can be used; the others are skipped and listed."""
+        found: list[BadRow] = []
         for index in islice(indices, ATTEMPTS):
             try:
                 return self.check(items[index], guessability)
@@ -111,6 +126,8 @@ class Screen:
                 self.too_guessable.add(key, known)
             except BadRow as bad:
                 self.skips.add(key, bad)
+                found.append(bad)
+        lacked(found)
         raise ConfigError(
             f"{key}: {ATTEMPTS} rows in a row cannot be used; "
             "see skipped.jsonl and guessable.jsonl in the run directory"
@@ -144,6 +161,8 @@ class Screen:
                 skips.add(key, found)
         if guessable and not good:
             raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
+        if not good:
+            lacked(bad)
         if not good or len(bad) > self.max_bad_share * len(source):
             raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good)))
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
@@ -185,6 +204,12 @@ class Screen:
         return "\n".join(lines)
 
 
+def lacked(rows: Sequence[BadRow]) -> None:
+    """Raises the ConfigError that made each of these rows a bad one: then it is the settings that do not fit."""
+    if rows and all(isinstance(row.__cause__, ConfigError) for row in rows):
+        raise rows[0].__cause__
+
+
 def said_of(source: Any, key: str) -> list[str]:
     """The layout that a table's columns were recognised by, and the others that they fit."""
     layout, *others = getattr(source, "layouts", ()) or [None]
@@ -214,6 +239,8 @@ class Screened:
         else:
             self.rows = range(len(source))
             found = first_looks(source.__getitem__, spread(len(source), DRAWN))
+            if screen.needs is not None:
+                screen.needs(source[0])
             screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
 
     def __len__(self) -> int:

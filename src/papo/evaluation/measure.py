@@ -84,6 +84,12 @@ class Examination:
                 maker.attach(policy)
                 maker.process_with(processor.images)
 
+    def check(self, item: Item) -> None:
+        """Raises ConfigError: the item lacks what a view needs."""
+        for maker in self.views.values():
+            if maker is not None:
+                maker.check(item)
+
     def __call__(
         self,
         policy: Policy,

@@ -29,6 +29,7 @@ from papo.evaluation.results import SCHEMA, benchmark_results, estimates, publis
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
+from papo.policy.positions import Within, positions_of
 from papo.policy.processing import PromptProcessor
 from papo.report import ReportItem, write_report
 from papo.rewards.grading import own
@@ -74,7 +75,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.answers_cache.path is not None:
         check_folder(cfg.answers_cache.path)
     sources: dict[str, Source] = {name: first_of(source_of(cfg.benchmarks, name), cfg.limit) for name in cfg.benchmarks}
-    screen: Screen = built(cfg.screen, length=processor.length)
+    length = Within(processor.length, positions_of(loaded.policy.model.config), cfg.rollout.max_new_tokens)
+    screen: Screen = built(cfg.screen, length=length, needs=examination.check)
     sources = {name: screen(source, f"benchmarks.{name}", measured=True) for name, source in sources.items()}
     run = RunDir(cfg.run_dir)
     start_or_continue(run, own_settings(cfg))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,10 @@ from papo.planning.passes import Passes
 from papo.planning.tracing import Cost, LiveBytes, peak
 from papo.planning.workload import Workload
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED
+from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED, Policy
 
 FLOAT32 = torch.float32.itemsize
+GIB = 2**30
 PROBED = 1024  # numbers of the parameter that an optimizer is tried on
 
 
@@ -52,6 +54,30 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class OtherEngine:
+    """vLLM's memory in the trainer's process."""
+
+    cache: int  # of keys and values, as set
+    weights: int  # a copy of the language model
+    rows: int  # responses that are drawn at one time, at most
+    sleeps: bool  # whether both leave the device between roll-outs
+
+    @property
+    def bytes(self) -> int:
+        return self.cache + self.weights
+
+    @staticmethod
+    def of(settings: Mapping[str, Any], policy: Policy, numbers: Numbers) -> OtherEngine | None:
+        """Of the settings of an engine."""
+        if "cache_gib" not in settings:
+            return None
+        dtype = getattr(torch, settings["dtype"]) if settings["dtype"] else policy.head.weight.dtype
+        parameters = sum(numbers.by_part[part] for part in ("embedding", "language", "head"))
+        cache = int(settings["cache_gib"] * GIB)
+        return OtherEngine(cache, parameters * dtype.itemsize, settings["max_num_seqs"], settings["sleep"])
+
+
+@dataclass(frozen=True)
 class Device:
     """One of the devices of a run under one strategy.
 
@@ -66,6 +92,7 @@ class Device:
         adapter_alone: whether nothing but an adapter is trained.
         captured: whether a token's step is captured.
         cast: bytes of a weight that autocast makes, once for all tokens that are drawn; 0 = none.
+        engine: what another engine keeps of its own to draw with; None = the policy draws.
     """
 
     numbers: Numbers
@@ -78,6 +105,7 @@ class Device:
     adapter_alone: bool
     captured: bool
     cast: int
+    engine: OtherEngine | None
 
     def parts(self) -> dict[str, int]:
         """By name; not all are there at one time."""
@@ -98,6 +126,8 @@ class Device:
         """What is there at one time: while responses are drawn, between forward and backward pass, and while gradients
         are added up over the devices and parameters updated."""
         always = self.parameters() + self.reference() + self.optimizer()
+        if self.engine is not None and not self.engine.sleeps:
+            always += self.engine.bytes
         step = self.responses() + self.pixels(updating=True)
         if not self.passes.policy.train_vision:
             step += self.visual_tokens(updating=True)
@@ -210,8 +240,11 @@ class Device:
     # ------------------------------------------------------------------------------------------------------- roll-out
 
     def kv_cache(self) -> int:
-        """(prompts at one time x P + rows x T) x 2 x key heads x head width x layers, the prompt once for a group;
+        """What another engine is given and its copy of the weights; of the policy's own roll-outs
+        (prompts at one time x P + rows x T) x 2 x key heads x head width x layers, the prompt once for a group;
         dropping finished rows copies those that are left."""
+        if self.engine is not None:
+            return self.engine.bytes
         copied = 1 - (COMPACT_SHARE_CAPTURED if self.captured else COMPACT_SHARE)
         caches = (
             self.passes.prompt_cache(prompts) + (1 + copied) * self.passes.own_cache(prompts * group, tokens)
@@ -223,9 +256,13 @@ class Device:
         """The largest of: the tower on up to 64 pictures, the prompts' pass, a token of each row beside the cache."""
         passes, drawn = self.passes, self.work.drawn
         pictures = min(CHUNK_IMAGES, self.work.prompts * passes.lengths.pictures)
-        (encoding,) = passes.encoded(pictures, gradient=False)
+        encoding = sum(piece.forward for piece in passes.encoded(pictures, gradient=False))  # one piece, or none
+        if self.engine is not None:
+            rows = min(self.engine.rows, max(prompts * group for prompts, group, _ in drawn))
+            decoding = self.engine.sleeps * self.engine.bytes + passes.drawn(rows, self.sampling).forward
+            return max(encoding, decoding)
         prompts = max(prompts for prompts, _, _ in drawn)
         reading = max(piece.forward for piece in passes.prefilled(prompts, gradient=False))
         rows = max(prompts * group for prompts, group, _ in drawn)
         decoding = self.kv_cache() + passes.drawn(rows, self.sampling).forward
-        return max(encoding.forward, passes.prompt_cache(prompts) + reading, decoding)
+        return max(encoding, passes.prompt_cache(prompts) + reading, decoding)

@@ -45,6 +45,8 @@ class Passes(Pieces):
 
         Every block is taken as one that attends to all at once: fused attention keeps as much within windows.
         """
+        if not pictures:
+            return []
         gradient = gradient and self.policy.train_vision
         family, L = self.family, self.lengths.patches
         blocks, config = family.vision_blocks(), family.model.config.vision_config

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from papo.building import built
 from papo.planning.outline import Numbers, numbers, outline
-from papo.planning.parts import Device, Probe
+from papo.planning.parts import GIB, Device, OtherEngine, Probe
 from papo.planning.passes import Passes
 from papo.planning.pieces import Lengths
 from papo.planning.tracing import Tracer
@@ -21,7 +21,6 @@ from papo.run_dir import RunDir
 from papo.training.precision import check_precision
 from papo.training.strategies import COMPUTED_IN
 
-GIB = 2**30
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 STRATEGIES = {"SummedGradients": "ddp", "ShardedWeights": "fsdp"}
 # What fsdp runs with where a configuration has what it refuses.
@@ -120,9 +119,11 @@ class Planner:
             self.passes[key] = Passes(policy, Tracer(computed_in, autocast), self.sizes)
         passes, sharded = self.passes[key], strategy == "fsdp"
         accelerator = cfg.trainer.accelerator != "cpu"
+        counted = numbers(policy)
+        engine = OtherEngine.of(cfg.engine, policy, counted)
         trained = next(parameter.dtype for parameter in policy.parameters() if parameter.requires_grad)
         device = Device(
-            numbers=numbers(policy),
+            numbers=counted,
             passes=passes,
             work=workload(cfg, devices),
             sampling=built(cfg.rollout),
@@ -131,7 +132,8 @@ class Planner:
             gathered=passes.dtype.itemsize if sharded else None,
             adapter_alone=trains_adapter_alone(policy.model),
             captured=accelerator and cfg.engine.get("captured", False) and not sharded,
-            cast=autocast.itemsize if autocast is not None and not sharded else 0,
+            cast=autocast.itemsize if autocast is not None and not sharded and engine is None else 0,
+            engine=engine,
         )
         return device, overrides
 

@@ -120,7 +120,8 @@ def picture(cfg: DictConfig, policy: Policy, area: int | None) -> tuple[int, int
     if isinstance(policy.family, Qwen2VL):
         if area is None:
             raise ConfigError("model.max_pixels=null bounds no picture; a plan needs plan.picture_pixels=N")
-        patches, merged_ = area // vision.patch_size**2, vision.spatial_merge_size**2
+        merged_ = vision.spatial_merge_size**2
+        patches = max(1, area // (vision.patch_size**2 * merged_)) * merged_  # of whole visual tokens
         return patches, patches // merged_, patches * 3 * vision.temporal_patch_size * vision.patch_size**2
     if isinstance(policy.family, Llava) and not isinstance(policy.family, LlavaOnevision):
         patches = (vision.image_size // vision.patch_size) ** 2
@@ -154,4 +155,5 @@ def seen(cfg: DictConfig, processor: PromptProcessor | None) -> tuple[int | None
         return None, dict(image_processor.size).get("longest_edge")
     items = built(cfg.data.train)
     prompts = processor.prompts([items[n] for n in range(min(ITEMS, len(items)))])
-    return prompts.prompt_ids.shape[1], max(prompts.images.patches()) * image_processor.patch_size**2
+    side = getattr(image_processor, "patch_size", None) or processor.layout.patch_size
+    return prompts.prompt_ids.shape[1], max(prompts.images.patches()) * side**2

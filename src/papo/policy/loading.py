@@ -17,8 +17,10 @@ from transformers import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     ProcessorMixin,
 )
 
@@ -102,9 +104,9 @@ def load_policy(
             with the trained model, so training and evaluation see an image at the same size.
 
     Raises:
-        SettingError: nothing loadable there, no image-text-to-text model, one of a family that cannot share prompts,
-            one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported alone that
-            lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
+        SettingError: nothing loadable there, no image-text-to-text model, no chat template, one of a family that cannot
+            share prompts, one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported
+            alone that lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
     """
     source = locate(path)
     base = base_at(source, path)
@@ -118,6 +120,8 @@ def load_policy(
             model = fold_in(model, source)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise SettingError("path", f"must be a model that can be loaded, got {path}: {first_line(error)}") from error
+    if processor.chat_template is None:
+        raise SettingError("path", f"must be a model with a chat template (chat_template.jinja), got {path}")
     reader_of(processor).limit_pixels(min_pixels, max_pixels)
     if family is Generic:
         log.warning(
@@ -131,12 +135,7 @@ def load_policy(
         raise SettingError(
             "path", f"must have a tokenizer that knows {processor.image_token} as the model does, got {path}"
         )
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # any will do: padding is masked everywhere
-    if model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
-    if model.generation_config.pad_token_id is None:
-        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    agree_on_ends(model.generation_config, processor.tokenizer, path)
     chosen = accelerate(model, fast_layers)
     policy = (RepeatingPolicy if family is Generic else Policy)(model, chunk_tokens=chunk_tokens)
     choose_trained(policy, train, lora)
@@ -205,6 +204,29 @@ def read_weights(base: str, dtype: torch.dtype, attention: str | dict[str, str] 
     return model
 
 
+def agree_on_ends(generation: GenerationConfig, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """What ends a response, and what pads one: where one of the two says nothing, the other's word is taken, in place.
+
+    The tokenizer's end ends a response in any case, for supervised targets end with it.
+    """
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # any will do: padding is masked everywhere
+    if generation.eos_token_id is None:
+        generation.eos_token_id = tokenizer.eos_token_id
+    if generation.pad_token_id is None:
+        generation.pad_token_id = tokenizer.pad_token_id
+    ends = [generation.eos_token_id] if isinstance(generation.eos_token_id, int) else list(generation.eos_token_id)
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:
+        log.warning(
+            "model.path=%s: its tokenizer ends a turn with %s, which is not among the ends %s of its "
+            "generation_config.json: responses end there too",
+            path,
+            tokenizer.eos_token,
+            ends,
+        )
+        generation.eos_token_id = [*ends, tokenizer.eos_token_id]
+
+
 def save_policy(
     policy: Policy, processor: ProcessorMixin, folder: str | Path, state: dict[str, Any] | None = None
 ) -> None:
@@ -224,6 +246,7 @@ def save_policy(
         if policy.lora.export == "both":
             save_adapter(model, folder / "adapter", state)
     processor.save_pretrained(folder)
+    processor.image_processor.save_pretrained(folder)  # where transformers 4 looks, and any one for a video half
 
 
 def first_line(error: BaseException) -> str:

@@ -6,6 +6,8 @@ peft is imported where an adapter is: it takes a second, which a run without one
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from transformers import PreTrainedModel
 
 from papo.arguments import SettingsOf
 from papo.errors import SettingError
+from papo.rounding import round_by_chance
+from papo.seeding import derive_seed
 
 EXPORTS = ("adapter", "merged", "both")
 
@@ -142,15 +146,31 @@ def save_adapter(model: PreTrainedModel, folder: Path, state: dict[str, Any]) ->
 
 
 @torch.no_grad()
-def merged_state(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The model's state with the adapter added in, under the names that it had before; the model stays."""
+def merged_state(model: nn.Module, given: Mapping[str, Tensor], *, exact: bool = False) -> dict[str, Tensor]:
+    """The model's state with the adapter added in, under the names that it had before; the model stays.
+
+    Args:
+        exact: whether the weights that it is added to are float32 whatever they were, instead of rounded by chance.
+    """
     state = {name.replace(".base_layer", ""): tensor for name, tensor in given.items() if not is_adapter(name)}
     for name, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):
             weight = state[f"{name}.weight"]
             a, b = (given[f"{name}.lora_{side}.default.weight"].float() for side in "AB")
-            state[f"{name}.weight"] = (weight.float() + module.scaling["default"] * (b @ a)).to(weight.dtype)
+            merged = weight.float() + module.scaling["default"] * (b @ a)
+            state[f"{name}.weight"] = merged if exact else narrowed(merged, weight.dtype, name)
     return state
+
+
+def narrowed(merged: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    """Float32 weights of the layer `name`, an adapter added in, as what the model keeps; each time the same numbers.
+
+    What an adapter has learnt is mostly smaller than the gap between two bfloat16 numbers: rounded to the nearer one
+    most weights would stay where they were, and the model with them.
+    """
+    if dtype != torch.bfloat16:
+        return merged.to(dtype)
+    return round_by_chance(merged, torch.Generator(merged.device).manual_seed(derive_seed("merge", name)))
 
 
 def base_of(folder: str) -> str | None:
@@ -169,7 +189,7 @@ def base_of(folder: str) -> str | None:
 
 
 def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
-    """`model` with the adapter in `folder` added in.
+    """`model` with the adapter in `folder` added in; bfloat16 weights are rounded as `narrowed` does.
 
     Raises:
         ImportError: peft is not installed.
@@ -177,6 +197,7 @@ def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     """
     try:
         from peft import LoraConfig, PeftConfig, PeftModel
+        from peft.tuners.tuners_utils import BaseTunerLayer
     except ImportError as error:
         raise ImportError('an adapter needs the package peft: pip install "papo[lora]"') from error
 
@@ -187,4 +208,25 @@ def fold_in(model: PreTrainedModel, folder: str) -> PreTrainedModel:
     found = adapted.load_adapter(folder, "default")
     if wrong := sorted([*found.missing_keys, *found.unexpected_keys]):
         raise ValueError(f"the adapter is not this model's: {len(wrong)} of its tensors do not fit, e.g. {wrong[0]}")
-    return adapted.merge_and_unload()
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)}
+    untie(model, [layer.get_base_layer() for layer in layers.values()])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All adapters are already merged")  # by what follows, layer by layer
+        for name, layer in layers.items():
+            weight = getattr(layer.get_base_layer(), "weight", None)
+            if weight is not None:
+                dtype, weight.data = weight.dtype, weight.data.float()
+                layer.merge()
+                weight.data = narrowed(weight.data, dtype, name)
+        return adapted.merge_and_unload()
+
+
+def untie(model: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
+    """Gives those of `layers` that share their weight with another layer, as the output layer does with the embedding
+    where they are tied, one of their own: what is added to it is not the other's."""
+    owners = Counter(id(module._parameters.get("weight")) for module in model.modules())
+    shared = [layer for layer in layers if layer._parameters.get("weight") is not None and owners[id(layer.weight)] > 1]
+    for layer in shared:
+        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=layer.weight.requires_grad)
+    if shared:
+        model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -18,10 +19,13 @@ from papo.interrupts import Overdue, deadline
 from papo.policy.families import Reader, reader_of
 from papo.types import Images, Item, LetGo, PromptBatch, Responses
 
+log = logging.getLogger(__name__)
+
 # Pixels, in all, of pictures that are processed together: many small ones, or one photograph.
 AT_ONCE = 2**22
 RENDER_S = 2.0  # of computing, in which a chat template has to end; one takes a thousandth of that
 LONGEST = 300  # characters of what it says about its failure
+PROBES = ("7b0d", "e25c")  # texts with a picture between them, if the chat template leaves it there
 IMAGE_MARKER = "<image>"  # in a question: a picture goes here
 
 
@@ -41,8 +45,19 @@ def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Read
         processor = reader.image_only.from_pretrained(path, trust_remote_code=False)
     if not isinstance(processor, reader.processors):
         raise ValueError(f"no processor for texts and images, got {type(processor).__name__}")
+    if processor.chat_template is None:  # older folders have it with the tokenizer alone
+        processor.chat_template = processor.tokenizer.chat_template
     reader.inform(processor, config)
     return processor
+
+
+def content_of(texts: Sequence[str]) -> list[dict[str, str]]:
+    """A turn of these texts with a picture between any two of them; an empty one is none."""
+    content: list[dict[str, str]] = []
+    for place, text in enumerate(texts):
+        content += [{"type": "image"}] if place else []
+        content += [{"type": "text", "text": text}] if text else []
+    return content
 
 
 class PromptProcessor:
@@ -65,8 +80,11 @@ class PromptProcessor:
         added = self.tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special} | self.reader.special
         self.special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+        self.keeps_places, self.said = True, False
         try:  # before anything is written
-            self._rendered([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}])
+            probe = self._rendered([{"role": "user", "content": content_of(["", *PROBES])}])
+            between = probe.partition(PROBES[0])[2].partition(PROBES[1])
+            self.keeps_places = bool(between[0].strip()) or not between[1]
         except ConfigError:
             raise
         except ValueError:  # it may take other prompts; each will say
@@ -118,23 +136,34 @@ class PromptProcessor:
         found = self.special.search("\n".join((question, item.system, item.answer, item.rationale or "")))
         if found:
             raise ValueError(f"the text holds the model's special token {found[0]!r}")
-        places = item.question.count(IMAGE_MARKER)
-        if places not in (0, len(item.images)):
-            raise ValueError(f"{places} {IMAGE_MARKER} markers for {len(item.images)} images")
-        question = item.question.strip()
-        texts = (question if places else IMAGE_MARKER * len(item.images) + question).split(IMAGE_MARKER)
-        texts[-1] = f"{texts[-1]} {self.instruction}".rstrip() if texts[-1].strip() else self.instruction
-        content: list[dict[str, str]] = []
-        for place, text in enumerate(texts):
-            content += [{"type": "image"}] if place else []
-            content += [{"type": "text", "text": text}] if text else []
-        messages = [{"role": "user", "content": content}]
+        messages = [{"role": "user", "content": content_of(self._pieces(item))}]
         if item.system:
             messages.insert(0, {"role": "system", "content": [{"type": "text", "text": item.system}]})
         chat = self._rendered(messages)
-        if item.system not in chat:
+        if item.system.strip() not in chat:
             raise ValueError("the model's chat template has no place for a system turn")
         return chat
+
+    def _pieces(self, item: Item) -> list[str]:
+        """The question and the instruction as texts, between which there is a picture each; an empty one is none."""
+        places, pictures = item.question.count(IMAGE_MARKER), len(item.images)
+        if places not in (0, pictures):
+            raise ValueError(f"{places} {IMAGE_MARKER} markers for {pictures} images")
+        question = item.question.strip()
+        texts = question.split(IMAGE_MARKER) if places else [""] * pictures + [question]
+        if not self.keeps_places and any(text.strip() for text in texts[:-1]):
+            if not self.said:
+                log.warning(
+                    "the chat template of %s puts pictures in front of the text: questions with %s in their midst say "
+                    "image 1, image 2 and so on in these places",
+                    self.tokenizer.name_or_path,
+                    IMAGE_MARKER,
+                )
+                self.said = True
+            named = (f"{text} image {number} " for number, text in enumerate(texts[:-1], start=1))
+            texts = [""] * pictures + [re.sub(" +([ .,;:?!)])", r"\1", "".join([*named, texts[-1]])).strip()]
+        texts[-1] = f"{texts[-1]} {self.instruction}".rstrip() if texts[-1].strip() else self.instruction
+        return texts
 
     def _rendered(self, messages: list[dict]) -> str:
         """What the chat template makes of them: a program of whoever made the model, which may do anything but end.

@@ -38,6 +38,7 @@ class VllmEngine:
         cache_gib: memory of keys and values, GiB.
         dtype: that vLLM computes in: float32, bfloat16 or float16; None = that of the policy's weights.
         eager: whether the model runs operation by operation; false compiles it, and captures graphs on an accelerator.
+        prompts_at_once: of the native engine, which experiments set; changes nothing here.
         sleep: whether weights, keys and values leave an accelerator between two calls of `sample`; without effect on a
             CPU.
 
@@ -56,10 +57,13 @@ class VllmEngine:
         dtype: str | None = None,
         eager: bool = True,
         sleep: bool = False,
+        prompts_at_once: int | None = None,
     ) -> None:
         for name, value in (("max_model_len", max_model_len), ("max_num_seqs", max_num_seqs)):
             if value < 1:
                 raise SettingError(name, f"must be at least 1, got {value}")
+        if prompts_at_once is not None and prompts_at_once < 1:
+            raise SettingError("prompts_at_once", f"must be null or at least 1, got {prompts_at_once}")
         if not cache_gib > 0:
             raise SettingError("cache_gib", f"must be positive, got {cache_gib}")
         if dtype not in (None, "float32", "bfloat16", "float16"):
@@ -141,7 +145,7 @@ class VllmEngine:
     def load(self) -> None:
         """Hands the policy's weights over, and forgets what was computed with others."""
         with own_precision(self.policy):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights(self.policy)})
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights(self.policy, self.dtype)})
             self.forget()
 
     def forget(self) -> None:
@@ -301,10 +305,15 @@ def collapsed(ids: Sequence[int], placeholder: int, sizes: Sequence[int]) -> lis
     return found
 
 
-def weights(policy: Policy) -> Iterable[tuple[str, Tensor]]:
-    """The policy's weights under the names that they were loaded with, an adapter added in."""
+def weights(policy: Policy, dtype: str | None = None) -> Iterable[tuple[str, Tensor]]:
+    """The policy's weights under the names that they were loaded with, an adapter added in.
+
+    Args:
+        dtype: that the engine computes in; None = that of the policy's weights.
+    """
     state = policy.model.state_dict()
-    return (state if policy.lora is None else merged_state(policy.model, state)).items()
+    merged = state if policy.lora is None else merged_state(policy.model, state, exact=dtype == "float32")
+    return merged.items()
 
 
 @torch.no_grad()

@@ -102,11 +102,18 @@ class PolicyModule(LightningModule):
         """What `training_step` gets for the items of one step."""
         return self.processor.prompts(items)
 
+    def check_item(self, item: Item) -> None:
+        """Looks, before a run begins, whether one training item has what a step needs; most steps need no more of it.
+
+        Raises:
+            ConfigError: it has not.
+        """
+
     def check_data(self, items: Iterable[Item]) -> None:
         """Looks, before a run begins, whether the data has what a step needs; most steps need no more than items.
 
         Args:
-            items: one training item of each source.
+            items: one training item of each source, and the first of the run.
 
         Raises:
             ConfigError: it has not.

@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from papo.errors import SettingError
+from papo.rounding import round_by_chance
 from papo.seeding import derive_seed
-
-# Bits of a float32 that a bfloat16 has no room for.
-DROPPED_BITS = 16
 
 
 class StochasticAdamW(Optimizer):
@@ -86,16 +84,3 @@ class StochasticAdamW(Optimizer):
             for name in ("mean", "square"):
                 value = saved[name].to(parameters[number].device, torch.float32, copy=True)
                 self.state[parameters[number]][name] = value
-
-
-def round_by_chance(x: Tensor, generator: torch.Generator) -> Tensor:
-    """x to one of the two bfloat16 numbers around it, the nearer the likelier: its mean is x.
-
-    Args:
-        x: float32, finite.
-    """
-    # The bits of a float32 count up its magnitude: noise below the last bit that is kept carries into it as often as
-    # the part that is dropped is large.
-    noise = torch.randint(1 << DROPPED_BITS, x.shape, generator=generator, device=x.device, dtype=torch.int32)
-    bits = (x.contiguous().view(torch.int32) + noise) & -(1 << DROPPED_BITS)
-    return bits.view(torch.float32).to(torch.bfloat16)

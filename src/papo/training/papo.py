@@ -85,7 +85,6 @@ class PapoModule(PolicyModule):
         self.damping: dict[str, float] = {}
         self.sums = Sums()
         self.rollouts: Rollouts | None = None  # of the last step, for callbacks
-
         self.shaping = Shaping(
             reward,
             objective.reward_parts(),
@@ -105,8 +104,7 @@ class PapoModule(PolicyModule):
         blind_guess = blind_guess or BlindGuess()
         guessed_at = [blind_guess.view] if blind_guess.coef else []
         self.views.prepare({*self.looked_at, *(["noised"] if noisy_rollout_share else []), *guessed_at})
-        needs_reference = any(branch.policy == "reference" for branch in asked)
-        self.reference = Reference(self.policy) if needs_reference else None
+        self.reference = Reference(self.policy) if any(branch.policy == "reference" for branch in asked) else None
         self.mismatch = gap = Mismatch(rollout_correction, self.policy, self.engine, noisy_rollout_share)
         self.scoring = Scoring(self.policy, self.reference, sampling.score_temperature, micro_batch_prompts, gap)
         self.collector = Collector(
@@ -134,11 +132,13 @@ class PapoModule(PolicyModule):
     def collate(self, items: Sequence[Item]) -> PromptBatch:
         return self.views.collate(items)
 
+    def check_item(self, item: Item) -> None:
+        self.views.check(item)
+
     def check_data(self, items: Iterable[Item]) -> None:
         items = list(items)
         self.weighing.check(items)
-        if self.views.early:
-            self.collate(items)
+        self.views.check_changes(self.looked_at, self.collate(items).images)
 
     def configure_model(self) -> None:
         before = self.weights

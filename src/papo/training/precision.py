@@ -61,6 +61,12 @@ def check_precision(precision: str, accelerator: str, policy: Policy, optimizer:
             raise ConfigError(
                 "trainer.precision=bf16-true needs optimizer=adamw_bf16: any other rounds small steps to nothing"
             )
+    elif precision == "bf16-mixed" and policy.lora is not None and trained != {torch.float32}:
+        raise ConfigError(
+            "model.train names a part that is trained by its own weights beside the adapter (as projector:full, "
+            "language:4), and model.dtype=bfloat16 keeps these in bfloat16; train it through the adapter (projector), "
+            "or use model.dtype=float32"
+        )
     elif trained != {torch.float32} or (precision != "bf16-mixed" and weights != {torch.float32}):
         raise ConfigError(
             f"model.dtype=bfloat16 does not go with trainer.precision={precision}; use model.dtype=float32, or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
 from papo.objective.branch import CLEAN
 from papo.policy.loading import Loaded
+from papo.policy.positions import Within, positions_of
 from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory
@@ -44,6 +46,7 @@ from papo.training.resume import HowFar, check_same, replanned, steps_behind, us
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
+FIRST = 16  # items of the run that are looked at before it: pictures differ in size
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
@@ -257,8 +260,11 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     module: PolicyModule = built(cfg.algorithm, policy=loaded.policy, processor=processor)
     check_precision(cfg.trainer.precision, cfg.trainer.accelerator, loaded.policy, module.make_optimizer)
     check_strategy(cfg, module)
-    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, length=processor.length)
-    module.check_data(data.firsts())
+    response = max(cfg.rollout.max_new_tokens, cfg.val.sampling.max_new_tokens)
+    length = Within(processor.length, positions_of(loaded.policy.model.config), response)
+    screened = {"length": length, "needs": module.check_item}
+    data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
+    module.check_data(itertools.chain(data.firsts(), data.first(FIRST)))
     print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
     return loaded, module, data
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,9 +66,8 @@ class SupervisedModule(PolicyModule):
         self.micro_batch_prompts = micro_batch_prompts
         self.guess_share = guess_share
 
-    def check_data(self, items: Iterable[Item]) -> None:
-        for item in items:
-            target_text(item)
+    def check_item(self, item: Item) -> None:
+        target_text(item)
 
     def targets(self, prompts: PromptBatch) -> SupervisedBatch:
         """With what each prompt's response is to be at this step."""

@@ -13,7 +13,7 @@ from papo.objective.branch import CLEAN
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
 from papo.seeding import derive_seed, item_seeds
-from papo.types import Item, PromptBatch, Rollouts, View
+from papo.types import Images, Item, PromptBatch, Rollouts, View
 
 
 class Views:
@@ -47,6 +47,21 @@ class Views:
                 self.makers[name].attach(self.policy)
                 self.makers[name].process_with(self.processor.images)
         self.early = sorted(name for name in names if name != CLEAN and self.makers[name].early)
+
+    def check(self, item: Item) -> None:
+        """Raises ConfigError: the item lacks what a view that is made where data is loaded needs."""
+        for name in self.early:
+            self.makers[name].check(item)
+
+    def check_changes(self, names: Iterable[str], images: Images) -> None:
+        """Raises ConfigError: one of these views is bound to be the pictures themselves, for all of `images`."""
+        for name in names:
+            if name != CLEAN and len(images.grid) and not self.makers[name].changes(images):
+                key = {"corrupted": "corruption", "noised": "noise"}.get(name, f"algorithm.views.{name}")
+                raise ConfigError(
+                    f"{key} leaves all of the first {len(images.grid)} pictures as they are: {key}.mask_ratio is too "
+                    f"small for them, or {key}.unit too large"
+                )
 
     def collate(self, items: Sequence[Item]) -> PromptBatch:
         """The prompts of these items, with the views that are made where data is loaded.

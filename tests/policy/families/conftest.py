@@ -1,7 +1,7 @@
 """Each family's tiny model, loaded as a user loads it."""
 
 import pytest
-from tiny_families import CASES, OTHERS
+from tiny_families import CASES, OTHERS, VARIANTS
 
 from papo.policy.loading import Loaded, load_policy
 from papo.policy.processing import PromptProcessor
@@ -11,7 +11,7 @@ GROUP_SIZE = 2
 LENGTHS = [5, 1, 3, 4, 2, 6, 4, 1]  # of two responses to each of four prompts
 
 
-@pytest.fixture(params=CASES | OTHERS, scope="session")
+@pytest.fixture(params=CASES | VARIANTS | OTHERS, scope="session")
 def family(request) -> str:
     return request.param
 

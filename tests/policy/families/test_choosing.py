@@ -130,11 +130,29 @@ def test_the_whole_processor_is_loaded_where_torchvision_is(saved_family, monkey
 
 
 def test_what_was_saved_without_a_video_half_is_loaded_where_torchvision_is(saved_family, monkeypatch, tmp_path):
-    """transformers does not know the class that was saved, and hands on a tokenizer in its place."""
+    """As runs of before left it, too: transformers does not know the class, and hands on a tokenizer in its place."""
     loaded = load_policy(saved_family("qwen2_5_vl"), **SETTINGS)
     save_policy(loaded.policy, loaded.processor, tmp_path / "model")
     monkeypatch.setattr(processing, "is_torchvision_available", lambda: True)
     assert isinstance(load_policy(tmp_path / "model", **SETTINGS).processor, Qwen2_5_VLProcessor)
+    for kind in ("processor", "tokenizer"):
+        file = tmp_path / "model" / f"{kind}_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"processor_class": "ImageTextProcessor"}))
+    (tmp_path / "model" / "preprocessor_config.json").unlink()
+    assert isinstance(load_policy(tmp_path / "model", **SETTINGS).processor, Qwen2_5_VLProcessor)
+
+
+@pytest.mark.parametrize("name", ["llava", "llava_siglip"])
+def test_llavas_processor_is_told_what_older_folders_leave_out(saved_family, family_items, tmp_path, name):
+    folder = tmp_path / name
+    shutil.copytree(saved_family(name), folder)
+    (folder / "processor_config.json").unlink()
+    whole, found = (
+        processing.PromptProcessor(load_policy(path, **SETTINGS).processor, "") for path in (saved_family(name), folder)
+    )
+    assert found.layout == whole.layout
+    assert found.prompts(family_items).prompt_ids.tolist() == whole.prompts(family_items).prompt_ids.tolist()
+    assert [found.length(item) for item in family_items] == [whole.length(item) for item in family_items]
 
 
 @pytest.mark.parametrize("config", [GitConfig(), Kosmos2Config(), BlipConfig()], ids=lambda config: config.model_type)

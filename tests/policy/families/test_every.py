@@ -1,12 +1,14 @@
 """What holds for every family: transformers' numbers with a shared prompt, and pictures painted where masked."""
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from papo.corruption import BoxExchange, ChannelPermutation, GridExchange, Mirror, PatchShuffle, RandomPatchMask, Swap
 from papo.data.sources.pictures import Unread
@@ -341,6 +343,9 @@ def test_parts_hold_every_parameter_once(loaded):
 
 def test_the_saved_folder_is_an_ordinary_one(loaded, processor, items, prompts, responses, tmp_path):
     save_policy(loaded.policy, loaded.processor, tmp_path)
+    saved = [json.loads((tmp_path / f"{kind}_config.json").read_text()) for kind in ("processor", "tokenizer")]
+    assert {config["processor_class"] for config in saved} <= set(PROCESSOR_MAPPING_NAMES.values())  # others' too
+    assert (tmp_path / "preprocessor_config.json").is_file()
     model = AutoModelForImageTextToText.from_pretrained(tmp_path)
     again = load_policy(tmp_path, dtype="float32", chunk_tokens=100)
     reread = PromptProcessor(again.processor, "Think.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers import LlavaProcessor, PreTrainedConfig, PreTrainedModel
+from transformers import LlavaProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from papo.layouts import Layout, PixelLayout
 from papo.policy.families.base import Family
@@ -17,6 +17,14 @@ from papo.types import Images
 class LlavaReader(Reader):
     processors = (LlavaProcessor,)
     image_only = LlavaProcessor  # has no video half
+
+    @classmethod
+    def inform(cls, processor: ProcessorMixin, config: PreTrainedConfig) -> None:
+        if processor.patch_size is None:  # as folders of before transformers 4.46
+            processor.patch_size = config.vision_config.patch_size
+            processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+            # The class token: CLIP's has one, and "default" leaves the first token out.
+            processor.num_additional_image_tokens = int(config.vision_config.model_type == "clip_vision_model")
 
     @property
     def layout(self) -> Layout:
@@ -33,7 +41,8 @@ class LlavaReader(Reader):
         return pixel_values, torch.tensor([[1, rows, columns]] * len(pixel_values))
 
     def picture_tokens(self, height: int, width: int, alone: bool) -> int:
-        crop = self.processor.image_processor.crop_size
+        image_processor = self.processor.image_processor
+        crop = image_processor.crop_size or image_processor.size  # SigLIP's crops nothing
         pixel_values = torch.empty(1, 3, crop["height"], crop["width"])
         text = self.processor.replace_image_token({"pixel_values": pixel_values}, 0)
         return text.count(self.processor.image_token)

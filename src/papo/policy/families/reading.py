@@ -110,7 +110,15 @@ class Reader(ABC):
 
 
 class ImageOnly:
-    """Mixed into a processor of transformers, leaves out its video half, which would need torchvision."""
+    """Mixed into a processor of transformers, leaves out its video half, which would need torchvision.
+
+    It has the name of that processor, under which it is saved: of a name of ours other people's transformers would make
+    the tokenizer alone, and say nothing.
+    """
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__name__ = cls.__bases__[-1].__name__
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs) -> None:
         super().__init__(image_processor, tokenizer, video_processor=None, chat_template=chat_template, **kwargs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from transformers import ProcessorMixin, SmolVLMProcessor
 
 from papo.policy.families.idefics3 import Idefics3, Idefics3Reader
+from papo.policy.families.reading import ImageOnly
 
 
-class ImageOnlyProcessor(SmolVLMProcessor):
+class ImageOnlyProcessor(ImageOnly, SmolVLMProcessor):
     """SmolVLM's processor without its video half, for which alone it asks for num2words."""
 
     def __init__(self, image_processor, tokenizer, image_seq_len: int = 169, chat_template=None, **kwargs) -> None:
