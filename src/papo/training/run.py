@@ -11,12 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Timer
-from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.tensorboard.summary import hparams
 
 from papo import ranks
 from papo.building import built, settings_of
@@ -32,7 +29,6 @@ from papo.policy.processing import PromptProcessor
 from papo.rewards.grading import own
 from papo.run_dir import RunDir, check_unused, continues, forget_peak_memory
 from papo.schema import TrainKeys, check_all
-from papo.settings import PLACE
 from papo.training import launching
 from papo.training.base import PolicyModule
 from papo.training.beginning import first_lines
@@ -40,6 +36,7 @@ from papo.training.blind import training_blind, training_lines
 from papo.training.callbacks import GracefulStop
 from papo.training.ending import figures, nothing_learnt, table, warnings
 from papo.training.exporting import exported, save
+from papo.training.hyperparameters import log_hyperparameters
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
 from papo.training.resume import HowFar, check_same, replanned, steps_behind, usable
@@ -300,46 +297,6 @@ def build_trainer(cfg: DictConfig, done: int) -> Trainer:
             f"{cfg.data.batch_size} for {trainer.world_size}"
         )
     return trainer
-
-
-def log_hyperparameters(trainer: Trainer, cfg: DictConfig, metrics: Mapping[str, Any]) -> None:
-    """What runs are compared by, with how they ended."""
-    names = [key for key, value in cfg.items() if isinstance(value, str | int | float) and key not in PLACE]
-    params = {name: cfg[name] for name in names}
-    params |= {"lr": OmegaConf.select(cfg, "optimizer.lr"), "max_steps": cfg.trainer.max_steps} | overridden(cfg)
-    before, after = metrics["accuracy_before"], metrics["accuracy_after"]
-    final = {} if after is None else {"final/accuracy": after, "final/gain": after - before}
-    if isinstance(trainer.logger, TensorBoardLogger):
-        log_to_hparams_page(trainer.logger, params, final)
-    else:
-        trainer.logger.log_hyperparams(params)
-        trainer.logger.log_metrics(final, step=trainer.lightning_module.step)
-    trainer.logger.finalize("success")
-
-
-def overridden(cfg: DictConfig) -> dict[str, Any]:
-    """What the command line chose: choices of groups by their name, nested keys by their value."""
-    if not HydraConfig.initialized():
-        return {}
-    found = {}
-    for override in HydraConfig.get().overrides.task:
-        key, set_, text = override.lstrip("+").partition("=")
-        value = OmegaConf.select(cfg, key)
-        if set_ and key not in PLACE:
-            found[key] = value if isinstance(value, str | int | float) else text
-    return found
-
-
-def log_to_hparams_page(logger: TensorBoardLogger, params: dict[str, Any], final: dict[str, float]) -> None:
-    """A row of TensorBoard's HPARAMS page."""
-    _, start, end = hparams(params, final)
-    writer = logger.experiment
-    for name, value in final.items():
-        writer.add_scalar(name, value, global_step=0)
-    # Without the record of the whole experiment, which torch and Lightning write for each run as if it were the only
-    # one, TensorBoard compares the runs itself and shows first what tells them apart.
-    for record in (start, end):
-        writer._get_file_writer().add_summary(record)
 
 
 def summary(
