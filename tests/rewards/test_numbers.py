@@ -53,7 +53,7 @@ def test_the_rest_stays():
 @pytest.mark.parametrize(
     "value",
     [None, math.nan, math.inf, -math.inf, np.float32("nan"), torch.tensor(math.nan), torch.tensor([1.0, 2.0]), "0.5",
-     b"1", 10**400, 1j, [1.0]],
+     b"1", bytearray(b"1"), 10**400, 1e39, -1e39, 1j, np.complex128(1 + 2j), [1.0]],
 )  # fmt: skip
 def test_what_is_no_finite_number_is_named(value):
     for result, name in ((given(value, 0.5), "total"), (given(0.5, value), r"parts\['mine'\]")):

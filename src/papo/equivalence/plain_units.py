@@ -21,7 +21,8 @@ OTHERS = {
 # The other names are read as units wherever they stand behind a number, some of the letters beside a number alone.
 NAMES = OTHERS | (LETTERS - VARIABLES) | (PREFIXED.keys() - UNITS.keys())
 WRITTEN = re.compile(
-    r"([-+]?[0-9][0-9,]*+(?:\.[0-9]++)?+(?: ?\\times ?10 ?\^ ?(?:[0-9]|\{ ?-?[0-9]{1,3} ?\}))?+) ([A-Za-zΩμ]{1,4})"
+    r"([-+]?[0-9]++(?:,[0-9]++)*+(?:\.[0-9]++)?+"
+    r"(?: ?\\times ?10 ?\^ ?(?:[0-9]|\{ ?-?[0-9]{1,3} ?\}))?+) ([A-Za-zΩμ]{1,4})"
 )
 KELVINS = 100  # from here on: room is at 293, water boils at 373, while a coefficient seldom has three digits
 

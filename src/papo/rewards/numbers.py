@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from papo.errors import ConfigError
 from papo.rewards.grading.verdict import SHOWN
 from papo.types import RewardResult
+
+LARGEST = float(torch.finfo(torch.float32).max)
 
 
 def in_numbers(result: RewardResult, reward: str, item: str) -> RewardResult:
@@ -41,14 +44,14 @@ def in_numbers(result: RewardResult, reward: str, item: str) -> RewardResult:
 
 
 def number(value: Any) -> float | None:
-    """None where it is no finite number."""
-    if isinstance(value, str | bytes):  # which float() would read
-        return None
+    """None where it is no finite number, or none of float32, in which rewards are compared."""
+    if isinstance(value, str | bytes | bytearray) or "complex" in str(getattr(value, "dtype", "")):
+        return None  # which float() would take for a number
     try:
         found = float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: a tensor of several
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= LARGEST else None  # a NaN is not
 
 
 def shown(value: Any) -> str:

@@ -70,7 +70,8 @@ def test_graders_need_no_torch():
 
 
 LENGTHS = ("5 cm", "7 cm", "9 cm", "11 cm")
-HEDGES = ("(b), (c)", "(b) or (c)", "b. or c.", "b) 7 cm c) 9 cm", "(b) 7 cm or (c) 9 cm", "(B) or (c)")
+HEDGES = ("(b), (c)", "(b) or (c)", "b. or c.", "(b) & (c)", "(B) or (c)")
+OF_LETTERS = ("(a) only", "(b) only", "(a) and (b)", "neither (a) nor (b)")
 
 
 @pytest.mark.parametrize("rule", ["exact", "math", "mmmu_pro", "logicvista", "mathvista"])
@@ -81,6 +82,26 @@ def test_options_named_all_at_once_choose_none_in_lower_case_either(rule):
             assert not grade(choice, f"\\boxed{{{written}}}").correct, written
     for one in ("b", "(b)", "b.", "b)", "(b) 7 cm", "b. 7 cm", "B", "(B) 7 cm"):
         assert grade(choice, f"\\boxed{{{one}}}").correct, one
+
+
+@pytest.mark.parametrize("rule", ["exact", "math", "mmmu_pro", "mathvista"])
+def test_letters_that_choose_none_are_no_text_of_another_option(rule):
+    """(a) or (b) is a hedge, and neither equivalent to "(a) and (b)" nor near it."""
+    for gold, hedges in {2: ("(a) or (b)", "(a), (b)", "(A) or (B)"), 0: ("(c) and (b)", "(d) or (b)")}.items():
+        choice = item(rule, OF_LETTERS[gold] if rule == "mathvista" else "ABCD"[gold], "choice", choices=OF_LETTERS)
+        for hedge in hedges:
+            assert not grade(choice, f"\\boxed{{{hedge}}}").correct, hedge
+    choice = item(rule, OF_LETTERS[3] if rule == "mathvista" else "D", "choice", choices=OF_LETTERS)
+    for right in ("(d)", "neither (a) nor (b)", "(d) $neither (a) nor (b)$", r"d. \text{neither (a) nor (b)}"):
+        assert grade(choice, f"\\boxed{{{right}}}").correct, right
+
+
+@pytest.mark.parametrize("rule", ["math", "mathvista"])
+def test_a_letter_behind_a_comma_is_no_unit(rule):
+    numbers = ("5", "6", "7", "8")
+    choice = item(rule, "5" if rule == "mathvista" else "A", "choice", choices=numbers)
+    for hedge in ("5, C", r"5\text{ or } C", "$5, C$"):
+        assert not grade(choice, f"\\boxed{{{hedge}}}").correct, hedge
 
 
 def test_without_a_box_the_official_rules_see_what_they_see():

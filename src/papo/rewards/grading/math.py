@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from papo.equivalence import equivalent
 from papo.rewards.extraction import DEGREES, last_boxed, unwrapped
 from papo.rewards.grading.logicvista import option_letters
-from papo.rewards.grading.options import leading_letter, option
+from papo.rewards.grading.options import letters_named, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def matches(answer: str, gold: str, item: Item) -> bool:
         return option_letters(answer) == set(gold)
     if letter is None:
         return equivalent(gold, answer)
-    named = option(answer, item.choices) or leading_letter(answer, item.choices)
-    if named is not None:
-        return named == letter
+    chosen = option(answer, item.choices)
+    named = {chosen} if chosen is not None else letters_named(answer, item.choices)
+    if named:
+        return named == {letter}
     same = [choice for choice in item.choices if equivalent(choice, answer)]
     return len(same) == 1 and option(same[0], item.choices) == letter

@@ -18,7 +18,7 @@ from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable
 from papo.rewards.extraction import LONGEST, last_boxed, unwrapped
 from papo.rewards.grading.chartqa import to_float
-from papo.rewards.grading.options import leading_letter
+from papo.rewards.grading.options import letters_named
 from papo.rewards.grading.verdict import Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def of_box(boxed: str, item: Item) -> str:
         return answer
     if len(answer) > LONGEST:
         return ""
-    letter = leading_letter(answer, item.choices)
-    if letter is not None:
-        return f"({letter})"
+    named = letters_named(answer, item.choices)
+    if named:
+        return f"({min(named)})" if len(named) == 1 else ""
     same = [choice for choice in item.choices if equivalent(choice, answer)]
     if len(same) == 1:
         return same[0]

@@ -15,11 +15,8 @@ ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # No formula: it has digits, signs, or letters of variables.
 LETTERS_ALONE = re.compile(r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|or|and|text)(?![A-Za-z]))*+")
 MARKED = re.compile(r"(?<![A-Za-z0-9])\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
-# The same in lower case, where a letter is as often an article, a variable or a unit: "i.e. 5", "a:b" and the end of a
-# sentence mark none, nor does what more stands in brackets: (0, a).
-MARKED_SMALL = re.compile(r"(?<![A-Za-z0-9])\(\s?([a-z])\s?\)|(?<![A-Za-z0-9(.])([a-z])(?:\)|[.:](?=\s+\S))")
-BRACKETED = re.compile(r"\((?!\s?[A-Za-z]\s?\))[^()]*\)")
-# "or c", ", (c)": a list of letters that goes on. "B. (a) and (c)" may be option B's own text.
+# "or c", ", (c)": a list of letters that goes on. What has other words, or no such beginning, may be an option's own
+# text: "(c) both (a) and (b)", "B. (a) and (c)".
 LIST = re.compile(
     r"(?:[^A-Za-z0-9+=<>^,;/&]|(?<=\\)text(?![a-z]))*+(?:[,;/&]|(?:or|and)(?![A-Za-z]))"
     r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Za-z]|or|and|text)(?![A-Za-z]))*+"
@@ -63,31 +60,24 @@ def leading_letter(answer: str, choices: Sequence[str]) -> str | None:
     Followed by anything but a closing parenthesis, a full stop or a colon it is no letter but a word: "A triangle".
     Followed by the letter of another option, "(A), (B)" or "(b) or (c)", it chooses none.
     """
+    named = letters_named(answer, choices)
+    return min(named) if len(named) == 1 else None
+
+
+def letters_named(answer: str, choices: Sequence[str]) -> set[str]:
+    """The letters of options that an answer begins with or lists, in upper case; several choose none of them."""
     match = LEADING.match(answer)
     known = letters(choices)
     if match is None or match[1].upper() not in known or len(answer) > LONGEST:
-        return None
+        return set()
     letter, rest = match[1].upper(), answer[match.end() :]
     if option(rest.strip(), choices) == letter and choices:  # its own text, whatever letters are in it
-        return letter
-    return None if letters_named(rest, match[1].islower()) & (set(known[:MOST]) - {letter}) else letter
-
-
-def letters_named(rest: str, small: bool) -> set[str]:
-    """The letters of options that are named behind the first, in upper case.
-
-    Args:
-        small: whether the first is a lower-case letter. Behind it marked lower-case ones are options too; in a list
-            that goes on they are behind any.
-    """
-    # All that follows is letters, or one of them is marked as an option.
-    named = ALONE.findall(rest) if LETTERS_ALONE.fullmatch(rest) else [a or b for a, b in MARKED.findall(rest)]
-    rest = BRACKETED.sub(" ", rest)
-    if LIST.fullmatch(rest):
-        named += ALONE.findall(rest)
-    elif small:
-        named += [a or b for a, b in MARKED_SMALL.findall(rest)]
-    return {letter.upper() for letter in named}
+        return {letter}
+    if LIST.fullmatch(rest) or LETTERS_ALONE.fullmatch(rest):
+        named = ALONE.findall(rest)
+    else:  # one of them is marked as an option
+        named = [a or b for a, b in MARKED.findall(rest)]
+    return {letter} | ({other.upper() for other in named} & set(known[:MOST]))
 
 
 def letters(choices: Sequence[str]) -> tuple[str, ...]:
