@@ -69,7 +69,25 @@ def made(commit="a", dirty=False, **digests) -> dict:
         (made("a"), made("a", papo="1"), True),
         (made("a"), made("b", papo="1"), False),
         (made("a"), made("a", True), False),
+        (made(papo="1"), made(papo="1") | {"earlier_code": [made(papo="2")]}, False),
     ],
 )
 def test_code_is_the_same_as_far_as_is_known(a, b, expected):
     assert code.same(a, b) is code.same(b, a) is expected
+
+
+def test_a_run_that_goes_on_keeps_the_codes_that_it_had():
+    first, second = made("a", papo="1") | {"seed": 3}, made("b", papo="2")
+    second["earlier_code"] = code.earlier_code(first, second)
+    assert second["earlier_code"] == [made("a", papo="1")]
+    third = made("c", papo="2")
+    third["earlier_code"] = code.earlier_code(second, third)
+    assert third["earlier_code"] == [made("a", papo="1")]
+    assert code.earlier_code(made("a", papo="1"), made("b", papo="1")) == []
+
+
+def test_an_editors_lock_is_no_source(files):
+    before = code.digest((files / "ideas",))
+    (files / "ideas" / ".#term.py").symlink_to("someone@somewhere.1")
+    code.digest.cache_clear()
+    assert code.digest((files / "ideas",)) == before

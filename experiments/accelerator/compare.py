@@ -22,14 +22,15 @@ def responses(run: Path) -> dict[int, list[str]]:
 
 
 def greedy(run: Path) -> dict[int, float]:
-    """Percent right by step, on all items that were measured then."""
+    """Percent right by step, on the items that were graded at every step."""
     with (run / "held_out.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    of_step: dict[int, list[float]] = {}
+    of_step: dict[int, dict[str, float]] = {}
     for row in rows:
-        if (row["set"], row["measure"]) == ("held_out", "greedy"):
-            of_step.setdefault(row["step"], []).append(row["value"])
-    return {step: 100 * fmean(values) for step, values in of_step.items()}
+        if (row["set"], row["measure"]) == ("held_out", "greedy") and row["value"] is not None:
+            of_step.setdefault(row["step"], {})[row["item"]] = row["value"]
+    everywhere = set.intersection(*map(set, of_step.values()))
+    return {step: 100 * fmean(values[item] for item in everywhere) for step, values in of_step.items()}
 
 
 def line(run: Path, reference: dict[int, list[str]]) -> str:

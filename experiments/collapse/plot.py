@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-TAGS = ("val/avg@8", "perception/kl", "policy/entropy", "policy/corrupted_entropy", "collapse/score")
+TAGS = ("course/accuracy", "perception/kl", "policy/entropy", "policy/corrupted_entropy", "collapse/score")
 
 
 def main(out: str, *runs: str) -> None:

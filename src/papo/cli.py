@@ -91,9 +91,10 @@ def paths_quoted(value: str) -> str:
     """
     if value.startswith("[") and value.endswith("]"):
         return f"[{paths_quoted(value[1:-1])}]"
-    if re.search(r"""['"(){}\[\]]""", value):  # quoted already, or more than paths
+    # Quoted or escaped already, unless what is there has a backslash in its name, or more than paths.
+    if re.search(r"""['"(){}\[\]]""", value) or (re.search(r"\\[=,]", value) and not os.path.exists(value)):
         return value
-    pieces, found = value.split(","), []
+    pieces, found = [piece.strip() for piece in value.split(",")], []
     while pieces:
         joined = [",".join(pieces[:count]) for count in range(len(pieces), 0, -1)]
         path = next((path for path in joined if os.path.exists(path)), pieces[0])

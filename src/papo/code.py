@@ -30,8 +30,23 @@ def state(config: Any) -> dict[str, Any]:
 
 
 def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two provenances are of one code as far as they know: by the modules that both name, by commit and
-    uncommitted changes where one was recorded before there were digests."""
+    """Whether two provenances are of one code as far as they know, in all their sessions: by the modules that both
+    name, by commit and uncommitted changes where one was recorded before there were digests."""
+    return all(same_session(one, other) for one in sessions(a) for other in sessions(b))
+
+
+def sessions(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Of a run that went on: the codes of its earlier sessions, and that of the last."""
+    return [*provenance.get("earlier_code", ()), provenance]
+
+
+def earlier_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the provenance `now` of a run that goes on is to keep of that before: the codes that are not its own."""
+    kept = [{key: of[key] for key in ("git_commit", "git_dirty", "code") if key in of} for of in sessions(before)]
+    return [of for of in kept if not same_session(of, now)]
+
+
+def same_session(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     ours, theirs = a.get("code"), b.get("code")
     if ours and theirs:
         return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
@@ -53,7 +68,10 @@ def digest(roots: Sequence[Path]) -> str:
     found = blake2b(digest_size=16)
     for root in roots:
         for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
-            text = file.read_bytes()
+            try:
+                text = file.read_bytes()
+            except OSError:  # an editor's lock, which is a link to nowhere
+                continue
             found.update(f"{file.relative_to(root.parent).as_posix()} {len(text)}\n".encode())
             found.update(text)
     return found.hexdigest()

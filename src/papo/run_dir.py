@@ -110,8 +110,11 @@ class RunDir:
         metrics = finished(self.path)
         if metrics is not None:
             self.write("metrics.json", metrics | {"interrupted": True})
+        of_now, file = provenance(cfg) | facts, self.path / "provenance.json"
+        if file.is_file():  # else nothing goes on
+            of_now["earlier_code"] = code.earlier_code(json.loads(file.read_text(encoding="utf-8")), of_now)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        self.write("provenance.json", provenance(cfg) | facts)
+        self.write("provenance.json", of_now)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """As JSON."""

@@ -129,6 +129,8 @@ def test_a_folder_of_a_sweep_can_be_named_as_it_stands(command, tiny, sweep, tmp
         ("hydra.run.dir=a/${name}", ["a/${name}"]),
         ("ckpt_path=null", [None]),
         ("compare=[]", [[]]),
+        ("compare=[lab_qwen, {0}]", [["lab_qwen", "{0}"]]),
+        (r"ckpt_path=a/0_seed\=0\,x\=1/last.ckpt", ["a/0_seed=0,x=1/last.ckpt"]),  # escaped, as Hydra has it
     ],
 )
 def test_paths_with_what_hydra_reads_as_its_own(argument, values, tmp_path):

@@ -324,6 +324,17 @@ def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_ste
     assert finished(run.path)["steps"] == 4
 
 
+def test_so_does_one_whose_checkpoint_is_older(train):
+    """And does not know its length, which its folder's config.yaml has."""
+    run = train(*QUICK, "trainer.max_steps=2")
+    file = run.path / "checkpoints" / "last.ckpt"
+    saved = torch.load(file, weights_only=True)
+    del saved["total_steps"], saved["replanned"]
+    torch.save(saved, file)
+    rest = train(*QUICK, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    assert rest.json("provenance.json")["replanned"] == [{"step": 2, "max_steps": 2}]
+
+
 def test_a_run_that_is_made_longer_than_its_schedule_was_planned_for_says_so(train, at_step, monkeypatch):
     """And is no unbroken run of that length to those who compare, however often it is continued."""
     whole = train(*QUICK, "trainer.max_steps=4")

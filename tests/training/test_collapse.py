@@ -287,6 +287,16 @@ def test_fewer_items_of_an_unchanged_policy_are_no_sign():
     assert gibberish(history) == 20.0
 
 
+def test_of_a_checkpoint_without_ids_the_means_are_compared():
+    run = Run(monitor("stop"))
+    measured = {"readable_masked": [1.0] * 1000, "unlikely_masked": [0.0] * 1000, "repeated_masked": [0.0] * 1000}
+    run.module.history = History(measured, {name: [0.0] * 100 for name in measured})
+    run.module.step, run.module.during, run.module.idle = 20, True, False
+    assert gibberish(run.module.history) == 20.0
+    run.callback.on_validation_end(run.trainer, run.module)
+    assert run.trainer.should_stop
+
+
 def test_what_is_said_of_fewer_items_compares_them_with_themselves(capsys):
     run = Run(monitor("warn"))
     run.module.step, run.module.during, run.module.idle = 20, True, False

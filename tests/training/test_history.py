@@ -67,6 +67,17 @@ def test_items_that_could_not_be_graded_are_recorded_and_in_no_mean(kind):
     assert by_measure(kind, of_items[:1]) == items_by_measure(of_rows[:1]) == {}
 
 
+def test_of_an_older_checkpoint_only_what_was_before_is_of_known_items():
+    values, items = found({"a": 0.0, "b": 1.0})
+    history = History()
+    history.add(0, values, items)
+    history.add(2, *found({"a": 0.0}), during=True)
+    fields = history.to_dict()
+    assert sorted(History.from_dict(fields).over_steps()) == [0, 2]
+    del fields["items_during"]
+    assert sorted(History.from_dict(fields).over_steps()) == [0]
+
+
 def test_the_items_are_those_of_the_values():
     of_rows = [*rows(3, "held_out", FOUND), *rows(3, "guessable", FOUND)]
     assert items_by_measure(of_rows) == {"accuracy": ["a", "b"], "guessed": ["a"], "guessable": ["a", "b"]}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from papo.code import same
+from papo.code import same, sessions
 
 NAMED = 4  # runs of one version in a remark, which says how many more there are
 
@@ -53,9 +53,9 @@ def versions(runs: Mapping[str, Mapping[str, Any]], now: Mapping[str, Any] | Non
 
 def label(provenances: Sequence[Mapping[str, Any]]) -> str:
     """What tells a version from others, in words."""
-    modules = {name: digest for of in provenances for name, digest in of.get("code", {}).items()}
-    told = {f"{name} {digest[:8]}": None for name, digest in sorted(modules.items())}
-    return ", ".join(told | {commit(of): None for of in provenances})
+    parts = [part for of in provenances for part in sessions(of)]
+    told = sorted({f"{name} {digest[:8]}" for of in parts for name, digest in of.get("code", {}).items()})
+    return ", ".join(dict.fromkeys([*told, *map(commit, parts)]))
 
 
 def commit(provenance: Mapping[str, Any]) -> str:

@@ -108,7 +108,7 @@ class CollapseMonitor(Callback):
         if value >= self.tolerated:
             self.tolerated = value + 1 if self.on_collapse == "lower" else math.inf
             readable, unlikely = (
-                [100 * fmean(values) for values in module.history.paired(name)]
+                [100 * fmean(values) for values in before_and_now(module.history, name)]
                 for name in ("readable_masked", "unlikely_masked")
             )
             self.respond(
@@ -199,8 +199,15 @@ class CollapseMonitor(Callback):
 def gibberish(history: History) -> float | None:
     """How far the masked answers to the last validation's items have gone from those to the same items before training;
     None where there are none."""
-    signs = [moved(*history.paired(name), unit) for name, unit in MASKED.items() if any(history.paired(name))]
+    values = {name: before_and_now(history, name) for name in MASKED}
+    signs = [moved(*values[name], unit) for name, unit in MASKED.items() if all(values[name])]
     return max(0.0, *signs) if signs else None
+
+
+def before_and_now(history: History, name: str) -> tuple[Sequence[float], Sequence[float]]:
+    """A measure of the last validation's items before training and in it; of all items, of a run without their ids."""
+    paired = history.paired(name)
+    return paired if any(paired) else (history.before.get(name, ()), history.last.get(name, ()))
 
 
 def moved(before: Sequence[float], now: Sequence[float], unit: float) -> float:

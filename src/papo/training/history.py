@@ -87,7 +87,10 @@ class History:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> History:
-        return History(**fields)
+        history = History(**fields)
+        if "items_during" not in fields:  # of an older checkpoint, whose validations in between were of other items
+            history.course = {step: means for step, means in history.course.items() if step == 0}
+        return history
 
 
 def estimate(measured: Measured, name: str) -> Estimate | None:

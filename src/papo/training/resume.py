@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from papo.errors import ConfigError
 from papo.run_dir import holds_run
-from papo.settings import leaves
+from papo.settings import leaves, settings_of
 from papo.training.base import PolicyModule
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
@@ -209,7 +209,9 @@ def replanned(path: str, module: PolicyModule) -> list[dict[str, int]]:
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     step, now, before = checkpoint["step"], module.total_steps, checkpoint.get("replanned", [])
-    then = checkpoint.get("total_steps", now)  # older ones say nothing
+    folder = Path(path).parent.parent
+    recorded = settings_of(folder) if "total_steps" not in checkpoint and holds_run(folder) else {}  # of an older one
+    then = checkpoint.get("total_steps", recorded.get("trainer.max_steps", now))
     made, asked = ([module.planned(behind, total) for behind in range(step)] for total in (then, now))
     changes = [
         f"{name} x {made[-1][name]:.3g} -> x {ahead:.3g}"
