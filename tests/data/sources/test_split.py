@@ -107,6 +107,17 @@ def test_a_split_is_a_word_in_the_path(tmp_path):
         source(tmp_path, split="dev")
 
 
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints/a.jsonl", "__MACOSX/a.jsonl", ".a.jsonl", "b/.c/d/a.jsonl"])
+def test_hidden_files_of_a_folder_are_no_data(hidden, tmp_path):
+    folder = tmp_path / ".cache" / "data"  # the folder itself may lie anywhere
+    (folder / hidden).parent.mkdir(parents=True)
+    write_lines(folder / hidden, lines(3))
+    with pytest.raises(SettingError, match=r"^path must hold files of .*, got .* without any"):
+        source(folder)
+    write_lines(folder / "a.jsonl", lines(3))
+    assert ids(source(folder)) == ["r0", "r1", "r2"]
+
+
 def test_a_file_is_a_split(table):
     assert len(source(table, split="whatever")) == 20
 

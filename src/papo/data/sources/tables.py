@@ -259,9 +259,11 @@ def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:
 def files_of(folder: Path, split: str | None) -> list[Path]:
     """The folder's data files that belong to a split: whose path inside the folder has the split's name as a word.
 
-    An image folder is described by a file metadata.jsonl (or .csv, .parquet) beside its pictures.
+    An image folder is described by a file metadata.jsonl (or .csv, .parquet) beside its pictures. What is hidden is no
+    data, as for `datasets` itself: .ipynb_checkpoints has older copies of the same rows.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in READERS)
+    files = [path for path in files if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)]
     metadata = [path for path in files if path.stem == "metadata"]
     files = metadata or [path for path in files if path.name not in ("dataset_info.json", "dataset_infos.json")]
     if not files:
