@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageColor
@@ -320,6 +320,35 @@ def test_rows_without_an_id_have_the_same_one_in_every_order(tmp_path):
     one = source(tmp_path / "a.jsonl", streaming=True).endless(0)
     table = source(tmp_path / "a.jsonl")
     assert sorted(one[i].id for i in range(6)) == ids(table)
+
+
+def test_a_stream_of_several_files_has_the_shares_of_their_table(tmp_path):
+    for file in "abc":
+        write_lines(tmp_path / f"{file}.jsonl", [{"question": f"{file}{n}?", "answer": n} for n in range(20)])
+    for share in ([0, 0.7], [0.7, 1]):
+        table = source(tmp_path, share=share)
+        stream = source(tmp_path, share=share, streaming=True).endless(0)
+        found = [table[i] for i in range(len(table))]
+        assert {stream[i].question: stream[i].id for i in range(len(found))} == {
+            item.question: item.id for item in found
+        }
+
+
+def test_a_hub_of_several_files_without_ids_streams_whole(monkeypatch):
+    """Which of its rows stand in which file only the stream knows."""
+
+    def rows(files):
+        for file in files:
+            for n in range(3):
+                yield {"question": "a?", "answer": "1", "key": f"{file}{n}"}
+
+    data = IterableDataset.from_generator(rows, gen_kwargs={"files": ["a", "b"]})
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: data)
+    with pytest.raises(SettingError, match=r"^share must be \[0, 1\] .*, got \[0, 0\.9\]: .*columns=\{id: COLUMN\}"):
+        source("some/data", streaming=True, share=[0, 0.9])
+    assert len(set(first(source("some/data", streaming=True, share=[0.0, 1.0]), 6))) == 6
+    named = source("some/data", streaming=True, share=[0, 0.9], columns={"id": "key"})
+    assert {*first(named, 12)} <= {f"{file}{n}" for file in "ab" for n in range(3)}
 
 
 @pytest.mark.parametrize("saved", [False, True])

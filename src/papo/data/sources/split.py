@@ -155,6 +155,15 @@ def table_source(
         check_columns(table.schema, needed, SCHEMAS[schema].optional | COUNTERFACTUAL)
     except ValueError as error:
         raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
+    named = SCHEMAS[schema].id in table.schema.names
+    if streaming and not table.folders and table.data.num_shards > 1 and not named and (*share,) != (0, 1):
+        id_column = "columns={id: COLUMN}, " if SCHEMAS[schema].id else ""  # the others read none
+        raise SettingError(
+            "share",
+            f"must be [0, 1] where rows without ids are streamed from several files of a hub, got {[*share]}: read at "
+            f"once they have other numbers, so that rows would be trained on that are held out; {id_column}"
+            "streaming=false or a download of the files tells them apart",
+        )
     reading = Reading(
         schema=SCHEMAS[schema],
         table=table,
