@@ -69,9 +69,7 @@ class StreamReader:
         self.stream, self.seed = stream, seed
         self.rows: Iterator[tuple[Place, Row]] | None = None  # made in the process that reads
         self.next = 0
-        self.ahead: dict[
-            int, tuple[Place, Row]
-        ] = {}  # rows that were read in place of a bad one, and will be asked for again
+        self.last: tuple[Place, Row] | None = None  # which may be asked for again, now decoded
 
     def __getitem__(self, index: int) -> Item:
         """Raises BadRow where the row cannot become a prompt."""
@@ -82,13 +80,10 @@ class StreamReader:
         return self._item(index, decode=False)
 
     def _item(self, index: int, *, decode: bool) -> Item:
-        if self.rows is None or (index < self.next and index not in self.ahead):
-            self.rows, self.next, self.ahead = self.stream.rows(self.seed), 0, {}
-        self.ahead = {i: row for i, row in self.ahead.items() if i >= index}
+        if self.rows is None or index < self.next - 1:
+            self.rows, self.next = self.stream.rows(self.seed), 0
         while self.next <= index:
-            self.ahead[self.next] = next(self.rows)
-            if self.next < index:
-                del self.ahead[self.next]
+            self.last = next(self.rows)
             self.next += 1
-        place, row = self.ahead[index]
+        place, row = self.last
         return self.stream.reading.item(row, place, decode=decode)
