@@ -17,7 +17,7 @@ from typing import Any
 from papo.arguments import Count, Share, checked
 from papo.data.audit import DRAWN, LOOKED_AT, Audit
 from papo.data.guessability import Guessability, TooGuessable
-from papo.data.order import Endless, Mixture, endless, spread
+from papo.data.order import Endless, Mixture, endless, few_of
 from papo.data.skips import Skips
 from papo.data.sources.stream import StreamReader
 from papo.errors import BadRow, ConfigError, Gone
@@ -151,7 +151,7 @@ class Screen:
         bad: list[BadRow] = []
         guessable: list[TooGuessable] = []
         ids: set[str] = set()
-        sample, audited = set(spread(len(source), LOOKED_AT)), Audit()
+        sample, audited = set(few_of(len(source), LOOKED_AT)), Audit()
         blind = 0
         for index in range(len(source)):
             try:
@@ -249,7 +249,7 @@ class Screened:
             self.rows: Sequence[int] = screen.scan(source, key, guessability, decode=self.decoded)
         else:
             self.rows = range(len(source))
-            found = first_looks(source.__getitem__, spread(len(source), DRAWN))
+            found = first_looks(source.__getitem__, few_of(len(source), DRAWN))
             if screen.needs is not None:
                 screen.needs(source[0])
             screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)

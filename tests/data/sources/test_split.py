@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor
 from replicas import REPLICAS, write_lines
 
+from papo.data.screening import Screen
 from papo.data.sources import TableSource, table_source
 from papo.data.sources.reading import in_share
 from papo.data.sources.tables import Table
@@ -80,12 +81,31 @@ def test_long_questions_are_left_out(table):
     assert ids(source(table, max_question_length=3)) == ["r0", "r1", "r2"]
 
 
-def test_a_size_is_spread_over_what_is_chosen(table):
-    assert ids(source(table, size=4)) == ["r0", "r5", "r10", "r15"]
-    assert ids(source(table, size=2, tags={"parity": ["o"]})) == ["r1", "r11"]
+def test_a_size_is_drawn_from_what_is_chosen(table):
+    some = ids(source(table, size=5))
+    assert some == ids(source(table, size=5)) == sorted(set(some), key=lambda id: int(id[1:]))
+    assert len(some) == 5
+    odd = ids(source(table, size=3, tags={"parity": ["o"]}))
+    assert len(set(odd)) == 3
+    assert all(int(id[1:]) % 2 for id in odd)
+    assert ids(source(table, size=20)) == ids(source(table))
     for size in (0, 21):
         with pytest.raises(SettingError, match=rf"^size must .*, got {size}"):
             source(table, size=size)
+
+
+@pytest.mark.parametrize("size", [20, 25, 50, 100])
+def test_a_size_of_a_table_with_a_rhythm_is_of_all_kinds(size, tmp_path):
+    """Of rows that ask the same four questions about each picture every fourth is the same question."""
+    rows = [{"question": f"{n % 4}?", "answer": n} for n in range(200)]
+    some = source(write_lines(tmp_path / "a.jsonl", rows), size=size)
+    assert {some[i].question for i in range(size)} == {"0?", "1?", "2?", "3?"}
+
+
+def test_right_answers_are_looked_at_of_all_kinds(tmp_path, capsys):
+    rows = [{"question": "?", "answer": "red" if n % 4 else n} for n in range(4000)]
+    Screen()(source(write_lines(tmp_path / "a.jsonl", rows)), "data.train")
+    assert "texts 7" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------------------- files

@@ -8,6 +8,7 @@ from copy import copy
 from typing import Annotated, Literal
 
 from papo.arguments import Count, Must, Text, checked
+from papo.data.order import few_of
 from papo.data.sources.columns import COUNTERFACTUAL, Row, check_columns
 from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
@@ -37,8 +38,7 @@ class TableSource:
                 f"must choose rows, together with tags and max_question_length, got none of {len(table)}; of "
                 "a table of few rows none may be held out: data.val.path names another one for that",
             )
-        size = len(rows) if size is None else size
-        self.rows = [rows[i * len(rows) // size] for i in range(size)]  # evenly spread: files are often sorted
+        self.rows = rows if size is None else [rows[i] for i in few_of(len(rows), size)]  # files are often sorted
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,7 +136,7 @@ def table_source(
         max_question_length: characters; items with a longer question are left out.
         max_image_pixels: a picture whose header announces more is a bad row.
         allow_outside: whether pictures may lie outside of the data's folder, by an absolute path, .. or a link.
-        size: rows, spread evenly over the chosen ones; null = all.
+        size: rows, drawn from the chosen ones, always the same; null = all.
         streaming: whether rows are read forwards only, without a download or a copy of the whole.
         buffer_size: rows that a stream is shuffled among.
 
