@@ -384,6 +384,17 @@ def test_pictures_stream(saved, tmp_path):
         assert [image.tobytes() for image in images] == [image.tobytes() for image in item.images]
 
 
+@pytest.mark.parametrize("broken", ['{"question": "a', '{"question": "a?", "answer": {"b": 1}}'])
+def test_a_stream_says_which_file_is_broken(broken, tmp_path):
+    """Further in than what its reader reads at once, which is looked at before the start."""
+    write_lines(tmp_path / "a.jsonl", lines(3))
+    rows = "".join(json.dumps({"question": "?" * 2000, "answer": n}) + "\n" for n in range(10_000))
+    (tmp_path / "b.jsonl").write_text(rows + broken + "\n")
+    reader = source(tmp_path, streaming=True).endless(0)
+    with pytest.raises(ConfigError, match=r"^path with streaming=true: .*/b\.jsonl cannot be read to its end \("):
+        reader[10_010]
+
+
 def test_a_stream_checks_its_columns_at_start(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"question": "a?", "reply": 1}])
     with pytest.raises(SettingError, match="column 'answer'"):

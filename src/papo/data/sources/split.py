@@ -156,7 +156,7 @@ def table_source(
     except ValueError as error:
         raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
     named = SCHEMAS[schema].id in table.schema.names
-    if streaming and not table.folders and table.data.num_shards > 1 and not named and (*share,) != (0, 1):
+    if streaming and not table.files and table.data.num_shards > 1 and not named and (*share,) != (0, 1):
         id_column = "columns={id: COLUMN}, " if SCHEMAS[schema].id else ""  # the others read none
         raise SettingError(
             "share",

@@ -56,15 +56,15 @@ class Table:
     roots: the folders that paths of pictures are relative to; none for a hub.
     columns: for each column, the other name that it has in the data.
     tars: what becomes of the files in `data`, where it holds those of tars.
-    folders: of each of several local files, where its rows' pictures are looked for before `roots`.
-    lengths: rows of each of these files; none where rows are only read forwards.
+    files: that the rows are read from; none for a hub, and of what `save_to_disk` wrote.
+    lengths: rows of each file, where they are several and rows can be had in any order.
     """
 
     data: Dataset | IterableDataset
     roots: tuple[Path, ...]
     columns: dict[str, str]
     tars: Tars | None = None
-    folders: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
     lengths: tuple[int, ...] = ()
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class Table:
 
     def roots_of(self, place: Place) -> tuple[Path, ...]:
         """Where a row's pictures are looked for: not beside another's file, which may have others of these names."""
-        return (self.folders[place.file], *self.roots) if self.folders else self.roots
+        return (self.files[place.file or 0].parent, *self.roots) if self.files else self.roots
 
     def __getitem__(self, index: int) -> Row:
         return self._row(self.data[index])
@@ -129,13 +129,14 @@ class Table:
             try:
                 for number, rows in enumerate(part.iter(batch_size=1)):
                     yield Place(number, file if files > 1 else None), self._row(rows)
-            except (datasets.exceptions.DatasetsError, ValueError, tarfile.TarError) as error:
-                if self.tars is None:
+            except (datasets.exceptions.DatasetsError, ValueError, OSError, tarfile.TarError) as error:
+                if not self.files:
                     raise
                 reason = str(error).partition("\n")[0]
+                others = ", or has files that the first has not" if self.tars is not None else ""
                 raise ConfigError(
-                    f"path with streaming=true: tar {file + 1} of {files}, by name, cannot be read, or has files that "
-                    f"the first has not ({reason:.200}); streaming=false says which before the start"
+                    f"path with streaming=true: {self.files[file]} cannot be read to its end{others} ({reason:.200}); "
+                    "with streaming=false a run says so before it starts"
                 ) from error
 
     def _row(self, rows: pa.Table) -> Row:
@@ -218,10 +219,10 @@ def _local(place: Path, split: str | None, streaming: bool) -> Table:
     if reader is None or any(READERS.get(file.suffix) != reader for file in files):
         endings = ", ".join(sorted({file.suffix or file.name for file in files}))
         raise SettingError("path", f"must hold files of one of {', '.join(READERS)}, got {place} with {endings}")
-    beside = tuple(file.parent for file in files)
-    if files[0].stem == "metadata" and len({*beside}) > 1:
+    beside = {file.parent for file in files}
+    if files[0].stem == "metadata" and len(beside) > 1:
         raise SettingError(
-            "path", f"must have one folder of metadata, got {place} with {len({*beside})}; choose by split or path"
+            "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
         )
     tars = None
     with lengths_kept():
@@ -230,10 +231,8 @@ def _local(place: Path, split: str | None, streaming: bool) -> Table:
             data = tars.opened(files, streaming)
         else:
             data = _read(reader, files, streaming)
-    if len(files) == 1:
-        return Table(data, (*beside, place), {}, tars)
-    lengths = () if streaming else lengths_of(data, len(files))
-    return Table(data, (place,) if given else (), {}, tars, beside, lengths)
+    lengths = lengths_of(data, len(files)) if len(files) > 1 and not streaming else ()
+    return Table(data, (place,) if given else (), {}, tars, tuple(files), lengths)
 
 
 def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
