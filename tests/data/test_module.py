@@ -127,6 +127,24 @@ def test_refills_follow_step_and_number():
 # ----------------------------------------------------------------------------------------------------- kinds of sources
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_refills_of_a_stream_come_from_all_of_it(mixed, tmp_path):
+    """Not from what it begins with, in every step anew; the same ones where a run goes on."""
+    rows = [{"id": f"r{n}", "question": "?", "answer": n} for n in range(400)]
+    path = write_lines(tmp_path / "a.jsonl", rows)
+    stream = table_source(schema="folder", path=str(path), streaming=True, buffer_size=5)
+    train = Mixture({"a": stream, "b": TRAIN}, {"a": 999, "b": 1}) if mixed else stream
+    data = make_data(train)
+    refills = {(step, number): named(data.refill(step, number)) for step in range(95) for number in range(2)}
+    for number in range(2):
+        rows = {id for step in range(95) for id in refills[step, number]}
+        assert len(rows) == 380
+    assert refills[0, 0] != refills[0, 1]
+    later = make_data(train)
+    for key in ((90, 1), (90, 0), (94, 0)):
+        assert named(later.refill(*key)) == refills[key]
+
+
 @pytest.fixture
 def table(tmp_path):
     """A table of 20 rows, or a stream of it."""

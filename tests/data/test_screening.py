@@ -1,11 +1,16 @@
 """Bad rows: found at start, listed, skipped up to a share; replaced where they turn bad later."""
 
+import io
+import itertools
 import json
 import pickle
 from functools import partial
 
 import pytest
+from PIL import Image
+from replicas import write_lines
 
+from papo.data.guessability import guessability_of
 from papo.data.order import Mixture, endless
 from papo.data.screening import Screen
 from papo.data.sources import table_source
@@ -209,7 +214,20 @@ def test_every_part_of_a_mixture_is_screened():
         make_screen()(Mixture({"a": Rows(BAD), "b": Rows()}, {"a": 1, "b": 1}), "data.train")
 
 
-def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
+@pytest.fixture
+def table(tmp_path):
+    """A stream of 500 rows, some of them with another answer, or all but the whole ones with a picture."""
+
+    def make(answers=(), image=None, whole=()):
+        rows = [{"id": f"r{n}", "question": "?", "answer": dict(answers).get(n, "1")} for n in range(500)]
+        rows = [row | ({"image": None if n in whole else image} if image else {}) for n, row in enumerate(rows)]
+        path = write_lines(tmp_path / "rows.jsonl", rows)
+        return table_source(schema="folder", path=str(path), streaming=True, buffer_size=50)
+
+    return make
+
+
+def test_a_stream_goes_on_without_its_bad_rows(tmp_path):
     rows = [{"id": f"r{n}", "question": "?", "answer": "" if n in (3, 4, 9) else n} for n in range(12)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     screen = make_screen()
@@ -222,12 +240,49 @@ def test_bad_rows_of_a_stream_are_replaced_by_the_next(tmp_path):
         except BadRow:
             order.append(None)
     items = screen(stream, "data.train").endless(1)
-    found = [items[i].id for i in range(11)]
-    for i, id in enumerate(order[:11]):
-        assert found[i] == (id or next((later for later in order[i:] if later), found[i]))
+    found = [items[i].id for i in range(20)]
+    assert found[:9] == [id for id in order if id]
+    assert len(set(found[9:18])) == 9  # the next pass
     assert {id for _, id in screen.skips.reasons} == {"r3", "r4", "r9"}
     later = screen(stream, "data.train").endless(1)
-    assert [later[i].id for i in range(5, 11)] == found[5:]
+    assert [later[i].id for i in range(5, 20)] == found[5:]
+    assert [later[i].id for i in (19, 2, 2, 7)] == [found[i] for i in (19, 2, 2, 7)]  # 2 starts over
+
+
+def test_a_step_of_a_stream_has_no_copies_where_most_rows_are_left_out(table, tmp_path):
+    blind = [{"item": f"r{n}", "mean": float(n % 5 > 0)} for n in range(500)]
+    known = write_lines(tmp_path / "blind.jsonl", blind)
+    items = make_screen()(table(), "data.train", guessability_of(str(known), 0.5)).endless(0)
+    assert len({items[i].id for i in range(100)}) == 100
+
+
+@pytest.mark.parametrize(("every", "stops"), [(100, False), (20, True)])
+def test_a_stream_may_have_as_many_bad_rows_as_a_table(table, every, stops):
+    items = make_screen(max_bad_share=0.01)(table(dict.fromkeys(range(0, 500, every), "")), "data.train").endless(0)
+    if not stops:
+        assert items[1500]  # of the fourth pass
+        return
+    with pytest.raises(
+        ConfigError, match=r"^data.train: \d+ of 3\d\d rows cannot be used, more than .*0\.01 allows:\n"
+    ):
+        items[400]
+    none = make_screen(max_bad_share=0.0)(table({40: ""}), "data.train").endless(0)
+    with pytest.raises(
+        ConfigError, match=r"^data.train: 1 of \d+ rows cannot be used, more than .*=0 allows:\n  r40: e"
+    ):
+        none[499]
+
+
+def test_pictures_of_a_stream_that_cannot_be_decoded_are_counted_too(table, tmp_path):
+    """Their drafts look good."""
+    picture = io.BytesIO()
+    Image.effect_noise((28, 28), 50).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:200])
+    items = make_screen()(table(image="cut.png", whole=range(0, 500, 2)), "data.train").endless(0)
+    found = (int(items[i].id[1:]) for i in range(400))
+    assert all(n % 2 == 0 for n in itertools.islice(found, 250))
+    with pytest.raises(ConfigError, match=r"^data.train: \d+ of 3\d\d rows cannot be used"):
+        list(found)
 
 
 @pytest.mark.parametrize(

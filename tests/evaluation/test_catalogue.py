@@ -14,7 +14,7 @@ from papo.lab import LabDataset
 
 @pytest.fixture
 def table(tmp_path):
-    """Six rows about two pictures, of which the second is bad; every other one chosen with size=3."""
+    """Six rows about two pictures, of which the second is bad; with size=3 that one and the last two are drawn."""
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (64, 64), colour).save(tmp_path / name)
     rows = [
@@ -26,11 +26,11 @@ def table(tmp_path):
 
 
 def test_rows_are_those_of_the_data(table):
-    spread = table(size=3)
-    assert [row_of(spread, n) for n in range(3)] == [0, 2, 4]
-    first = first_of(spread, 2)
-    assert [row_of(first, n) for n in range(len(first))] == [0, 2]
-    assert len(spread) == 3
+    drawn = table(size=3)
+    assert [row_of(drawn, n) for n in range(3)] == [1, 4, 5]
+    first = first_of(drawn, 2)
+    assert [row_of(first, n) for n in range(len(first))] == [1, 4]
+    assert len(drawn) == 3
     screened = Screen(max_bad_share=1, decode_at_start=False)(first_of(table(), 4), "benchmarks.x")
     assert [row_of(screened, n) for n in range(len(screened))] == [0, 2, 3]
     assert [screened.draft(n).id for n in range(len(screened))] == ["q0", "q2", "q3"]

@@ -16,7 +16,7 @@ from papo.visible import line
 KINDS = ("plain numbers", "letters", "formulas", "texts", "long texts")
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+")
 LONG = 60  # characters; what is longer is seldom said word for word, and is often a whole solution
-LOOKED_AT = 1000  # items of a source, spread evenly: a share of 1 % is told from none
+LOOKED_AT = 1000  # items of a source, drawn: a share of 1 % is told from none
 DRAWN = 50  # of one that draws them or only reads forwards: 0.1 s for held-out lab items, which are the slowest
 
 

@@ -17,7 +17,7 @@ from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
 from papo.data.order import Endless, Mixture, StepSampler, endless, few_of
 from papo.data.order import Source as Source  # also found here
-from papo.data.screening import Screen
+from papo.data.screening import Screen, ScreenedStream
 from papo.data.skips import Skips
 from papo.data.sources.split import TableSource
 from papo.errors import Gone, SettingError
@@ -98,6 +98,7 @@ class PromptData(LightningDataModule):
         self.batch_size, self.val_batch_size, self.val_items = batch_size, val_batch_size, val_items
         self.num_workers = num_workers
         self.seed = seed
+        self.refills: dict[int, Endless] = {}  # of a stream, by their number in a step
 
     def train_dataloader(self) -> DataLoader:
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
@@ -126,8 +127,15 @@ class PromptData(LightningDataModule):
 
         They may have come before; the caller knows which it has had in this step.
         """
-        items = self.items(derive_seed("refill", self.seed, step, refill))
-        return [items[position] for position in range(self.batch_size)]
+        if streamed(self.train):
+            # A new order would read what the stream begins with, each time. So the n-th refills of all steps are one
+            # order, which goes on from step to step as the training items do, with a buffer of its own.
+            if refill not in self.refills:
+                self.refills[refill] = self.items(derive_seed("refill", self.seed, refill))
+            items, start = self.refills[refill], step * self.batch_size
+        else:
+            items, start = self.items(derive_seed("refill", self.seed, step, refill)), 0
+        return [items[position] for position in range(start, start + self.batch_size)]
 
     def first(self, count: int) -> Sequence[Item]:
         """The first `count` training items of the run, or all where there are fewer."""
@@ -168,6 +176,13 @@ def first_of(source: Source, limit: int | None) -> Source:
     if limit is None or limit >= len(source):
         return source
     return source.first(limit) if isinstance(source, TableSource) else Subset(source, range(limit))
+
+
+def streamed(source: Any) -> bool:
+    """Whether any of a screened source's items are only read forwards."""
+    if isinstance(source, Mixture):
+        return any(map(streamed, source.sources.values()))
+    return isinstance(source, ScreenedStream)
 
 
 class OneByOne:

@@ -133,16 +133,6 @@ def shares_of(total: int, weights: list[float]) -> list[int]:
     return parts
 
 
-def spread(size: int, count: int) -> list[int]:
-    """At most `count` of range(size), as far apart as can be.
-
-    >>> spread(10, 4)
-    [0, 2, 5, 7]
-    """
-    count = min(size, count)
-    return [i * size // count for i in range(count)]
-
-
 def few_of(size: int, count: int) -> list[int]:
     """At most `count` of range(size), drawn, and the same ones whenever they are asked for: every fourth of rows that
     ask the same four questions about each picture would be one question.

@@ -2,6 +2,7 @@
 
 Both are counted and listed; found at start where a source can be looked through. One that turns up later is replaced
 where items are trained on, and left out where they are measured on: in its replacement's place that would count twice.
+A stream goes on without those that it meets.
 At start, too, the right answers are looked at: what cannot be matched teaches nothing.
 """
 
@@ -16,14 +17,18 @@ from typing import Any
 from papo.arguments import Count, Share, checked
 from papo.data.audit import DRAWN, LOOKED_AT, Audit
 from papo.data.guessability import Guessability, TooGuessable
-from papo.data.order import Endless, Mixture, endless, spread
+from papo.data.order import Endless, Mixture, endless, few_of
 from papo.data.skips import Skips
+from papo.data.sources.stream import StreamReader
 from papo.errors import BadRow, ConfigError, Gone
 from papo.seeding import derive_seed
 from papo.types import Item
 from papo.visible import line
 
 LISTED = 20  # bad rows that an error message shows
+# Of a stream only the rows so far are known. From this many on too many of them are bad where they are more than
+# max_bad_share allows by so many standard deviations of that number: a few more may be chance.
+JUDGED, CHANCE = 300, 3
 ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given up
 
 
@@ -36,7 +41,7 @@ class Screen:
         needs: what is done with an item; raises ConfigError where the item lacks something for it. None asks nothing.
         max_prompt_tokens: longest prompt, in tokens; null = any.
         max_bad_share: share of a source's rows, in [0, 1], that may be skipped when they are looked through at start;
-            and of its right answers, that no response can match.
+            and of its right answers, that no response can match. Of a stream, of the rows so far.
         decode_at_start: whether pictures to train on are then decoded, rather than their headers read. Those that are
             measured on always are: of 1024 x 768 pixels each takes 6 ms, less than answering it.
         require_image: whether a row without a picture is a bad one. Otherwise it is trained on without the terms that
@@ -116,12 +121,18 @@ class Screen:
                 raise BadRow(item.id, str(lacking)) from lacking
         return item if guessability is None else guessability.known(item)
 
-    def first_good(self, items: Any, key: str, guessability: Guessability | None, indices: Iterable[int]) -> Item:
-        """The first of the items that can be used; the others are skipped and listed."""
-        found: list[BadRow] = []
+    def first_good(
+        self,
+        look: Callable[[int], Item],
+        key: str,
+        guessability: Guessability | None,
+        indices: Iterable[int],
+        found: list[BadRow],
+    ) -> Item:
+        """The first of the items that can be used; the others are skipped and listed, and bad ones added to `found`."""
         for index in islice(indices, ATTEMPTS):
             try:
-                return self.check(items[index], guessability)
+                return self.check(look(index), guessability)
             except TooGuessable as known:
                 self.too_guessable.add(key, known)
             except BadRow as bad:
@@ -140,7 +151,7 @@ class Screen:
         bad: list[BadRow] = []
         guessable: list[TooGuessable] = []
         ids: set[str] = set()
-        sample, audited = set(spread(len(source), LOOKED_AT)), Audit()
+        sample, audited = set(few_of(len(source), LOOKED_AT)), Audit()
         blind = 0
         for index in range(len(source)):
             try:
@@ -238,7 +249,7 @@ class Screened:
             self.rows: Sequence[int] = screen.scan(source, key, guessability, decode=self.decoded)
         else:
             self.rows = range(len(source))
-            found = first_looks(source.__getitem__, spread(len(source), DRAWN))
+            found = first_looks(source.__getitem__, few_of(len(source), DRAWN))
             if screen.needs is not None:
                 screen.needs(source[0])
             screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
@@ -259,7 +270,7 @@ class Screened:
 
     def _item(self, index: int) -> Item:
         rows = (self.rows[i] for i in self._candidates(index))
-        return self.screen.first_good(self.source, self.key, self.guessability, rows)
+        return self.screen.first_good(self.source.__getitem__, self.key, self.guessability, rows, [])
 
     def draft(self, index: int) -> Item:
         """As the look at start saw it."""
@@ -289,7 +300,7 @@ class Measured(Screened):
 
 
 class ScreenedStream:
-    """A stream whose bad rows are replaced by the rows that follow them."""
+    """A stream without its bad rows."""
 
     def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
         self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
@@ -301,9 +312,48 @@ class ScreenedStream:
 
 
 class _ScreenedOrder:
-    def __init__(self, screened: ScreenedStream, items: Endless) -> None:
+    """Item i is the stream's i-th row that can be used: a function of (seed, i), fast where i only grows.
+
+    Rows that are passed over are looked at, too, by every worker and where a run goes on, hence as drafts. One whose
+    picture then cannot be decoded is replaced by the next.
+    """
+
+    def __init__(self, screened: ScreenedStream, items: StreamReader) -> None:
         self.screened, self.items = screened, items
+        self._start_over()
 
     def __getitem__(self, index: int) -> Item:
-        of = self.screened
-        return of.screen.first_good(self.items, of.key, of.guessability, count(index))
+        """Raises ConfigError where too many of the rows so far are bad."""
+        if index not in self.alike:
+            self.item = self._first_good(self.items.__getitem__, map(self._place, count(index)))
+            self.alike = range(index, self.good)
+        return self.item
+
+    def _start_over(self) -> None:
+        self.good, self.looked_at = 0, 0  # rows so far, the last of them a good one
+        self.bad: list[BadRow] = []
+        self.alike = range(0)  # these items are the one that was asked for last, which replaces all but the last
+
+    def _place(self, index: int) -> int:
+        """Where in the stream the row stands that can be used as this item."""
+        if index < self.good - 1:
+            self._start_over()
+        while self.good <= index:
+            self._first_good(self.items.draft, self._further())
+            self.good += 1
+        return self.looked_at - 1
+
+    def _further(self) -> Iterator[int]:
+        while True:
+            self.looked_at += 1
+            yield self.looked_at - 1
+
+    def _first_good(self, look: Callable[[int], Item], indices: Iterable[int]) -> Item:
+        of, found = self.screened, []
+        item = of.screen.first_good(look, of.key, of.guessability, indices, found)
+        self.bad += [BadRow(bad.id, bad.reason) for bad in found]  # without what led there, pictures among it
+        allowed = of.screen.max_bad_share * self.looked_at
+        judged = self.looked_at >= JUDGED or not of.screen.max_bad_share
+        if found and judged and len(self.bad) > allowed + CHANCE * allowed**0.5:
+            raise ConfigError(of.screen.complaint(of.key, self.bad, self.looked_at, any_good=True))
+        return item

@@ -5,12 +5,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 from replicas import REPLICAS, write_lines
 
+from papo.data.screening import Screen
 from papo.data.sources import TableSource, table_source
 from papo.data.sources.reading import in_share
 from papo.data.sources.tables import Table
@@ -80,12 +81,31 @@ def test_long_questions_are_left_out(table):
     assert ids(source(table, max_question_length=3)) == ["r0", "r1", "r2"]
 
 
-def test_a_size_is_spread_over_what_is_chosen(table):
-    assert ids(source(table, size=4)) == ["r0", "r5", "r10", "r15"]
-    assert ids(source(table, size=2, tags={"parity": ["o"]})) == ["r1", "r11"]
+def test_a_size_is_drawn_from_what_is_chosen(table):
+    some = ids(source(table, size=5))
+    assert some == ids(source(table, size=5)) == sorted(set(some), key=lambda id: int(id[1:]))
+    assert len(some) == 5
+    odd = ids(source(table, size=3, tags={"parity": ["o"]}))
+    assert len(set(odd)) == 3
+    assert all(int(id[1:]) % 2 for id in odd)
+    assert ids(source(table, size=20)) == ids(source(table))
     for size in (0, 21):
         with pytest.raises(SettingError, match=rf"^size must .*, got {size}"):
             source(table, size=size)
+
+
+@pytest.mark.parametrize("size", [20, 25, 50, 100])
+def test_a_size_of_a_table_with_a_rhythm_is_of_all_kinds(size, tmp_path):
+    """Of rows that ask the same four questions about each picture every fourth is the same question."""
+    rows = [{"question": f"{n % 4}?", "answer": n} for n in range(200)]
+    some = source(write_lines(tmp_path / "a.jsonl", rows), size=size)
+    assert {some[i].question for i in range(size)} == {"0?", "1?", "2?", "3?"}
+
+
+def test_right_answers_are_looked_at_of_all_kinds(tmp_path, capsys):
+    rows = [{"question": "?", "answer": "red" if n % 4 else n} for n in range(4000)]
+    Screen()(source(write_lines(tmp_path / "a.jsonl", rows)), "data.train")
+    assert "texts 7" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -107,8 +127,61 @@ def test_a_split_is_a_word_in_the_path(tmp_path):
         source(tmp_path, split="dev")
 
 
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints/a.jsonl", "__MACOSX/a.jsonl", ".a.jsonl", "b/.c/d/a.jsonl"])
+def test_hidden_files_of_a_folder_are_no_data(hidden, tmp_path):
+    folder = tmp_path / ".cache" / "data"  # the folder itself may lie anywhere
+    (folder / hidden).parent.mkdir(parents=True)
+    write_lines(folder / hidden, lines(3))
+    with pytest.raises(SettingError, match=r"^path must hold files of .*, got .* without any"):
+        source(folder)
+    write_lines(folder / "a.jsonl", lines(3))
+    assert ids(source(folder)) == ["r0", "r1", "r2"]
+
+
 def test_a_file_is_a_split(table):
     assert len(source(table, split="whatever")) == 20
+
+
+COLOURS = {"a": "red", "b": "lime", "c": "blue"}
+
+
+@pytest.fixture
+def numbered(tmp_path) -> Path:
+    """Folders of a table each, whose pictures have the same names in all of them."""
+    for folder, colour in COLOURS.items():
+        (tmp_path / folder).mkdir()
+        rows = [{"question": f"{n}?", "answer": colour, "image": f"{n}.png"} for n in range(3)]
+        for row in rows:
+            Image.new("RGB", (28, 28), colour).save(tmp_path / folder / row["image"])
+        write_lines(tmp_path / folder / "rows.jsonl", rows)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pattern", [".", "*/rows.jsonl"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_row_shows_the_picture_beside_its_own_file(numbered, pattern, streaming):
+    (numbered / "b" / "1.png").unlink()
+    found = source(numbered / pattern, streaming=streaming)
+    found = found.endless(0) if streaming else found
+    missing = []
+    for i in range(9):
+        try:
+            item = found[i]
+        except BadRow as bad:  # not a's or c's
+            missing.append(bad)
+            continue
+        assert item.images[0].getpixel((0, 0)) == ImageColor.getrgb(item.answer)
+    assert [bad.id for bad in missing] == ["folder-1-1"]
+
+
+def test_pictures_of_several_files_may_lie_in_the_folder_that_was_given(numbered):
+    Image.new("RGB", (56, 56)).save(numbered / "0.png")
+    (numbered / "a" / "0.png").unlink()
+    sizes = [item.images[0].width for item in source(numbered)]
+    assert sizes == [56] + 8 * [28]
+    path = {"question": "a?", "answer": "1", "image": "a/1.png"}
+    write_lines(numbered / "b" / "rows.jsonl", [path])
+    assert source(numbered, split="b")[0].images[0].size == (28, 28)  # of one file, too
 
 
 def test_splits_on_disk_are_named(tmp_path):
@@ -269,6 +342,35 @@ def test_rows_without_an_id_have_the_same_one_in_every_order(tmp_path):
     assert sorted(one[i].id for i in range(6)) == ids(table)
 
 
+def test_a_stream_of_several_files_has_the_shares_of_their_table(tmp_path):
+    for file in "abc":
+        write_lines(tmp_path / f"{file}.jsonl", [{"question": f"{file}{n}?", "answer": n} for n in range(20)])
+    for share in ([0, 0.7], [0.7, 1]):
+        table = source(tmp_path, share=share)
+        stream = source(tmp_path, share=share, streaming=True).endless(0)
+        found = [table[i] for i in range(len(table))]
+        assert {stream[i].question: stream[i].id for i in range(len(found))} == {
+            item.question: item.id for item in found
+        }
+
+
+def test_a_hub_of_several_files_without_ids_streams_whole(monkeypatch):
+    """Which of its rows stand in which file only the stream knows."""
+
+    def rows(files):
+        for file in files:
+            for n in range(3):
+                yield {"question": "a?", "answer": "1", "key": f"{file}{n}"}
+
+    data = IterableDataset.from_generator(rows, gen_kwargs={"files": ["a", "b"]})
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: data)
+    with pytest.raises(SettingError, match=r"^share must be \[0, 1\] .*, got \[0, 0\.9\]: .*columns=\{id: COLUMN\}"):
+        source("some/data", streaming=True, share=[0, 0.9])
+    assert len(set(first(source("some/data", streaming=True, share=[0.0, 1.0]), 6))) == 6
+    named = source("some/data", streaming=True, share=[0, 0.9], columns={"id": "key"})
+    assert {*first(named, 12)} <= {f"{file}{n}" for file in "ab" for n in range(3)}
+
+
 @pytest.mark.parametrize("saved", [False, True])
 def test_pictures_stream(saved, tmp_path):
     rows = REPLICAS["virl39k"].dataset()
@@ -280,6 +382,17 @@ def test_pictures_stream(saved, tmp_path):
     for item in (table[i] for i in range(4)):
         images = streamed[item.question].images
         assert [image.tobytes() for image in images] == [image.tobytes() for image in item.images]
+
+
+@pytest.mark.parametrize("broken", ['{"question": "a', '{"question": "a?", "answer": {"b": 1}}'])
+def test_a_stream_says_which_file_is_broken(broken, tmp_path):
+    """Further in than what its reader reads at once, which is looked at before the start."""
+    write_lines(tmp_path / "a.jsonl", lines(3))
+    rows = "".join(json.dumps({"question": "?" * 2000, "answer": n}) + "\n" for n in range(10_000))
+    (tmp_path / "b.jsonl").write_text(rows + broken + "\n")
+    reader = source(tmp_path, streaming=True).endless(0)
+    with pytest.raises(ConfigError, match=r"^path with streaming=true: .*/b\.jsonl cannot be read to its end \("):
+        reader[10_010]
 
 
 def test_a_stream_checks_its_columns_at_start(tmp_path):

@@ -90,6 +90,7 @@ class EasyVQA:
         size = len(rows) if size is None else size
         if size > len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the questions of {split}), got {size}")
+        # Evenly, not drawn as a table's are: the results in experiments/easy_vqa are of these questions.
         chosen = [rows[i * len(rows) // size] for i in range(size)]
         drawn = evened(chosen, rows, seed) if even else chosen
         drawn = exchanged(drawn, rows, self.guesses, guessable_share, seed) if guessable_share else drawn

@@ -8,6 +8,7 @@ from copy import copy
 from typing import Annotated, Literal
 
 from papo.arguments import Count, Must, Text, checked
+from papo.data.order import few_of
 from papo.data.sources.columns import COUNTERFACTUAL, Row, check_columns
 from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
@@ -28,7 +29,7 @@ class TableSource:
         self.lenders = table.lenders(of.borrowed, of.id) if of.borrowed and of.id else {}
         rows = range(len(table))
         if reading.selects:
-            rows = [index for index in rows if reading.wanted(table[index], index)]
+            rows = [index for index in rows if reading.wanted(table[index], table.place(index))]
         if size is not None and size > len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
@@ -37,8 +38,7 @@ class TableSource:
                 f"must choose rows, together with tags and max_question_length, got none of {len(table)}; of "
                 "a table of few rows none may be held out: data.val.path names another one for that",
             )
-        size = len(rows) if size is None else size
-        self.rows = [rows[i * len(rows) // size] for i in range(size)]  # evenly spread: files are often sorted
+        self.rows = rows if size is None else [rows[i] for i in few_of(len(rows), size)]  # files are often sorted
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,7 +61,7 @@ class TableSource:
         if not 0 <= index < len(self.rows):
             raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
         row = self.rows[index]
-        return self.reading.item(self._row(row), row, decode=decode)
+        return self.reading.item(self._row(row), self.reading.table.place(row), decode=decode)
 
     def _row(self, number: int) -> Row:
         """A row of the table, with what it borrows from another one."""
@@ -123,7 +123,7 @@ def table_source(
         schema: whose columns these are, one of SCHEMAS; null = the first of LAYOUTS that they fit.
         path: hub id, or a local Parquet, Arrow, JSONL, JSON, CSV or TSV file, a tar (papo.data.sources.tars), a folder
             of them, those of a pattern with *, a folder that `save_to_disk` wrote, or an image folder with metadata.
-            Pictures given by path are looked for beside the data file.
+            Pictures given by path are looked for beside their row's file, then in the folder that was given.
         split: the data set's own name of it; null where there is one only. A file is a split, whatever this says.
         subset: the hub's configuration, where a data set has several.
         name: of the source in ids; null = the schema's.
@@ -136,7 +136,7 @@ def table_source(
         max_question_length: characters; items with a longer question are left out.
         max_image_pixels: a picture whose header announces more is a bad row.
         allow_outside: whether pictures may lie outside of the data's folder, by an absolute path, .. or a link.
-        size: rows, spread evenly over the chosen ones; null = all.
+        size: rows, drawn from the chosen ones, always the same; null = all.
         streaming: whether rows are read forwards only, without a download or a copy of the whole.
         buffer_size: rows that a stream is shuffled among.
 
@@ -155,6 +155,15 @@ def table_source(
         check_columns(table.schema, needed, SCHEMAS[schema].optional | COUNTERFACTUAL)
     except ValueError as error:
         raise SettingError("path", f"must be data that looks like {schema}, got {path}: {error}") from error
+    named = SCHEMAS[schema].id in table.schema.names
+    if streaming and not table.files and table.data.num_shards > 1 and not named and (*share,) != (0, 1):
+        id_column = "columns={id: COLUMN}, " if SCHEMAS[schema].id else ""  # the others read none
+        raise SettingError(
+            "share",
+            f"must be [0, 1] where rows without ids are streamed from several files of a hub, got {[*share]}: read at "
+            f"once they have other numbers, so that rows would be trained on that are held out; {id_column}"
+            "streaming=false or a download of the files tells them apart",
+        )
     reading = Reading(
         schema=SCHEMAS[schema],
         table=table,
