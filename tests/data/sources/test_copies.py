@@ -5,6 +5,7 @@ import json
 import os
 import tarfile
 
+import datasets
 import pytest
 from replicas import write_lines
 
@@ -62,3 +63,21 @@ def test_a_large_file_is_looked_at_in_places(tmp_path):
     assert place_of_copy([file]) in places
     file.write_bytes(content + b"\0")
     assert place_of_copy([file]) not in places
+
+
+def test_a_copy_of_several_files_knows_which_rows_are_whose(tmp_path):
+    """Also of empty ones, and from the cache."""
+    counts = (0, 3, 0, 2, 0)
+    for file, count in enumerate(counts):
+        write_lines(tmp_path / f"{file}.jsonl", [{"question": f"{file}-{n}", "answer": n} for n in range(count)])
+    for _ in range(2):
+        table = table_source(schema=None, path=str(tmp_path)).reading.table
+        assert table.lengths == counts
+        assert [str(table.place(index)) for index in range(5)] == [table[index]["question"] for index in range(5)]
+    assert not datasets.config.SAVE_ORIGINAL_SHARD_LENGTHS  # the caller's own data sets are as they were
+    for file in range(2, 5):
+        (tmp_path / f"{file}.jsonl").unlink()
+    assert table_source(schema=None, path=str(tmp_path)).reading.table.lengths == (0, 3)
+    write_lines(tmp_path / "0.jsonl", [{"question": "0-0", "answer": 0}])
+    (tmp_path / "1.jsonl").write_text("")
+    assert table_source(schema=None, path=str(tmp_path)).reading.table.lengths == (1, 0)

@@ -18,7 +18,7 @@ from papo.data.screening import Screen
 from papo.data.sources import TableSource, table_source
 from papo.data.sources.own_data import LAYOUTS
 from papo.data.sources.reading import Reading
-from papo.data.sources.tables import Table
+from papo.data.sources.tables import Place, Table
 from papo.errors import BadRow, SettingError
 from papo.rewards.grading import Verdict, grade
 from papo.types import Item
@@ -315,7 +315,7 @@ def read(tmp_path):
         settings = dict.fromkeys([field.name for field in fields(Reading)])
         settings |= {"schema": LAYOUTS[layout], "table": Table(None, (tmp_path,), {}), "name": layout}
         settings |= {"template": "{question}", "hints": {}, "max_image_pixels": 10**6}
-        return Reading(**settings).item(row, 0, decode=True)
+        return Reading(**settings).item(row, Place(0), decode=True)
 
     return read
 

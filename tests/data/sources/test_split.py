@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 from replicas import REPLICAS, write_lines
 
 from papo.data.sources import TableSource, table_source
@@ -109,6 +109,48 @@ def test_a_split_is_a_word_in_the_path(tmp_path):
 
 def test_a_file_is_a_split(table):
     assert len(source(table, split="whatever")) == 20
+
+
+COLOURS = {"a": "red", "b": "lime", "c": "blue"}
+
+
+@pytest.fixture
+def numbered(tmp_path) -> Path:
+    """Folders of a table each, whose pictures have the same names in all of them."""
+    for folder, colour in COLOURS.items():
+        (tmp_path / folder).mkdir()
+        rows = [{"question": f"{n}?", "answer": colour, "image": f"{n}.png"} for n in range(3)]
+        for row in rows:
+            Image.new("RGB", (28, 28), colour).save(tmp_path / folder / row["image"])
+        write_lines(tmp_path / folder / "rows.jsonl", rows)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pattern", [".", "*/rows.jsonl"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_row_shows_the_picture_beside_its_own_file(numbered, pattern, streaming):
+    (numbered / "b" / "1.png").unlink()
+    found = source(numbered / pattern, streaming=streaming)
+    found = found.endless(0) if streaming else found
+    missing = []
+    for i in range(9):
+        try:
+            item = found[i]
+        except BadRow as bad:  # not a's or c's
+            missing.append(bad)
+            continue
+        assert item.images[0].getpixel((0, 0)) == ImageColor.getrgb(item.answer)
+    assert [bad.id for bad in missing] == ["folder-1-1"]
+
+
+def test_pictures_of_several_files_may_lie_in_the_folder_that_was_given(numbered):
+    Image.new("RGB", (56, 56)).save(numbered / "0.png")
+    (numbered / "a" / "0.png").unlink()
+    sizes = [item.images[0].width for item in source(numbered)]
+    assert sizes == [56] + 8 * [28]
+    path = {"question": "a?", "answer": "1", "image": "a/1.png"}
+    write_lines(numbered / "b" / "rows.jsonl", [path])
+    assert source(numbered, split="b")[0].images[0].size == (28, 28)  # of one file, too
 
 
 def test_splits_on_disk_are_named(tmp_path):

@@ -73,7 +73,7 @@ def test_rows_may_differ(tmp_path):
     )  # of no kind, fits all
     found = items(tmp_path / "*.tar")
     assert [item.answer for item in found] == ["3", "red", "2.5", "3"]
-    assert [item.id for item in found] == ["folder-0", "x", "folder-2", "folder-3"]
+    assert [item.id for item in found] == ["folder-0-0", "x", "folder-1-0", "folder-1-1"]
     assert [len(item.images) for item in found] == [1, 1, 1, 0]
 
 

@@ -12,11 +12,13 @@ from typing import Any
 from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures, written
 from papo.data.sources.pictures import OtherPictures, read_header, read_picture
 from papo.data.sources.raw_items import RawItem, Schema
-from papo.data.sources.tables import Table
+from papo.data.sources.tables import Place, Table
 from papo.errors import BadRow
 from papo.rewards.grading import RULES
 from papo.types import Item
 
+# Of a row's pictures: where they lie, their pixels, and whether they may lie elsewhere.
+Bounds = tuple[tuple[Path, ...], int, bool]
 ANSWER_TYPES = ("integer", "float", "text", "choice", "list")
 
 
@@ -37,7 +39,7 @@ class Reading:
     allow_outside: bool
     layouts: tuple[str, ...] = ()  # that the columns fit, the one that is read first; none where the schema was given
 
-    def item(self, row: Row, number: int | str, *, decode: bool) -> Item:
+    def item(self, row: Row, place: Place, *, decode: bool) -> Item:
         """The item of a row, its pictures decoded or only their headers read.
 
         Raises:
@@ -47,9 +49,10 @@ class Reading:
             raw = self.schema.read(row)
             self.check(raw)
             read: Callable[..., Any] = read_picture if decode else read_header
-            images = [read(encoded, *self.bounds) for encoded in raw.pictures]
+            bounds = self.bounds(place)
+            images = [read(encoded, *bounds) for encoded in raw.pictures]
             return Item(
-                id=self.id(row, number),
+                id=self.id(row, place),
                 question=self.prompt(raw),
                 images=tuple(images),
                 answer=raw.answer,
@@ -60,33 +63,34 @@ class Reading:
                 rule=self.rule or raw.rule,
                 rationale=raw.rationale,
                 tags=raw.tags,
-                counterfactual=self.counterfactual(row, raw),
+                counterfactual=self.counterfactual(row, raw, bounds),
                 system=raw.system,
             )
         except ValueError as error:
-            raise BadRow(self.id(row, number), str(error)) from error
+            raise BadRow(self.id(row, place), str(error)) from error
 
-    def counterfactual(self, row: Row, raw: RawItem) -> OtherPictures | None:
+    def counterfactual(self, row: Row, raw: RawItem, bounds: Bounds) -> OtherPictures | None:
         """The row's other pictures, where it has any. Raises ValueError unless they are of its pictures' sizes."""
         others = pictures(row, COUNTERFACTUAL)
         if not others:
             return None
-        found, own = ([read_header(encoded, *self.bounds) for encoded in each] for each in (others, raw.pictures))
+        found, own = ([read_header(encoded, *bounds) for encoded in each] for each in (others, raw.pictures))
         if found != own:  # hence as many visual tokens
             written = [" and ".join(f"{width} x {height}" for width, height in sizes) for sizes in (found, own)]
             raise ValueError(f"counterfactual picture of {written[0]} pixels for a picture of {written[1]}")
-        return OtherPictures(others, *self.bounds)
+        return OtherPictures(others, *bounds)
 
-    @property
-    def bounds(self) -> tuple[tuple[Path, ...], int, bool]:
-        """Of its pictures: where they lie, their pixels, and whether they may lie elsewhere."""
-        return self.table.roots, self.max_image_pixels, self.allow_outside
+    def bounds(self, place: Place) -> Bounds:
+        return self.table.roots_of(place), self.max_image_pixels, self.allow_outside
 
-    def id(self, row: Row, number: int | str) -> str:
-        """The row's own id, else "<name>-<row>": a missing one among numbers is NaN, and makes floats of the others."""
+    def id(self, row: Row, place: Place) -> str:
+        """The row's own id, else "<name>-<row>", of several files "<name>-<file>-<row>".
+
+        A missing one among numbers is NaN, and makes floats of the others.
+        """
         own = row.get(self.schema.id or "")
         try:
-            return written(own, "id") or f"{self.name}-{number}"
+            return written(own, "id") or f"{self.name}-{place}"
         except ValueError:  # mixed types, which JSONL may have
             return str(own)
 
@@ -117,9 +121,9 @@ class Reading:
         """Whether any row can be unwanted."""
         return bool(self.tags) or self.share != (0.0, 1.0) or self.max_question_length is not None
 
-    def wanted(self, row: Row, number: int | str) -> bool:
+    def wanted(self, row: Row, place: Place) -> bool:
         """Whether share, tags and length choose the row. A row that cannot be read is wanted: it has to be counted."""
-        if not in_share(self.id(row, number), self.share):
+        if not in_share(self.id(row, place), self.share):
             return False
         try:
             raw = self.schema.read(row)

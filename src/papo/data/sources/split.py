@@ -28,7 +28,7 @@ class TableSource:
         self.lenders = table.lenders(of.borrowed, of.id) if of.borrowed and of.id else {}
         rows = range(len(table))
         if reading.selects:
-            rows = [index for index in rows if reading.wanted(table[index], index)]
+            rows = [index for index in rows if reading.wanted(table[index], table.place(index))]
         if size is not None and size > len(rows):
             raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
@@ -61,7 +61,7 @@ class TableSource:
         if not 0 <= index < len(self.rows):
             raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
         row = self.rows[index]
-        return self.reading.item(self._row(row), row, decode=decode)
+        return self.reading.item(self._row(row), self.reading.table.place(row), decode=decode)
 
     def _row(self, number: int) -> Row:
         """A row of the table, with what it borrows from another one."""
@@ -123,7 +123,7 @@ def table_source(
         schema: whose columns these are, one of SCHEMAS; null = the first of LAYOUTS that they fit.
         path: hub id, or a local Parquet, Arrow, JSONL, JSON, CSV or TSV file, a tar (papo.data.sources.tars), a folder
             of them, those of a pattern with *, a folder that `save_to_disk` wrote, or an image folder with metadata.
-            Pictures given by path are looked for beside the data file.
+            Pictures given by path are looked for beside their row's file, then in the folder that was given.
         split: the data set's own name of it; null where there is one only. A file is a split, whatever this says.
         subset: the hub's configuration, where a data set has several.
         name: of the source in ids; null = the schema's.

@@ -9,6 +9,7 @@ from itertools import count
 from papo.arguments import Count, checked
 from papo.data.sources.columns import Row
 from papo.data.sources.reading import Reading
+from papo.data.sources.tables import Place
 from papo.errors import ConfigError
 from papo.seeding import derive_seed
 from papo.types import Item
@@ -29,8 +30,8 @@ class TableStream:
         """So many items that a look costs no more rows than twice as many: a small buffer is soon full."""
         return StreamReader(TableStream(self.reading, count), seed=0)
 
-    def rows(self, seed: int) -> Iterator[tuple[str, Row]]:
-        """Reshuffled passes over the wanted rows with their numbers, without end."""
+    def rows(self, seed: int) -> Iterator[tuple[Place, Row]]:
+        """Reshuffled passes over the wanted rows with their places, without end."""
         for epoch in count():
             rng = random.Random(derive_seed("stream", seed, epoch))
             empty = True
@@ -40,19 +41,19 @@ class TableStream:
             if empty:
                 raise ConfigError("the stream has no row that share, tags and max_question_length choose")
 
-    def _shuffled(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
+    def _shuffled(self, rng: random.Random) -> Iterator[tuple[Place, Row]]:
         """One pass: each row waits in the buffer until chance picks it."""
         reading = self.reading
-        buffer: list[tuple[str, Row]] = []
-        for number, row in reading.table.stream(rng):
-            if reading.selects and not reading.wanted(row, number):
+        buffer: list[tuple[Place, Row]] = []
+        for place, row in reading.table.stream(rng):
+            if reading.selects and not reading.wanted(row, place):
                 continue
             if len(buffer) < self.buffer_size:
-                buffer.append((number, row))
+                buffer.append((place, row))
                 continue
-            place = rng.randrange(self.buffer_size)
-            yield buffer[place]
-            buffer[place] = number, row
+            slot = rng.randrange(self.buffer_size)
+            yield buffer[slot]
+            buffer[slot] = place, row
         rng.shuffle(buffer)
         yield from buffer
 
@@ -66,10 +67,10 @@ class StreamReader:
 
     def __init__(self, stream: TableStream, seed: int) -> None:
         self.stream, self.seed = stream, seed
-        self.rows: Iterator[tuple[str, Row]] | None = None  # made in the process that reads
+        self.rows: Iterator[tuple[Place, Row]] | None = None  # made in the process that reads
         self.next = 0
         self.ahead: dict[
-            int, tuple[str, Row]
+            int, tuple[Place, Row]
         ] = {}  # rows that were read in place of a bad one, and will be asked for again
 
     def __getitem__(self, index: int) -> Item:
@@ -89,5 +90,5 @@ class StreamReader:
             if self.next < index:
                 del self.ahead[self.next]
             self.next += 1
-        number, row = self.ahead[index]
-        return self.stream.reading.item(row, number, decode=decode)
+        place, row = self.ahead[index]
+        return self.stream.reading.item(row, place, decode=decode)

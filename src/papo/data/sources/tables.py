@@ -6,9 +6,12 @@ import json
 import random
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from glob import glob
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
 from papo.data.sources.columns import Row, is_text
-from papo.data.sources.copies import place_of_copy
+from papo.data.sources.copies import lengths_kept, lengths_of, place_of_copy
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError, SettingError
 
@@ -35,6 +38,17 @@ SHORT = 64  # characters: VLMEvalKit's, up to which a picture's cell names anoth
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a row stands: at which place of which of several files; of one file, or of what a hub has, file is None."""
+
+    row: int
+    file: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.row}" if self.file is None else f"{self.file}-{self.row}"
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of one split.
 
@@ -42,15 +56,35 @@ class Table:
     roots: the folders that paths of pictures are relative to; none for a hub.
     columns: for each column, the other name that it has in the data.
     tars: what becomes of the files in `data`, where it holds those of tars.
+    folders: of each of several local files, where its rows' pictures are looked for before `roots`.
+    lengths: rows of each of these files; none where rows are only read forwards.
     """
 
     data: Dataset | IterableDataset
     roots: tuple[Path, ...]
     columns: dict[str, str]
     tars: Tars | None = None
+    folders: tuple[Path, ...] = ()
+    lengths: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def place(self, index: int) -> Place:
+        """Of a row, as a stream of the same files has it: shares are of ids, and an id may be made of this."""
+        if not self.lengths:
+            return Place(index)
+        file = bisect_right(self.ends, index)
+        return Place(index - (self.ends[file - 1] if file else 0), file)
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Of each file, the index behind its last row."""
+        return list(accumulate(self.lengths))
+
+    def roots_of(self, place: Place) -> tuple[Path, ...]:
+        """Where a row's pictures are looked for: not beside another's file, which may have others of these names."""
+        return (self.folders[place.file], *self.roots) if self.folders else self.roots
 
     def __getitem__(self, index: int) -> Row:
         return self._row(self.data[index])
@@ -84,8 +118,8 @@ class Table:
         rows = pc.indices_nonzero(long).to_pylist()
         return {str(ids[row].as_py()).strip(): row for row in reversed(rows)}  # of two rows with one id the first
 
-    def stream(self, rng: random.Random) -> Iterator[tuple[str, Row]]:
-        """One pass over the rows with their numbers, file after file in random order.
+    def stream(self, rng: random.Random) -> Iterator[tuple[Place, Row]]:
+        """One pass over the rows with their places, file after file in random order.
 
         `iter` with a size gives every process all rows; __iter__ would divide them among a loader's workers.
         """
@@ -94,7 +128,7 @@ class Table:
             part = self.data.shard(files, file) if files > 1 else self.data
             try:
                 for number, rows in enumerate(part.iter(batch_size=1)):
-                    yield (f"{file}-{number}" if files > 1 else str(number)), self._row(rows)
+                    yield Place(number, file if files > 1 else None), self._row(rows)
             except (datasets.exceptions.DatasetsError, ValueError, tarfile.TarError) as error:
                 if self.tars is None:
                     raise
@@ -136,15 +170,15 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
     Raises:
         SettingError: nothing there, nothing readable, no such split, or no such column.
     """
-    place, tars = Path(path).expanduser(), None
+    place = Path(path).expanduser()
     try:
         if place.exists() or "*" in path:
-            data, roots, tars = _local(place, split, streaming)
+            found = _local(place, split, streaming)
         elif path.startswith(("/", ".", "~")) or place.suffix in READERS:
             raise SettingError("path", f"must exist, got {path}")
         else:
-            data, roots = datasets.load_dataset(path, subset, split=split, streaming=streaming), ()
-        data = _one_split(data, path, split)
+            found = Table(datasets.load_dataset(path, subset, split=split, streaming=streaming), (), {})
+        data = _one_split(found.data, path, split)
         if streaming and isinstance(data, Dataset):
             data = data.to_iterable_dataset()
         if data.features is None:
@@ -158,20 +192,22 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
         raise SettingError(
             "path", f"must be data that can be read, got {path} (split {split}): {str(because).strip():.500}"
         ) from error
-    known = Table(data, roots, {}, tars).schema.names
+    found = replace(found, data=data)
+    known = found.schema.names
     missing = sorted(set(columns.values()) - set(known))
     if missing:
         raise SettingError("columns", f"must name columns of {path} ({', '.join(known)}), got {missing[0]!r}")
-    return Table(data.with_format("arrow"), roots, columns, tars)
+    return replace(found, data=data.with_format("arrow"), columns=columns)
 
 
-def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[Path, ...], Tars | None]:
-    """Rows of a file, of files by a pattern, of a folder that `save_to_disk` wrote, or of a folder of files; and where
-    their pictures are."""
+def _local(place: Path, split: str | None, streaming: bool) -> Table:
+    """Rows of a file, of files by a pattern, of a folder that `save_to_disk` wrote (which may be of several splits), or
+    of a folder of files."""
     if place.is_dir() and any((place / name).is_file() for name in ("state.json", "dataset_dict.json")):
         data = datasets.load_from_disk(str(place))
-        return (data[split] if isinstance(data, DatasetDict) and split in data else data), (place,), None
-    if place.exists():
+        return Table(data[split] if isinstance(data, DatasetDict) and split in data else data, (place,), {})
+    given = place.exists()
+    if given:
         files = [place] if place.is_file() else files_of(place, split)
     else:
         files = [Path(file) for file in sorted(glob(str(place), recursive=True))]
@@ -182,21 +218,32 @@ def _local(place: Path, split: str | None, streaming: bool) -> tuple[Any, tuple[
     if reader is None or any(READERS.get(file.suffix) != reader for file in files):
         endings = ", ".join(sorted({file.suffix or file.name for file in files}))
         raise SettingError("path", f"must hold files of one of {', '.join(READERS)}, got {place} with {endings}")
-    if reader == "webdataset":
-        tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
-        return tars.opened(files, streaming), (*sorted({file.parent for file in files}), place), tars
+    beside = tuple(file.parent for file in files)
+    if files[0].stem == "metadata" and len({*beside}) > 1:
+        raise SettingError(
+            "path", f"must have one folder of metadata, got {place} with {len({*beside})}; choose by split or path"
+        )
+    tars = None
+    with lengths_kept():
+        if reader == "webdataset":
+            tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
+            data = tars.opened(files, streaming)
+        else:
+            data = _read(reader, files, streaming)
+    if len(files) == 1:
+        return Table(data, (*beside, place), {}, tars)
+    lengths = () if streaming else lengths_of(data, len(files))
+    return Table(data, (place,) if given else (), {}, tars, beside, lengths)
+
+
+def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
+    """The rows of files that one of the readers of `datasets` knows."""
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
     if reader in CELLS:
         settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
     if not streaming:
         settings["cache_dir"] = place_of_copy(files)
-    data = datasets.load_dataset("csv" if reader in CELLS else reader, **settings)
-    beside = {file.parent for file in files}
-    if files[0].stem == "metadata" and len(beside) > 1:
-        raise SettingError(
-            "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
-        )
-    return _named_files(data), (*sorted(beside), place), None
+    return _named_files(datasets.load_dataset("csv" if reader in CELLS else reader, **settings))
 
 
 def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:
