@@ -20,7 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from papo import ranks
 from papo.building import built, settings_of
-from papo.data.apart import doubts
+from papo.data.apart import doubts, shared
 from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull, SettingError
 from papo.files import lacks_room
@@ -265,7 +265,8 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     screened = {"length": length, "needs": module.check_item}
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
     module.check_data(itertools.chain(data.firsts(), data.first(FIRST)))
-    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
+    found = doubts(cfg.data.train, cfg.data.val) or shared(data.train, data.val)
+    print(*(f"{doubt}\n" for doubt in found), sep="", end="")
     return loaded, module, data
 
 
