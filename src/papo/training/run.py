@@ -26,6 +26,7 @@ from papo.errors import ConfigError, DiskFull, SettingError
 from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
 from papo.objective.branch import CLEAN
+from papo.overrides import without_effect
 from papo.policy.loading import Loaded
 from papo.policy.positions import Within, positions_of
 from papo.policy.processing import PromptProcessor
@@ -72,6 +73,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         from papo.planning import planned  # with torch's tensors without memory, which a run need not import
 
         return planned(cfg)
+    if launching.number(cfg) == 0:
+        print(*(f"{line}\n" for line in without_effect(cfg)), sep="", end="")
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
 
 
