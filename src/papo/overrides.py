@@ -164,7 +164,8 @@ def without_effect(cfg: DictConfig) -> list[str]:
         if other:
             said = ", ".join(f"{key}={found[key]} (there {meant[key]})" for key in other)
             lines.append(
-                f"experiment={experiment} sets what algorithm={algorithm} sets otherwise: {said}; KEY=VALUE of the command wins"
+                f"experiment={experiment} sets what algorithm={algorithm} sets otherwise: {said}; KEY=VALUE of the "
+                "command wins"
             )
     idle = [
         key for key in given if key not in referred(here) and key in referred(usual(of.job.config_name, (), places()))
