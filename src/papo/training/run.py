@@ -146,7 +146,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
                 run.clear()
             run.start(cfg, fast_layers=loaded.fast_layers, replanned=module.replanned)
-            print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
+            print(*first_lines(cfg, loaded, trainer, data.train), sep="\n", flush=True)
         far.begun, far.when = True, "before the first step"
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
         if folder != Path(cfg.run_dir):  # torchrun's processes have asked for an unused one each
