@@ -20,7 +20,7 @@ from PIL import Image
 
 from papo import cli
 from papo.building import built
-from papo.data.apart import doubts
+from papo.data.apart import doubts, shared
 from papo.data.audit import Audit
 from papo.data.blank import Blanked
 from papo.data.order import endless
@@ -73,15 +73,17 @@ def inspect(cfg: DictConfig, page: Path | None = None) -> None:
     # Prompts are not measured: their length is the model's. However many rows are bad, they are shown.
     screen = Screen(max_bad_share=1, decode_at_start=cfg.data.decode_at_start, require_image=cfg.data.require_image)
     screen.listed = f"the first {SHOWN} below"  # no file is written
+    sources = {}
     for part in ("train", "val"):
-        source = screen(built(cfg.data[part]), f"data.{part}", measured=part == "val")
+        source = sources[part] = screen(built(cfg.data[part]), f"data.{part}", measured=part == "val")
         for key, found in screen.audits.items():
             if key.startswith(f"data.{part}"):
                 bad = {id: reason for (where, id), reason in screen.skips.reasons.items() if where == key}
                 print(*report(found, bad, key), sep="\n")
         if part == "train" and page is not None:
             write_page(source, cfg, page)
-    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
+    found = doubts(cfg.data.train, cfg.data.val) or shared(sources["train"], sources["val"])
+    print(*(f"{doubt}\n" for doubt in found), sep="", end="")
 
 
 def report(found: Audit, bad: dict[str, str], key: str) -> list[str]:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from papo.arguments import nearest
 from papo.errors import ConfigError
+from papo.settings import leaves
 
 # In an installed copy beside the code, in a clone of the repository at its top.
 INSTALLED = Path(__file__).parent / "conf"
@@ -140,3 +142,37 @@ def groups_in(places: tuple[str, ...]) -> str:
     loader = GlobalHydra.instance().config_loader()
     files = {group: loader.get_group_options(group) for group in loader.list_groups("") if group != "hydra"}
     return "\n".join(f"{group}: {', '.join(filter(is_choice, names))}" for group, names in files.items())
+
+
+def without_effect(cfg: DictConfig) -> list[str]:
+    """What a command's choices do not do, in lines: what its experiment sets otherwise than the algorithm that is
+    chosen beside it, and what nothing in the configuration refers to. None where it is no command.
+    """
+    if not (HydraConfig.initialized() and GlobalHydra.instance().is_initialized()):
+        return []
+    of = HydraConfig.get()
+    given = [override.lstrip("+~").partition("=")[0] for override in of.overrides.task]
+    here = OmegaConf.to_container(cfg, resolve=False)
+    lines = []
+    algorithm, experiment = (of.runtime.choices.get(group) for group in ("algorithm", "experiment"))
+    file = CONF / "algorithm" / f"{algorithm}.yaml"
+    if "algorithm" in given and experiment is not None and file.is_file():
+        own = yaml.safe_load(file.read_text(encoding="utf-8"))
+        own.pop("defaults", None)
+        found, meant = dict(leaves(here)), dict(leaves(own))
+        other = [key for key, value in meant.items() if key not in given and key in found and found[key] != value]
+        if other:
+            said = ", ".join(f"{key}={found[key]} (there {meant[key]})" for key in other)
+            lines.append(
+                f"experiment={experiment} sets what algorithm={algorithm} sets otherwise: {said}; KEY=VALUE of the "
+                "command wins"
+            )
+    idle = [
+        key for key in given if key not in referred(here) and key in referred(usual(of.job.config_name, (), places()))
+    ]
+    return lines + [f"{key}={here.get(key)} changes nothing here: no other setting refers to it" for key in idle]
+
+
+def referred(keys: Mapping[str, Any]) -> set[str]:
+    """What other settings are made of, of those at the top."""
+    return set(re.findall(r"\$\{(\w+)\}", str(keys)))

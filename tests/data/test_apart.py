@@ -1,11 +1,18 @@
 """Whether what is held out is held out."""
 
+import base64
 import json
+import re
 
 import pytest
 from hydra import compose
+from PIL import Image
 
-from papo.data.apart import doubts
+from papo.data import apart
+from papo.data.apart import doubts, shared
+from papo.data.order import Mixture
+from papo.data.screening import Screen
+from papo.data.sources import table_source
 from papo.inspect import main
 from papo.overrides import CONF
 from papo.study.composing import hydra
@@ -106,3 +113,59 @@ def test_it_is_said_where_data_is_looked_at(tmp_path, capsys):
     file.write_text("".join(json.dumps({"question": f"{n}?", "answer": n}) + "\n" for n in range(30)))
     main(["data=folder", f"data.train.path={file}", "data.train.share=[0,1]"])
     assert capsys.readouterr().out.splitlines()[-1].startswith("held-out rows are trained on")
+
+
+@pytest.fixture
+def screened(tmp_path):
+    """A table of questions about pictures, (question, name) each, screened; as files of that colour, or as tars have
+    them: with the bytes in the row."""
+
+    def screened(name, rows, measured=False):
+        for _, colour in rows:
+            if colour:
+                Image.new("RGB", (28, 28), colour).save(tmp_path / f"{colour}.png")
+        lines = [
+            {"question": question, "answer": "1"} | ({"image": f"{colour}.png"} if colour else {})
+            for question, colour in rows
+        ]
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return Screen()(table_source(schema=None, path=str(file)), name, measured=measured)
+
+    return screened
+
+
+def test_pictures_that_training_shows_too_are_counted(screened, monkeypatch):
+    train = screened("train", [("red?", "red"), ("blue?", "blue"), ("none?", None)])
+    val = screened("val", [("red?", "red"), ("Which?", "blue"), ("none?", None), ("new?", "green")], measured=True)
+    said = ["2 of 4 held-out rows show a picture that is trained on, 2 ask what is trained on word for word"]
+    assert shared(train, val) == shared(Mixture({"a": train}, {"a": 1}), val) == said
+    val = screened("apart", [("red?", "green"), ("other?", None)], measured=True)
+    assert shared(train, val) == []
+    val = screened("pictures", [("Which?", "blue")], measured=True)
+    assert shared(train, val) == ["1 of 1 held-out rows show a picture that is trained on"]
+    monkeypatch.setattr(apart, "LOOKED_THROUGH", 2)
+    assert shared(train, val) == []  # would take long
+
+
+def test_pictures_are_told_by_their_bytes_where_a_row_holds_them(tmp_path):
+    file = tmp_path / "red.png"
+    Image.new("RGB", (28, 28), "red").save(file)
+    encoded = base64.b64encode(file.read_bytes()).decode()
+    sources = []
+    for name in ("train", "val"):
+        table = tmp_path / f"{name}.jsonl"
+        table.write_text(json.dumps({"question": f"{name}?", "answer": 1, "image": encoded}) + "\n")
+        sources.append(Screen()(table_source(schema=None, path=str(table)), name))
+    assert shared(*sources) == ["1 of 1 held-out rows show a picture that is trained on"]
+
+
+def test_shared_pictures_are_said_where_data_is_looked_at(tmp_path, capsys):
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (28, 28), colour).save(tmp_path / f"{name}.png")
+    file = tmp_path / "rows.jsonl"
+    rows = [{"question": f"{n}?", "answer": n, "images": ["a.png", "b.png"]} for n in range(40)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["data=folder", f"data.train.path={file}"])
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"(\d+) of \1 held-out rows show a picture that is trained on", said)

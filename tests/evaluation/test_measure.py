@@ -48,6 +48,19 @@ def test_every_item_is_answered_k_times_under_each_view(examine, items):
         assert len(set(record.views.values())) > (1 if item.images else 0)
 
 
+def test_what_was_cut_off_is_known(examine, items):
+    """By each response, in order; here every third came to its end."""
+
+    class Ending(NativeEngine):
+        def sample(self, *args):
+            responses = super().sample(*args)
+            return replace(responses, finished=torch.arange(len(responses.finished)) % K == 1)
+
+    for record in examine(engine=Ending()):
+        for view in record.views.values():
+            assert [response.finished for response in view] == [False, True, False]
+
+
 def test_items_about_one_picture_are_told(examine):
     first, other = lab_item(0, "val", 0), lab_item(0, "val", 1)
     again = replace(first, id="again", question="What else?")

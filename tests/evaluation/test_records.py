@@ -1,5 +1,8 @@
 """Records as lines of JSON, and what an interrupted run leaves of them."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from papo.evaluation.records import Record, RecordFile
@@ -17,6 +20,15 @@ def test_a_record_comes_back_from_its_line():
     written = record("a", RIGHT, WRONG)
     assert "\n" not in written.to_json()
     assert Record.from_json(written.to_json()) == written
+
+
+def test_records_of_before_do_not_know_what_was_cut_off():
+    fields = json.loads(record("a", RIGHT, replace(RIGHT, finished=False)).to_json())
+    assert [response.finished for response in Record.from_fields(fields).views["image"]] == [None, False]
+    for responses in fields["views"].values():
+        for response in responses:
+            del response["finished"]
+    assert Record.from_fields(fields) == record("a", RIGHT, RIGHT)
 
 
 def test_accuracy_and_scorability():

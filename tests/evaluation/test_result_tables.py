@@ -40,6 +40,15 @@ def test_two_models_and_their_difference():
     assert not any("=" in row[0] for row in found[4].rows)
 
 
+def test_what_was_cut_off_is_shown_where_anything_was():
+    none, some = METRICS | {"cut_off": Estimate(0.0, (0.0, 0.1), 3)}, METRICS | {"cut_off": HALF}
+    overall, *_, differences = tables("lab", {"a": none, "b": none}, {"a - b": none})
+    assert "cut_off" not in [row[0] for row in (*overall.rows, *differences.rows)]
+    overall, *_, differences = tables("lab", {"a": none, "b": some}, {"a - b": some})
+    assert ("cut_off", "0.0 [0.0, 10.0]", "50.0 [25.0, 75.0]") in overall.rows
+    assert "cut_off" in [row[0] for row in differences.rows]
+
+
 def test_models_that_answered_another_number_of_times_under_other_views():
     """As those of two evaluations, or of another tool, which are compared by rescore=DIR."""
     other = {"avg@1": HALF, "avg@1/family=charts": ALL}

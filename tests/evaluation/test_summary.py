@@ -220,3 +220,16 @@ def test_shares_of_different_numbers_of_answers_are_named_so():
     assert found["avg@1 - avg@4"].mean == found["avg@1 - avg@4/t=x"].mean == 0.75
     assert "avg@4" not in found
     assert "avg@1" not in found
+
+
+def test_what_was_cut_off_by_hand():
+    """Of items whose responses say it; of others there is nothing to say."""
+
+    def of(id, *finished):
+        return Record(
+            id, "?", "", {}, {"image": tuple(GradedResponse("", "wrong", None, "", finished=f) for f in finished)}
+        )
+
+    found = summarize([of("a", True, False), of("b", False, False), of("c", None, None)])["cut_off"]
+    assert (found.mean, found.n) == (0.75, 2)
+    assert "cut_off" not in summarize([of("a", None, None)])

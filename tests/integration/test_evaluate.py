@@ -69,6 +69,8 @@ def test_what_else_is_written(run_evaluate, tiny_model):
     assert "### lab: accuracy" in text
     assert text.strip() in finished.out
     assert re.search(rf"{N * K * 3} responses in \d+ s \(\d+/s\), {folder}", finished.out)
+    assert "% of the responses of" in finished.out.splitlines()[-2]
+    assert "were cut off after 8 tokens" in finished.out.splitlines()[-2]
     provenance = json.loads((folder / "provenance.json").read_text())
     assert (provenance["seed"], provenance["responses"]) == (0, N * K * 3)
     assert provenance["seconds"] > 0
@@ -352,3 +354,15 @@ def test_mistakes_are_told_before_anything_is_written(run_evaluate, tmp_path, ov
     assert finished.status == 2
     assert message in finished.err
     assert not folder.exists()
+
+
+def test_a_run_is_evaluated_as_it_was_trained(command, tiny_model, tmp_path):
+    model, folder = tmp_path / "run" / "model", tmp_path / "evaluation"
+    shutil.copytree(tiny_model, model)
+    (model / "papo.yaml").write_text("rollout: {_target_: papo.policy.sampling.Sampling, max_new_tokens: 3}\n")
+    small = ["k=1", "views=[image]", "benchmarks.lab.size=1", "report.looking_items=0"]
+    finished = command("evaluate.py", f"model.path={model.parent}", *small, f"hydra.run.dir={folder}")
+    assert finished.status == 0, finished.err
+    assert "rollout.max_new_tokens=3; " in finished.out.splitlines()[0]
+    assert "max_new_tokens: 3\n" in (folder / "config.yaml").read_text()
+    assert "were cut off after 3 tokens" in finished.out.splitlines()[-2]

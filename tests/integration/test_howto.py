@@ -175,8 +175,9 @@ def test_one_card(follow, here, brief, monkeypatch):
     model.mkdir(parents=True)
     shapes = Path(papo.__file__).parent / "planning" / "shapes" / "Qwen--Qwen2.5-VL-3B-Instruct.json"
     shutil.copy(shapes, model / "config.json")
-    Image.new("RGB", (112, 112), "red").save(here / "my_ideas" / "red.png")
-    rows = [{"question": f"Is it {n}?", "image": "red.png", "answer": n} for n in range(40)]
+    for n in range(40):  # which picture says whether a row is held out
+        Image.new("RGB", (112, 112), (n, 0, 0)).save(here / "my_ideas" / f"{n}.png")
+    rows = [{"question": f"Is it {n}?", "image": f"{n}.png", "answer": n} for n in range(40)]
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     cut = [*brief, "data.val.share=[0.5,1]", "data.num_workers=0", "model.min_pixels=null", "rollout.max_new_tokens=8"]
     whole, adapter, run = follow("one_card", train_with=cut)

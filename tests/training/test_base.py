@@ -16,6 +16,7 @@ from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
 from papo.training.base import PolicyModule
 from papo.training.history import History
+from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import ScaledHalf
 
 
@@ -125,6 +126,15 @@ def test_an_update_without_a_gradient_leaves_weights_and_scale_as_they_are():
     assert module.weight == pytest.approx([-0.5, -0.5, -0.75, -0.75], abs=1e-5)
     assert [applied for _, applied in module.applied] == [True, True, True, False]
     assert plugin.scaler.get_scale() == 2**16
+
+
+def test_weights_are_rounded_by_the_runs_seed():
+    """A resumed run's too: the seed is the module's, whatever the optimizer's state says."""
+    make = partial(StochasticAdamW, lr=0.1)
+    optimizer = slope(optimizer=make, seed=5).configure_optimizers()
+    assert optimizer.seed == 5
+    optimizer.load_state_dict(slope(optimizer=make, seed=6).configure_optimizers().state_dict())
+    assert optimizer.seed == 5
 
 
 def test_frozen_parameters_are_left_out():

@@ -1,5 +1,6 @@
 """What a run says before its first step."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import OmegaConf
 
+from papo.data.sources.easy_vqa import EasyVQA
 from papo.training.beginning import first_lines
 
 LOADED = SimpleNamespace(
@@ -15,7 +17,7 @@ LOADED = SimpleNamespace(
 )
 
 
-def lines(data=None, *, device="cpu", ranks=1, logger=TensorBoardLogger, run_dir="outputs/papo/now"):
+def lines(data=None, *, train=None, device="cpu", ranks=1, logger=TensorBoardLogger, run_dir="outputs/papo/now"):
     cfg = OmegaConf.create(
         {
             "run_dir": run_dir,
@@ -27,7 +29,7 @@ def lines(data=None, *, device="cpu", ranks=1, logger=TensorBoardLogger, run_dir
     trainer = SimpleNamespace(
         strategy=SimpleNamespace(root_device=torch.device(device)), world_size=ranks, logger=logger(save_dir="x")
     )
-    return first_lines(cfg, LOADED, trainer)
+    return first_lines(cfg, LOADED, trainer, train)
 
 
 def test_a_run_says_where_it_is_and_what_it_runs_on(tmp_path, monkeypatch):
@@ -55,8 +57,16 @@ def test_an_accelerator_by_name(monkeypatch):
     [
         ({"train": {"guessable_share": 0.0}}, "0 % of the training questions (guessable_share=0)"),
         ({"train": {}, "guessability": "a.jsonl"}, "what a.jsonl has measured"),
+        ({"train": {"guessable_share": 0.0}, "guessability": "a.jsonl"}, "what a.jsonl has measured"),
         ({"train": {}, "guessability": None}, "unknown; python evaluate.py guessable=true measures how much"),
     ],
 )
 def test_what_is_known_of_guesses(data, said):
     assert lines(data)[0] == f"words give away: {said}"
+
+
+@pytest.mark.parametrize(("asked", "share"), [(0.0, "66.7"), (0.5, "83.5"), (1.0, "100")])
+def test_the_words_of_easy_vqa_give_more_away_than_was_asked_for(asked, share):
+    train = SimpleNamespace(source=EasyVQA("train", guessable_share=asked))
+    said = lines({"train": {"guessable_share": asked}}, train=train)[0]
+    assert re.fullmatch(rf"words give away: {share} % of the training questions .*", said)

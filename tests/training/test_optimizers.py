@@ -75,6 +75,24 @@ def test_a_resumed_run_goes_on_as_if_unbroken():
     assert torch.equal(second, whole)
 
 
+def test_seeds_round_apart():
+    """Of the weights that move under one seed as many move under another as of all, and under the same all."""
+
+    def moved(seed):
+        weight = torch.nn.Parameter(torch.full((100_000,), 0.02).bfloat16())
+        optimizer = StochasticAdamW([weight], lr=1e-5, weight_decay=0.0)
+        optimizer.seed = seed
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        return weight != torch.tensor(0.02).bfloat16()
+
+    first, second = moved(0), moved(1)
+    share = second.float().mean().item()
+    assert 0.05 < share < 0.5
+    assert second[first].float().mean().item() == pytest.approx(share, abs=0.02)
+    assert torch.equal(first, moved(0))
+
+
 def test_parameters_without_gradient_stay():
     parameters = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
     parameters[1].grad = torch.ones(3)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from glob import glob
 from pathlib import Path
 from typing import Any
 
+from papo.data.order import Mixture
+from papo.data.sources.split import TableSource
 from papo.data.sources.tables import files_of
 from papo.errors import SettingError
 
 WHOLE = [0.0, 1.0]
+LOOKED_THROUGH = 20_000  # rows of a table: some seconds
 
 
 def doubts(train: Mapping[str, Any], val: Mapping[str, Any]) -> list[str]:
@@ -23,6 +26,40 @@ def doubts(train: Mapping[str, Any], val: Mapping[str, Any]) -> list[str]:
     sources = {f"data.train.sources.{name}": source for name, source in (train.get("sources") or {}).items()}
     found = (doubt(key, source, val) for key, source in (sources or {"data.train": train}).items())
     return [line for line in found if line]
+
+
+def shared(train: Any, val: Any) -> list[str]:
+    """How many held-out items show a picture, or stand, among those that are trained on, in a line; none where none do,
+    or where looking takes long.
+
+    Args:
+        train, val: built and screened: only rows of tables are looked at, the same file or the same bytes are one
+            picture.
+    """
+    parts = train.sources.values() if isinstance(train, Mixture) else [train]
+    tables = [part for part in parts if is_table(part)]
+    if not tables or not is_table(val) or max(len(each) for each in (*tables, val)) > LOOKED_THROUGH:
+        return []
+    trained = {row for part in tables for row in rows_of(part)}
+    pictures = {picture for _, shown in trained for picture in shown}
+    held_out = list(rows_of(val))
+    showing = sum(any(picture in pictures for picture in shown) for _, shown in held_out)
+    again = sum(row in trained for row in held_out)
+    if not showing and not again:
+        return []
+    said = f"{showing} of {len(held_out)} held-out rows show a picture that is trained on"
+    return [said + (f", {again} ask what is trained on word for word" if again else "")]
+
+
+def is_table(screened: Any) -> bool:
+    return isinstance(getattr(screened, "source", None), TableSource) and hasattr(screened, "rows")
+
+
+def rows_of(screened: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What each good row asks and shows."""
+    for row in screened.rows:
+        with suppress(ValueError):  # its picture is gone since
+            yield screened.source.seen(row)
 
 
 def doubt(key: str, train: Mapping[str, Any], val: Mapping[str, Any]) -> str:

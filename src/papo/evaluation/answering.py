@@ -24,11 +24,12 @@ BLIND = RandomPatchMask(mask_ratio=1.0)
 
 @dataclass(frozen=True)
 class Answered:
-    """An item with its k responses and their grades."""
+    """An item with its k responses, their grades, and whether each came to its end; () = not known."""
 
     item: Item
     responses: tuple[str, ...]
     grades: tuple[Grade, ...]
+    finished: tuple[bool, ...] = ()
 
     @property
     def scorable(self) -> bool:
@@ -70,8 +71,10 @@ def answer(
     seeds = [derive_seed("evaluation", seed, item.id) for item in prompts.items]
     responses = draw(prompts, seeds) if cache is None else cache.responses(prompts, seeds, k, sampling, draw)
     texts = processor.decode(responses)
-    answered = [graded(item, texts[n * k : (n + 1) * k]) for n, item in enumerate(prompts.items)]
-    return answered, responses
+    finished = responses.finished.tolist()
+    of_items = [slice(n * k, (n + 1) * k) for n in range(len(prompts.items))]
+    pairs = zip(prompts.items, of_items, strict=True)
+    return [replace(graded(item, texts[its]), finished=tuple(finished[its])) for item, its in pairs], responses
 
 
 def graded(item: Item, responses: Sequence[str]) -> Answered:

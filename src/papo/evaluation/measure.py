@@ -211,6 +211,9 @@ def graded_responses(item: Item, answered: Answered, instruction: str | None) ->
             readable=None if instruction is None else readable(text, instruction),
             guessed=None if item.guess is None else guessed(item, text),
             looked=None if item.guess is None or item.rationale is None else looked(item, text),
+            finished=finished,
         )
-        for text, grade in zip(answered.responses, answered.grades, strict=True)
+        for text, grade, finished in zip(
+            answered.responses, answered.grades, answered.finished or (None,) * len(answered.grades), strict=True
+        )
     )

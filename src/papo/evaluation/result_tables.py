@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from papo.evaluation.summary import CUT_OFF
 from papo.lab.mistakes import KINDS
 from papo.report import ReportTable
 from papo.statistics import Estimate, Power
@@ -34,6 +35,7 @@ def tables(
     if not first:
         return [ReportTable(name, ("metric",), (), "no item can be graded")]
     overall = [metric for metric in named(models) if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
+    overall = [metric for metric in overall if metric != CUT_OFF or cuts_off(models)]
     note = "; ".join([PERCENT, *_items(first), *([f"of the first {limit} rows alone"] if limit else [])])
     found = [ReportTable(f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), note)]
     for model, metrics in models.items():  # a table each: side by side they are wider than a terminal
@@ -46,7 +48,7 @@ def tables(
             )
         )
     if differences:
-        rows = metric_rows(named(differences), differences)
+        rows = metric_rows([name for name in named(differences) if name != CUT_OFF or cuts_off(models)], differences)
         found.append(ReportTable(f"{name}: differences", ("metric", *differences), rows, POINTS))
     found += [_power(f"{name}: what differences can be seen, {pair}", of) for pair, of in (powers or {}).items()]
     return found
@@ -55,6 +57,11 @@ def tables(
 def named(columns: Mapping[str, Estimates]) -> list[str]:
     """The metrics over all items that any column has: of answers that were drawn k and j times, avg@k and avg@j."""
     return list(dict.fromkeys(metric for of in columns.values() for metric in of if "=" not in metric))
+
+
+def cuts_off(models: Mapping[str, Estimates]) -> bool:
+    """Whether any model has responses that were cut off: of none there is nothing to see."""
+    return any(CUT_OFF in of_model and of_model[CUT_OFF].mean > 0 for of_model in models.values())
 
 
 def metric_rows(metrics: Iterable[str], columns: Mapping[str, Estimates]) -> tuple[tuple[str, ...], ...]:

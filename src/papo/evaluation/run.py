@@ -26,6 +26,7 @@ from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, start_or_continue
+from papo.evaluation.rollouts import as_trained, cut_off
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
@@ -65,6 +66,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     check_settings(cfg)
     if cfg.rescore.path is not None:
         return rescore(cfg)
+    cfg = as_trained(cfg)
     models = models_of(cfg)
     examination: Examination = built(cfg.examination)
     if cfg.guessable:
@@ -138,7 +140,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         pace["responses_read"] = sum(cache.read for cache in caches)
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
     print(*own.failures(), sep="\n", end="")
-    print(f"\n{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s){told(caches)}, {run.path}")
+    print("", *cut_off(records, examination.sampling.max_new_tokens), sep="\n")
+    print(f"{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s){told(caches)}, {run.path}")
     return results
 
 

@@ -29,6 +29,7 @@ Values = dict[str, OfItems]
 
 # A difference of two shares, so neither it nor its interval stays between 0 and 1; of two models it differs by up to 2.
 DEPENDENCY = "vision_dependency"
+CUT_OFF = "cut_off"
 
 
 def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
@@ -40,6 +41,7 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
     masked/avg@k    the same with the image corrupted, blind/avg@k with every patch black
     vision_dependency   avg@k - blind/avg@k, paired by item, over items with a picture
     readable        share of responses in the format that was asked for, masked/readable of those to masked pictures
+    cut_off         share of responses that rollout.max_new_tokens cut off, over items of which that is known
     guessed         share of responses that name what the words suggest, over items whose words suggest something
     right_looking   share of right ones of the responses that name no guess against the picture, over items with any
                     (lab only)
@@ -136,6 +138,8 @@ def _metrics(records: Sequence[Record]) -> dict[str, Callable[[Record], float | 
         told = [getattr(response, field) for record in records for response in record.views.get(view, ())]
         if any(value is not None for value in told):
             metrics[name] = lambda record, view=view, field=field: _share_of(record.views[view], field)
+    if any(response.finished is not None for record in records for response in record.views["image"]):
+        metrics[CUT_OFF] = _cut_off
     if any(response.error for record in records for response in record.views["image"]):
         for kind in KINDS:
             metrics[f"error/{kind}"] = lambda record, kind=kind: _share_of_error(record, kind)
@@ -155,6 +159,11 @@ def _share_of(responses: Sequence[GradedResponse], field: str) -> float | None:
     """None where it is not known of the item."""
     values = [getattr(response, field) for response in responses]
     return None if None in values else sum(values) / len(values)
+
+
+def _cut_off(record: Record) -> float | None:
+    finished = _share_of(record.views["image"], "finished")
+    return None if finished is None else 1 - finished
 
 
 def _dependency(record: Record) -> float | None:

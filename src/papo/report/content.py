@@ -60,6 +60,7 @@ class GradedResponse:
     guessed: bool | None = None  # see papo.lab.guessed; None = the words suggest nothing
     looked: bool | None = None  # likewise; None where it cannot be told
     drops: Drops | None = None  # see papo.evaluation.looking; None = not looked into
+    finished: bool | None = None  # false where rollout.max_new_tokens cut it off; None = not known
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -21,6 +21,7 @@ from papo.rollout import Engine
 from papo.training.cost import Cost
 from papo.training.history import HELD_OUT, SETS, History, by_measure, items_by_measure, rows, tag
 from papo.training.metrics import ItemMeans
+from papo.training.optimizers import StochasticAdamW
 from papo.training.schedules import SCHEDULES, learning_rate_scale
 from papo.training.strategies import ShardedWeights
 from papo.training.weights import Sharded, Whole, as_tensor
@@ -41,7 +42,7 @@ class PolicyModule(LightningModule):
         max_skipped_updates: consecutive non-finite updates after which the run stops.
         held_out: how held-out prompts are answered, and what is measured.
         engine: draws responses.
-        seed: of held-out answers.
+        seed: of held-out answers, and of how bfloat16 weights are rounded.
 
     Raises:
         SettingError: a setting out of range, or one that the optimizer refuses.
@@ -128,7 +129,10 @@ class PolicyModule(LightningModule):
     # ----------------------------------------------------------------------------------------------------- optimizer
 
     def configure_optimizers(self) -> Optimizer:
-        return self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer([p for p in self.policy.parameters() if p.requires_grad])
+        if isinstance(optimizer, StochasticAdamW):
+            optimizer.seed = self.seed
+        return optimizer
 
     def on_train_start(self) -> None:
         # Lightning validates at multiples of val_check_interval by this count, which starts anew in each process.

@@ -5,31 +5,36 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
+from papo.data.sources.easy_vqa import EasyVQA
 from papo.policy.loading import Loaded
 
 
-def first_lines(cfg: DictConfig, loaded: Loaded, trainer: Trainer) -> list[str]:
+def first_lines(cfg: DictConfig, loaded: Loaded, trainer: Trainer, train: Any) -> list[str]:
+    """In order; `train` is what is trained on, screened."""
     return [
-        f"words give away: {given_away(cfg)}",
+        f"words give away: {given_away(cfg, train)}",
         f"device: {device(cfg, loaded, trainer)}",
         f"folder: {cfg.run_dir}",
         *([f"tensorboard --logdir {shown_from(cfg.run_dir)}"] if isinstance(trainer.logger, TensorBoardLogger) else []),
     ]
 
 
-def given_away(cfg: DictConfig) -> str:
-    """As the data was asked to be made; of other data only an evaluation can tell."""
-    share = cfg.data.train.get("guessable_share")
-    if share is not None:
-        return f"{100 * share:g} % of the training questions (guessable_share={share:g})"
+def given_away(cfg: DictConfig, train: Any) -> str:
+    """As was measured, else as the data was asked to be made; of other data only an evaluation can tell."""
     if cfg.data.get("guessability") is not None:
         return f"what {cfg.data.guessability} has measured"
+    asked = cfg.data.train.get("guessable_share")
+    if asked is not None:
+        source = getattr(train, "source", None)
+        share = source.given_away if isinstance(source, EasyVQA) else asked  # whose other questions have words, too
+        return f"{100 * share:.3g} % of the training questions (guessable_share={asked:g})"
     return "unknown; python evaluate.py guessable=true measures how much"
 
 

@@ -20,11 +20,16 @@ class StochasticAdamW(Optimizer):
     rates of reinforcement learning nearly all are. Rounded up as often as the step is a part of the gap (stochastic
     rounding, arXiv 2010.06192), the weight moves as far as in float32 on average. Float32 weights are not rounded.
 
-    The chance of a step depends on its number and the parameter alone, so a resumed run rounds as an unbroken one does.
+    The chance of a step depends on the seed, its number and the parameter alone, so a resumed run rounds as an unbroken
+    one does, and runs of two seeds do not round the same weights up.
 
     Args:
         params: parameters, or groups of them.
         lr, betas, eps, weight_decay: as in torch.optim.AdamW.
+
+    Attributes:
+        seed: of the rounding, the run's (PolicyModule.configure_optimizers). No part of the state: a checkpoint of any
+            version is gone on with.
 
     Raises:
         SettingError: a negative rate, or betas outside [0, 1).
@@ -43,6 +48,7 @@ class StochasticAdamW(Optimizer):
                 raise SettingError(name, f"must not be negative, got {value}")
         if not all(0 <= beta < 1 for beta in betas):
             raise SettingError("betas", f"must lie in [0, 1), got {list(betas)}")
+        self.seed = 0
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -72,7 +78,7 @@ class StochasticAdamW(Optimizer):
         weight = parameter.float() * (1 - group["lr"] * group["weight_decay"])
         weight.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - beta1**step))
         if parameter.dtype == torch.bfloat16:
-            generator = torch.Generator(parameter.device).manual_seed(derive_seed("round", step, number))
+            generator = torch.Generator(parameter.device).manual_seed(derive_seed("round", self.seed, step, number))
             weight = round_by_chance(weight, generator)
         parameter.copy_(weight)
 

@@ -17,12 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from papo import ranks
 from papo.building import built, settings_of
-from papo.data.apart import doubts
+from papo.data.apart import doubts, shared
 from papo.data.module import PromptData
 from papo.errors import ConfigError, DiskFull, SettingError
 from papo.files import lacks_room
 from papo.interrupts import stopping_at_once
 from papo.objective.branch import CLEAN
+from papo.overrides import without_effect
 from papo.policy.loading import Loaded
 from papo.policy.positions import Within, positions_of
 from papo.policy.processing import PromptProcessor
@@ -69,6 +70,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         from papo.planning import planned  # with torch's tensors without memory, which a run need not import
 
         return planned(cfg)
+    if launching.number(cfg) == 0:
+        print(*(f"{line}\n" for line in without_effect(cfg)), sep="", end="")
     return launching.launched(trained, cfg) if launching.needed(cfg) else trained(cfg)
 
 
@@ -140,7 +143,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             if cfg.overwrite and not continues(cfg.run_dir, cfg.ckpt_path):
                 run.clear()
             run.start(cfg, fast_layers=loaded.fast_layers, replanned=module.replanned)
-            print(*first_lines(cfg, loaded, trainer), sep="\n", flush=True)
+            print(*first_lines(cfg, loaded, trainer, data.train), sep="\n", flush=True)
         far.begun, far.when = True, "before the first step"
         folder = Path(ranks.of_first(cfg.run_dir))  # there now
         if folder != Path(cfg.run_dir):  # torchrun's processes have asked for an unused one each
@@ -262,7 +265,8 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     screened = {"length": length, "needs": module.check_item}
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
     module.check_data(itertools.chain(data.firsts(), data.first(FIRST)))
-    print(*(f"{doubt}\n" for doubt in doubts(cfg.data.train, cfg.data.val)), sep="", end="")
+    found = doubts(cfg.data.train, cfg.data.val) or shared(data.train, data.val)
+    print(*(f"{doubt}\n" for doubt in found), sep="", end="")
     return loaded, module, data
 
 

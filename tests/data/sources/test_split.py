@@ -1,7 +1,7 @@
 """Which rows of a table are chosen, how its files are found, and what is refused."""
 
 import json
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,62 @@ def test_a_share_does_not_depend_on_what_else_is_in_the_table(tmp_path):
 @given(st.text(), st.floats(0, 1))
 def test_every_id_is_on_one_side_of_a_border(id, border):
     assert in_share(id, (0.0, border)) != in_share(id, (border, 1.0))
+
+
+def sides(path, **settings):
+    """The rows of both shares of a table, by their number, as a table and as a stream."""
+    shares = ((0, 0.5), (0.5, 1))
+    tables = [table_source(schema=None, path=str(path), share=share, **settings).rows for share in shares]
+    for rows, share in zip(tables, shares, strict=True):
+        stream = table_source(schema=None, path=str(path), share=share, streaming=True, **settings)
+        read = islice(stream.rows(seed=0), len(rows))
+        assert sorted(place.row for place, _ in read) == rows
+    return tables
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["a path", "a path where bytes could be"])
+def test_rows_about_one_file_are_on_one_side(tmp_path, nested):
+    rows = [
+        {"id": f"{picture}-{n}", "question": f"{n}?", "answer": n, "image": f"{picture}.png"}
+        for picture in range(40)
+        for n in range(4)
+    ]
+    if nested:
+        rows = [row | {"image": {"bytes": None, "path": row["image"]}} for row in rows]
+    first, second = sides(write_lines(tmp_path / "rows.jsonl", rows))
+    assert len(first) + len(second) == len(rows)
+    assert not {row // 4 for row in first} & {row // 4 for row in second}
+    assert min(len(first), len(second)) > 40
+
+
+def test_rows_without_one_file_go_by_their_id(tmp_path):
+    """Without a picture, and with two."""
+    for shown in ({}, {"images": ["a.png", "b.png"]}):
+        rows = [{"id": str(n), "question": "<image><image>?" if shown else "?", "answer": n} | shown for n in range(60)]
+        first, second = sides(write_lines(tmp_path / "rows.jsonl", rows))
+        assert first == [n for n in range(60) if in_share(str(n), (0, 0.5))]
+        assert len(first) + len(second) == 60
+
+
+def test_the_versions_of_a_problem_are_on_one_side(tmp_path):
+    rows = [
+        {
+            "sample_index": str(5 * problem + n),
+            "problem_index": str(problem),
+            "problem_version": "Text Lite",
+            "question": "?",
+            "image": f"{problem}-{n}.png",
+            "answer": "1",
+            "question_type": "free-form",
+        }
+        for problem in range(40)
+        for n in range(5)
+    ]
+    shares = ((0, 0.8), (0.8, 1))
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    first, second = (table_source(schema="mathverse", path=str(path), share=share).rows for share in shares)
+    assert not {row // 5 for row in first} & {row // 5 for row in second}
+    assert len(first) + len(second) == 200 > len(first) > 100
 
 
 def test_a_share_is_about_as_large_as_it_says():

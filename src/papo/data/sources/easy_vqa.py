@@ -98,6 +98,16 @@ class EasyVQA:
         self.rows = [(question[0], *row) for question, row in zip(chosen, drawn, strict=True)]
         self.split, self.supervised = split, supervised
 
+    def guessable(self, question: str, answer: str) -> bool:
+        """Whether the words give the answer away."""
+        guess = self.guesses.get(question)
+        return guess is not None and guess.answer == answer
+
+    @property
+    def given_away(self) -> float:
+        """Share of the questions whose words give the answer away: of those that `guessable_share` left, too."""
+        return sum(self.guessable(question, answer) for _, _, question, answer, _ in self.rows) / len(self.rows)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -111,7 +121,7 @@ class EasyVQA:
             answer=answer,
             answer_type="text",
             rationale=" ".join(self.facts[picture]) if self.supervised else None,
-            tags={"kind": kind(answer), "guessable": "yes" if guess and guess.answer == answer else "no"},
+            tags={"kind": kind(answer), "guessable": "yes" if self.guessable(question, answer) else "no"},
             guess=guess,
             counterfactual=Another(self.folder, self.others[question]),
         )

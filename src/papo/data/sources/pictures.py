@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps
 # What data sets hold. Pillow knows many more; some run other programs (EPS), none is worth the risk here.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 # How files of these formats begin, by which base64 is told from a name.
+LONGEST_PATH = 4096  # characters; a longer text is base64
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 
 
@@ -59,6 +61,20 @@ def read_header(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: b
     with _opened(encoded, roots, max_pixels, outside) as image:
         size = image.size
         return Unread(*(size[::-1] if _on_its_side(image) else size))
+
+
+def file_of(encoded: Any) -> str:
+    """The name of the file that a row says its picture lies in; "" where the row itself holds the picture."""
+    path = encoded
+    if isinstance(encoded, Mapping):
+        path = encoded.get("path") if encoded.get("bytes") is None else None
+    return path if isinstance(path, str) and len(path) <= LONGEST_PATH else ""
+
+
+def name_of(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool = False) -> str:
+    """What tells a picture from others without decoding it: its file, else a digest of its bytes. As `read_header`."""
+    source = _source(encoded, roots, outside)
+    return str(source.resolve()) if isinstance(source, Path) else blake2b(source.getvalue(), digest_size=16).hexdigest()
 
 
 def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool = False) -> Image.Image:

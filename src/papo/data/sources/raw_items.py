@@ -39,6 +39,7 @@ class Schema:
     required: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
     id: str | None = None  # the column that tells rows apart, where there is one
+    group: str | None = None  # a column that data may have, whose value versions of one problem share
     may_lack_answer: bool = False  # its unanswered questions are for the grader to report as unscorable
     golds: Mapping[str, Kind] = field(default_factory=dict)  # columns of which one has to be there; the first is read
     borrowed: str | None = None  # a column whose short cell may name the row, by its id, whose cell is meant

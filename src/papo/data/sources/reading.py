@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from papo.data.sources.columns import COUNTERFACTUAL, Row, pictures, written
-from papo.data.sources.pictures import OtherPictures, read_header, read_picture
+from papo.data.sources.pictures import OtherPictures, file_of, name_of, read_header, read_picture
 from papo.data.sources.raw_items import RawItem, Schema
 from papo.data.sources.tables import Place, Table
 from papo.errors import BadRow
@@ -116,6 +117,22 @@ class Reading:
         hint = self.hints.get(raw.answer_type, "").format(precision=raw.precision)
         return self.template.format(question=raw.question, hint=hint).strip()
 
+    def together(self, row: Row, raw: RawItem, place: Place) -> str:
+        """What says in which share the row is, so that what belongs together is never on both sides: the problem that
+        it is a version of, else the name of its picture where it has one and that lies in a file, else its id.
+        """
+        with suppress(ValueError):
+            problem = written(row.get(self.schema.group or ""), "group")
+            if problem:
+                return problem
+        named = [file_of(encoded) for encoded in raw.pictures]
+        return named[0] if len(named) == 1 and named[0] else self.id(row, place)
+
+    def seen(self, row: Row, place: Place) -> tuple[str, tuple[str, ...]]:
+        """The question of a good row, and its pictures, each by its file or by its bytes."""
+        raw = self.schema.read(row)
+        return raw.question, tuple(name_of(encoded, *self.bounds(place)) for encoded in raw.pictures)
+
     @property
     def selects(self) -> bool:
         """Whether any row can be unwanted."""
@@ -123,18 +140,18 @@ class Reading:
 
     def wanted(self, row: Row, place: Place) -> bool:
         """Whether share, tags and length choose the row. A row that cannot be read is wanted: it has to be counted."""
-        if not in_share(self.id(row, place), self.share):
-            return False
         try:
             raw = self.schema.read(row)
         except ValueError:
-            return True
+            return in_share(self.id(row, place), self.share)
+        if not in_share(self.together(row, raw, place), self.share):
+            return False
         return all(raw.tags.get(tag) in values for tag, values in self.tags.items()) and (
             self.max_question_length is None or len(raw.question) <= self.max_question_length
         )
 
 
-def in_share(id: str, share: tuple[float, float]) -> bool:
-    """Whether the item belongs to this share of its data set: a function of its id alone."""
-    place = int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big") / 2**64
+def in_share(name: str, share: tuple[float, float]) -> bool:
+    """Whether what has this name belongs to this share of its data set."""
+    place = int.from_bytes(blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest(), "big") / 2**64
     return share[0] <= place < share[1]

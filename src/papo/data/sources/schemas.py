@@ -183,8 +183,9 @@ SCHEMAS = {
             "answer": ANSWER,
             "question_type": TEXT,
         },
-        {"metadata": FIELDS},
+        {"metadata": FIELDS, "problem_index": ANSWER},
         id="sample_index",
+        group="problem_index",
     ),
     "logicvista": Schema(logicvista, {"question": TEXT, "image": IMAGE, "answer": TEXT}, may_lack_answer=True),
     "mmmu_pro": Schema(

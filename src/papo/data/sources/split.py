@@ -30,14 +30,14 @@ class TableSource:
         rows = range(len(table))
         if reading.selects:
             rows = [index for index in rows if reading.wanted(table[index], table.place(index))]
-        if size is not None and size > len(rows):
-            raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         if not rows:
             raise SettingError(
                 "share",
                 f"must choose rows, together with tags and max_question_length, got none of {len(table)}; of "
-                "a table of few rows none may be held out: data.val.path names another one for that",
+                "a table of few rows or pictures none may be held out: data.val.path names another one for that",
             )
+        if size is not None and size > len(rows):
+            raise SettingError("size", f"must lie in 1..{len(rows)} (the rows that share and tags choose), got {size}")
         self.rows = rows if size is None else [rows[i] for i in few_of(len(rows), size)]  # files are often sorted
 
     def __len__(self) -> int:
@@ -50,6 +50,11 @@ class TableSource:
     def draft(self, index: int) -> Item:
         """The item with `Unread` pictures: all that can be checked without decoding. Raises as __getitem__."""
         return self._item(index, decode=False)
+
+    def seen(self, index: int) -> tuple[str, tuple[str, ...]]:
+        """What the item asks and shows; see Reading.seen. Raises ValueError where the row cannot be read."""
+        row = self.rows[index]
+        return self.reading.seen(self._row(row), self.reading.table.place(row))
 
     def first(self, count: int) -> TableSource:
         """The same source with its first items alone."""
@@ -131,7 +136,8 @@ def table_source(
         template: the prompt, from {question} (with unit and choices) and {hint}.
         hints: {answer type: what {hint} says}, which may use {precision}.
         rule: grading rule of every item, or the dotted path of your own grader; null = the schema's.
-        share: [from, to) in [0, 1], the part of the items whose hashed id lies there.
+        share: [from, to) in [0, 1], the part of the items that are hashed to there: by the name of their picture where
+            they have one and it lies in a file, else by their id; see Reading.together.
         tags: {tag: values}: only items that have one of the values.
         max_question_length: characters; items with a longer question are left out.
         max_image_pixels: a picture whose header announces more is a bad row.
