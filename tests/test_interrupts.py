@@ -52,3 +52,22 @@ def test_a_process_ends_with_the_one_that_started_it():
     assert parent.stdout.readline() == "busy\n"
     parent.kill()
     parent.communicate(timeout=30)  # raises where the child goes on
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("main", "status"), [("print('all is written')", 0), ("sys.exit(2)", 2), ("1 / 0", 1)])
+def test_a_signal_at_the_very_end_hurries_it(number, main, status):
+    """While others finish what they do at the end of the process: a logger uploads, torch takes its own down."""
+    code = f"""
+import atexit, os, signal, sys, time
+from papo import cli
+def main():
+    atexit.register(lambda: time.sleep(60))
+    atexit.register(lambda: os.kill(os.getpid(), {int(number)}))  # called before that
+    {main}
+cli.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == status
+    assert "KeyboardInterrupt" not in done.stderr
+    assert done.stdout == ("all is written\n" if status == 0 else "")

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
-from papo.interrupts import Interrupted, ignore_signals, stopping_at_once
+from papo.interrupts import Interrupted, end_at_signals, ignore_signals, stopping_at_once
 from papo.overrides import check_choices, check_experiment, documented, groups, refusal
 from papo.sweep import quoted, sweeping
 
@@ -41,6 +41,19 @@ failed: list[str] = []  # the runs of a sweep that did not come through
 
 def run(main: Callable[[], None]) -> None:
     """Calls a Hydra main; what Hydra refuses becomes one message, a bug of ours keeps its traceback."""
+    status = FAILED
+    try:
+        _run(main)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else FAILED
+        raise
+    finally:
+        # First of all that is done at the end of the process: it has said how it ended, and a signal only hurries it.
+        atexit.register(end_at_signals, status)
+
+
+def _run(main: Callable[[], None]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of Hydra's own exit with status 1
     # Last of all, for the second or two in which Python takes down what it imported: the run has ended as it said.
     atexit.register(ignore_signals)

@@ -102,6 +102,19 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def end_at_signals(status: int) -> None:
+    """From here on either signal ends the process at once, with this status: what else it does at its end may take long
+    (a logger's last upload), and is nobody's result."""
+
+    def end(number: int, frame) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads, or it is closed
+            sys.stdout.flush()
+        os._exit(status)
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+
+
 def end_with_parent() -> None:
     """Ends this process, in the midst of anything, when the one that started it by multiprocessing is gone."""
     parent = multiprocessing.parent_process()
