@@ -87,9 +87,8 @@ class PolicyModule(LightningModule):
             self.configure_optimizers()  # now, and not when the run has begun
         except ValueError as error:
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
-        self.replanned: list[
-            dict[str, int]
-        ] = []  # other lengths that earlier steps were planned for; see papo.settings
+        # Other lengths of the run that earlier steps were planned for; see papo.settings.
+        self.replanned: list[dict[str, int]] = []
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.metrics: dict[str, float] = {}  # of the last step
         self.cost = Cost()
