@@ -229,6 +229,7 @@ def test_on_an_accelerator_it_sleeps_between_roll_outs(fake, policy, prompts, mo
     loaded = ["reload_weights", "reset_prefix_cache", "reset_encoder_cache"]
     fake.sync(policy, 0)
     assert fake.started[0]["enable_sleep_mode"]
+    assert fake.started[0]["gpu_memory_utilization"] < 0.05  # or it does not start beside the policy
     fake.sample(prompts, features, 2, SAMPLING, range(5))
     fake.sync(policy, 1)
     fake.sample(prompts, features, 2, SAMPLING, range(5))
@@ -241,6 +242,7 @@ def test_on_a_cpu_it_does_not(fake, policy, prompts, monkeypatch):
     fake.sync(policy, 0)
     fake.sample(prompts, policy.encode(prompts.images), 2, SAMPLING, range(5))
     assert not fake.started[0]["enable_sleep_mode"]
+    assert "gpu_memory_utilization" not in fake.started[0]
     assert "sleep" not in fake.llm.asked
 
 
@@ -279,7 +281,7 @@ def test_a_family_that_it_cannot_draw_with_is_refused(fake):
         fake.attach(policy)
 
 
-NAMES = ("RANK", "LOCAL_RANK", "distributed_executor_backend")
+NAMES = ("RANK", "LOCAL_RANK", "distributed_executor_backend", "VLLM_USE_V2_MODEL_RUNNER")
 
 
 @pytest.mark.parametrize(
@@ -303,8 +305,10 @@ def test_each_process_of_a_run_has_a_vllm_of_its_own(monkeypatch, count, device,
     monkeypatch.setattr(ranks, "count", lambda: count)
     monkeypatch.setattr(ranks, "rank", lambda: count - 1)
     monkeypatch.setenv("LOCAL_RANK", "7")
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
     monkeypatch.delenv("RANK", raising=False)
-    assert inside_vllm.start("", {"max_model_len": 8}, lambda: None, torch.device(device)) == told
+    found = inside_vllm.start("", {"max_model_len": 8}, lambda: None, torch.device(device))
+    assert found == told | {"VLLM_USE_V2_MODEL_RUNNER": "0"}
     assert (os.environ["LOCAL_RANK"], "RANK" in os.environ) == ("7", False)
     if count > 1:
         with pytest.raises(AssertionError, match="would end what the run's processes talk through"):
@@ -428,6 +432,12 @@ def test_it_leaves_the_generators_and_threads_alone(engine):
     torch.set_num_threads(torch.get_num_threads() + 1)
     assert torch.get_num_threads() == engine.before["threads"] + 1
     torch.set_num_threads(engine.before["threads"])
+
+
+def test_its_runner_is_the_one_that_lets_others_draw(engine, monkeypatch):
+    """As it would be chosen on an accelerator."""
+    monkeypatch.setattr("vllm.config.vllm.HAS_TRITON", True)
+    assert not engine.llm.llm_engine.vllm_config.use_v2_model_runner
 
 
 def test_after_a_sync_it_has_the_new_weights(engine, lab, lab_prompts):

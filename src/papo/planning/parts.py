@@ -17,7 +17,7 @@ from papo.planning.passes import Passes
 from papo.planning.tracing import Cost, LiveBytes, peak
 from papo.planning.workload import Workload
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED, Policy
+from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED
 
 FLOAT32 = torch.float32.itemsize
 GIB = 2**30

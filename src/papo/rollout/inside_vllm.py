@@ -20,12 +20,10 @@ from torch import Tensor
 
 from papo import ranks
 
-# Read by vLLM when it starts. Its own process would know the policy's weights and visual tokens by copies alone.
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
+# Read by vLLM when it starts. Its own process would know the policy's weights and visual tokens by copies alone; its
+# newer runner, which it takes wherever there is Triton, knows no processor of logits of the kind below.
+NEEDED = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_V2_MODEL_RUNNER": "0"}
+QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
 
 def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable | None], device: torch.device) -> Any:
@@ -44,7 +42,8 @@ def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable 
         assert not RUNNING, "another one would end what the run's processes talk through"
         settings = settings | {"distributed_executor_backend": "external_launcher"}
     stop()
-    for name, value in ENVIRONMENT.items():
+    os.environ |= NEEDED
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     # Begun in a validation, weights would be tensors that no training step may write to.
     with image_processing_without_torchvision(), undisturbed(), torch.inference_mode(False):

@@ -134,6 +134,9 @@ class VllmEngine:
             "enforce_eager": self.eager,
             "enable_sleep_mode": self.sleep and accelerated(policy),
         }
+        if accelerated(policy):
+            # A share of the device that must be free, of which the policy has most; what is used is cache_gib.
+            settings["gpu_memory_utilization"] = 0.01
         self.asleep = False
         with tempfile.TemporaryDirectory() as folder:
             policy.model.config.save_pretrained(folder)  # all that it reads from a disk
