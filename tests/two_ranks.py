@@ -135,6 +135,7 @@ def sharded(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
     from torch.distributed.device_mesh import init_device_mesh
 
     from papo.policy.loading import load_policy
+    from papo.rollout import vllm
     from papo.training.weights import Sharded
 
     policy = load_policy(path, dtype="float32", chunk_tokens=100).policy
@@ -146,7 +147,13 @@ def sharded(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
     gradients = []
     for _ in range(3):
         weights.gather()
-        same = all(torch.equal(p, whole[name].to(p.dtype)) for name, p in policy.named_parameters())
+        handed_over = {f"model.{name}": tensor for name, tensor in vllm.weights(policy)}  # to another engine
+        kept = dict(policy.named_parameters(remove_duplicate=False))  # what it leaves here
+        same = handed_over.keys() == kept.keys() and all(
+            torch.equal(each[name], value.to(dtype or value.dtype))
+            for each in (handed_over, kept)
+            for name, value in whole.items()
+        )
         used, everywhere, _, last = (list(policy.parameters())[n] for n in chosen)
         for _ in range(ranks.rank()):  # rank 0 has no pass
             (3 * used.sum()).backward()

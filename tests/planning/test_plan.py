@@ -122,6 +122,8 @@ def test_another_engine_has_its_own_cache_and_weights(device):
     )  # awake while responses are drawn, not while pictures are encoded
     narrow = device("engine=vllm", "engine.cache_gib=2", "engine.dtype=bfloat16")
     assert narrow.kv_cache() == 2 * GIB + 2 * language
+    shares = device("engine=vllm", "engine.cache_gib=2", "trainer.precision=bf16-mixed", strategy="fsdp")
+    assert shares.kv_cache() == 2 * GIB + 2 * language  # it is handed what is gathered, which is bfloat16
 
 
 def test_a_validation_with_more_responses_than_a_step_sets_the_cache(device):

@@ -1,19 +1,26 @@
 """vLLM as an engine: what can be known without it, and, where it is installed, that it draws what the policy does."""
 
+import json
 import os
 import random
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from papo import ranks
 from papo.errors import ConfigError, SettingError, TrainingDiverged
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine, VllmEngine, inside_vllm
 from papo.rollout.vllm import Drawing, collapsed, request_params, weight_version
+from papo.study.composing import compose_runs
+from papo.study.definition import Planned
+from papo.training import launching
+from papo.training.run import trained
 from papo.types import Item
 
 SAMPLING = Sampling(max_new_tokens=6, temperature=0.8)
@@ -47,7 +54,7 @@ def fake(seemingly_installed, monkeypatch):
     """An engine whose vLLM is a fake, and the settings that each was started with."""
     started = []
 
-    def start(folder, settings, drawing):
+    def start(folder, settings, drawing, device):
         inside_vllm.RUNNING[:] = [Fake()]
         started.append(settings)
         return inside_vllm.RUNNING[0]
@@ -222,6 +229,7 @@ def test_on_an_accelerator_it_sleeps_between_roll_outs(fake, policy, prompts, mo
     loaded = ["reload_weights", "reset_prefix_cache", "reset_encoder_cache"]
     fake.sync(policy, 0)
     assert fake.started[0]["enable_sleep_mode"]
+    assert fake.started[0]["gpu_memory_utilization"] < 0.05  # or it does not start beside the policy
     fake.sample(prompts, features, 2, SAMPLING, range(5))
     fake.sync(policy, 1)
     fake.sample(prompts, features, 2, SAMPLING, range(5))
@@ -234,6 +242,7 @@ def test_on_a_cpu_it_does_not(fake, policy, prompts, monkeypatch):
     fake.sync(policy, 0)
     fake.sample(prompts, policy.encode(prompts.images), 2, SAMPLING, range(5))
     assert not fake.started[0]["enable_sleep_mode"]
+    assert "gpu_memory_utilization" not in fake.started[0]
     assert "sleep" not in fake.llm.asked
 
 
@@ -270,6 +279,40 @@ def test_a_family_that_it_cannot_draw_with_is_refused(fake):
         ConfigError, match=r"engine=vllm draws with .* qwen2_vl, qwen2_5_vl, .* llava: set engine=native"
     ):
         fake.attach(policy)
+
+
+NAMES = ("RANK", "LOCAL_RANK", "distributed_executor_backend", "VLLM_USE_V2_MODEL_RUNNER")
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "told"),
+    [
+        (1, "cpu", {"RANK": "0", "LOCAL_RANK": "0"}),
+        (4, "cpu", {"RANK": "3", "LOCAL_RANK": "3", "distributed_executor_backend": "external_launcher"}),
+        (4, "cuda:1", {"RANK": "3", "LOCAL_RANK": "1", "distributed_executor_backend": "external_launcher"}),
+    ],
+)
+def test_each_process_of_a_run_has_a_vllm_of_its_own(monkeypatch, count, device, told):
+    """On its own device, in the group that the processes have already."""
+
+    def llm(folder, **settings):
+        return {name: value for name, value in (dict(os.environ) | settings).items() if name in NAMES}
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=llm))
+    monkeypatch.setattr(inside_vllm, "register_models", lambda: None)
+    monkeypatch.setattr(inside_vllm, "processor_of", lambda drawing: None)
+    monkeypatch.setattr(inside_vllm, "RUNNING", [])
+    monkeypatch.setattr(ranks, "count", lambda: count)
+    monkeypatch.setattr(ranks, "rank", lambda: count - 1)
+    monkeypatch.setenv("LOCAL_RANK", "7")
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "1")
+    monkeypatch.delenv("RANK", raising=False)
+    found = inside_vllm.start("", {"max_model_len": 8}, lambda: None, torch.device(device))
+    assert found == told | {"VLLM_USE_V2_MODEL_RUNNER": "0"}
+    assert (os.environ["LOCAL_RANK"], "RANK" in os.environ) == ("7", False)
+    if count > 1:
+        with pytest.raises(AssertionError, match="would end what the run's processes talk through"):
+            inside_vllm.start("", {"max_model_len": 8}, lambda: None, torch.device(device))
 
 
 @pytest.mark.parametrize(
@@ -333,7 +376,7 @@ def engine(lab):
 def ours() -> dict:
     """What is the trainer's in this process."""
     generators = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
-    names = ("LD_PRELOAD", "LOCAL_WORLD_SIZE")
+    names = ("LD_PRELOAD", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")
     return {"threads": torch.get_num_threads(), "generators": generators} | {
         name: os.environ.get(name) for name in names
     }
@@ -389,6 +432,12 @@ def test_it_leaves_the_generators_and_threads_alone(engine):
     torch.set_num_threads(torch.get_num_threads() + 1)
     assert torch.get_num_threads() == engine.before["threads"] + 1
     torch.set_num_threads(engine.before["threads"])
+
+
+def test_its_runner_is_the_one_that_lets_others_draw(engine, monkeypatch):
+    """As it would be chosen on an accelerator."""
+    monkeypatch.setattr("vllm.config.vllm.HAS_TRITON", True)
+    assert not engine.llm.llm_engine.vllm_config.use_v2_model_runner
 
 
 def test_after_a_sync_it_has_the_new_weights(engine, lab, lab_prompts):
@@ -462,3 +511,31 @@ def test_an_adapters_weights_are_drawn_with(engine, lab, lab_prompts):
                 parameter += 0.05 * torch.randn_like(parameter)
     engine.sync(policy, 0)
     assert gap(policy, lab_prompts, drawn(engine, policy, lab_prompts)) < 1e-4
+
+
+BRIEFLY = ["val.blind=false", "val.greedy=false", "val.masked=null", "data.val.size=2", "callbacks.progress=null"]
+STEPS = ["experiment=papo_qwen", "trainer.max_steps=2", "data.batch_size=3", "group_size=2", *BRIEFLY]
+CACHE = ["engine=vllm", "engine.max_model_len=512", "engine.cache_gib=0.05"]
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        ["strategy=ddp"],
+        ["strategy=fsdp"],
+        ["strategy=fsdp", "model.train=[language]", "model.lora={r: 2, alpha: 4, export: merged}"],
+    ],
+    ids=["whole", "shares", "adapter"],
+)
+def test_processes_draw_what_one_does(further, tmp_path):
+    """In the second step with weights that an update has changed, of which each has but a share in between."""
+    pytest.importorskip("vllm")
+    shared = [*STEPS, *further[1:]]
+    planned = [Planned("one", {}, 0, (*shared,)), Planned("two", {}, 0, (*shared, *CACHE, *further))]
+    one, two = compose_runs(planned, tmp_path).values()
+    trained(one)
+    launching.launched(trained, two)
+    files = [(tmp_path / run.folder / "rollouts.jsonl").read_text().splitlines() for run in planned]
+    drawn = [{(row["step"], row["id"], row["response"]) for row in map(json.loads, lines)} for lines in files]
+    assert drawn[0] == drawn[1]
+    assert len({step for step, _, _ in drawn[0]}) == 2

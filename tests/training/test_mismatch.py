@@ -1,17 +1,14 @@
 """The engine's log-probabilities beside the policy's: what is logged of them, and what they weigh."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from engines import Drifting, drift
-from omegaconf import OmegaConf
 from papo_steps import GRPO, PAPO, close, fit, record_updates, same, weights
 
-from papo.errors import ConfigError, SettingError
+from papo.errors import SettingError
 from papo.objective.branch import OLD
-from papo.training.run import check_strategy
 
 TOKEN = {"cap": 1.2, "level": "token"}
 
@@ -148,18 +145,3 @@ def test_responses_that_are_off_on_purpose_are_left_alone(make_module, prompts):
 def test_a_setting_is_named_in_its_place(make_module):
     with pytest.raises(SettingError, match=r"^rollout_correction\.cap must be positive"):
         make_module(GRPO, rollout_correction={"cap": -1.0, "level": "token"})
-
-
-@pytest.mark.parametrize(
-    ("lightning", "devices"), [("papo.training.strategies.ShardedWeights", 1), ("lightning.DDP", 2)]
-)
-def test_an_engine_that_reads_whole_weights_is_alone(lightning, devices):
-    strategy = {"devices": devices, "num_nodes": 1, "lightning": {"_target_": lightning}}
-    cfg = OmegaConf.create({"strategy": strategy})
-    module = SimpleNamespace(engine=SimpleNamespace(is_policy=True), configure_optimizers=lambda: None)
-    check_strategy(cfg, module)
-    module.engine.is_policy = False
-    with pytest.raises(ConfigError, match="strategy=ddp and strategy=fsdp need engine=native"):
-        check_strategy(cfg, module)
-    strategy |= {"devices": 1, "lightning": "auto"}
-    check_strategy(OmegaConf.create({"strategy": strategy}), module)

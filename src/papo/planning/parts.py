@@ -17,7 +17,7 @@ from papo.planning.passes import Passes
 from papo.planning.tracing import Cost, LiveBytes, peak
 from papo.planning.workload import Workload
 from papo.policy.sampling import Sampling
-from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED, Policy
+from papo.policy.vlm import CHUNK_IMAGES, COMPACT_SHARE, COMPACT_SHARE_CAPTURED
 
 FLOAT32 = torch.float32.itemsize
 GIB = 2**30
@@ -67,11 +67,15 @@ class OtherEngine:
         return self.cache + self.weights
 
     @staticmethod
-    def of(settings: Mapping[str, Any], policy: Policy, numbers: Numbers) -> OtherEngine | None:
-        """Of the settings of an engine."""
+    def of(settings: Mapping[str, Any], kept: torch.dtype, numbers: Numbers) -> OtherEngine | None:
+        """Of the settings of an engine.
+
+        Args:
+            kept: the type of the weights that it is handed, in which it computes if nothing else is set.
+        """
         if "cache_gib" not in settings:
             return None
-        dtype = getattr(torch, settings["dtype"]) if settings["dtype"] else policy.head.weight.dtype
+        dtype = getattr(torch, settings["dtype"]) if settings["dtype"] else kept
         parameters = sum(numbers.by_part[part] for part in ("embedding", "language", "head"))
         cache = int(settings["cache_gib"] * GIB)
         return OtherEngine(cache, parameters * dtype.itemsize, settings["max_num_seqs"], settings["sleep"])

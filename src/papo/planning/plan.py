@@ -120,7 +120,7 @@ class Planner:
         passes, sharded = self.passes[key], strategy == "fsdp"
         accelerator = cfg.trainer.accelerator != "cpu"
         counted = numbers(policy)
-        engine = OtherEngine.of(cfg.engine, policy, counted)
+        engine = OtherEngine.of(cfg.engine, computed_in or policy.head.weight.dtype, counted)
         trained = next(parameter.dtype for parameter in policy.parameters() if parameter.requires_grad)
         device = Device(
             numbers=counted,

@@ -18,28 +18,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Read by vLLM when it starts. Its own process would know the policy's weights and visual tokens by copies alone.
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
+from papo import ranks
+
+# Read by vLLM when it starts. Its own process would know the policy's weights and visual tokens by copies alone; its
+# newer runner, which it takes wherever there is Triton, knows no processor of logits of the kind below.
+NEEDED = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_V2_MODEL_RUNNER": "0"}
+QUIET = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
 
-def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable | None]) -> Any:
+def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable | None], device: torch.device) -> Any:
     """A vllm.LLM of the model whose config.json lies in `folder`, with weights that are still to be loaded.
 
     It takes the place of the one that runs: when one ends, the process groups of all that are in the process are gone.
+    Where a run has several processes, those are the run's own: each has one vLLM, and keeps it. All must call this at
+    the same time.
 
     Args:
         settings: further ones of vllm.LLM.
         drawing: hands out what draws for the call of `generate` that is under way.
+        device: of this process.
     """
+    if ranks.count() > 1:
+        assert not RUNNING, "another one would end what the run's processes talk through"
+        settings = settings | {"distributed_executor_backend": "external_launcher"}
     stop()
-    for name, value in ENVIRONMENT.items():
+    os.environ |= NEEDED
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     # Begun in a validation, weights would be tensors that no training step may write to.
     with image_processing_without_torchvision(), undisturbed(), torch.inference_mode(False):
+        # Where others are beside it: vLLM takes part in their group, and the device of that number.
+        place = ranks.rank() if device.index is None else device.index
+        os.environ |= {"RANK": str(ranks.rank()), "LOCAL_RANK": str(place)}
         from vllm import LLM
 
         register_models()
@@ -82,7 +92,7 @@ def runs(llm: Any) -> bool:
 def undisturbed() -> Iterator[None]:
     """vLLM seeds the global generators, which are the trainer's, and on a CPU takes torch.set_num_threads away; and it
     sets what processes that the trainer starts would inherit."""
-    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE")}
+    inherited = {name: os.environ.get(name) for name in ("LD_PRELOAD", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK")}
     set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None

@@ -134,11 +134,14 @@ class VllmEngine:
             "enforce_eager": self.eager,
             "enable_sleep_mode": self.sleep and accelerated(policy),
         }
+        if accelerated(policy):
+            # A share of the device that must be free, of which the policy has most; what is used is cache_gib.
+            settings["gpu_memory_utilization"] = 0.01
         self.asleep = False
         with tempfile.TemporaryDirectory() as folder:
             policy.model.config.save_pretrained(folder)  # all that it reads from a disk
             try:
-                self.llm = inside_vllm.start(folder, settings, drawing=lambda: self.drawing)
+                self.llm = inside_vllm.start(folder, settings, lambda: self.drawing, policy.device)
             except (ValueError, RuntimeError) as error:
                 raise ConfigError(f"engine=vllm cannot start with these settings: {error}") from error
 
@@ -311,9 +314,14 @@ def weights(policy: Policy, dtype: str | None = None) -> Iterable[tuple[str, Ten
     Args:
         dtype: that the engine computes in; None = that of the policy's weights.
     """
-    state = policy.model.state_dict()
+    state = parameters(policy)
     merged = state if policy.lora is None else merged_state(policy.model, state, exact=dtype == "float32")
     return merged.items()
+
+
+def parameters(policy: Policy) -> dict[str, Tensor]:
+    """As in the model's state dict, which leaves but a share of weights that were put together for a step."""
+    return dict(policy.model.named_parameters(remove_duplicate=False))
 
 
 @torch.no_grad()
@@ -323,7 +331,7 @@ def weight_version(policy: Policy) -> tuple:
     torch counts what is written into each tensor, but for AdamW(fused=True), which moves every weight that has a
     gradient: so one number of each is held against what it was.
     """
-    state = policy.model.state_dict().values()
+    state = parameters(policy).values()
     middles = torch.stack([tensor.flatten()[tensor.numel() // 2].float() for tensor in state])
     return id(policy), tuple((tensor.data_ptr(), tensor._version) for tensor in state), tuple(middles.tolist())
 

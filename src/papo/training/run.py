@@ -271,15 +271,10 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
 
 
 def check_strategy(cfg: DictConfig, module: PolicyModule) -> None:
-    """Raises ConfigError where optimizer or engine cannot work on shares of weights, or the engine beside others."""
+    """Raises ConfigError where the optimizer cannot work on shares of weights."""
     sharded = OmegaConf.select(cfg, "strategy.lightning._target_") == f"{ShardedWeights.__module__}.ShardedWeights"
     if sharded and isinstance(module.configure_optimizers(), StochasticAdamW):
         raise ConfigError("strategy=fsdp needs optimizer=adamw: adamw_bf16 rounds weights that are whole")
-    if not module.engine.is_policy and (sharded or launching.processes(cfg) > 1):
-        raise ConfigError(
-            "strategy=ddp and strategy=fsdp need engine=native: another engine reads whole weights, in one process; "
-            "set strategy=single"
-        )
 
 
 def build_trainer(cfg: DictConfig, done: int) -> Trainer:
