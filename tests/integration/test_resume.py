@@ -448,6 +448,25 @@ def test_a_validation_that_the_run_died_in_is_made_again(train, monkeypatch, tmp
     assert (run.json()["steps"], run.json()["interrupted"]) == (whole.json()["steps"], False)
 
 
+def test_a_checkpoint_of_before_has_its_validation_and_what_was_best_by_other_items_is_forgotten(
+    train,
+):
+    """Its validations in between were of other items. No answer is better than what it remembers as the best."""
+    settings = [*SETTINGS, "val.every=1", "val.items=2", "trainer.checkpoint_every=1"]
+    settings += ["callbacks=best", "callbacks.best.patience=2", "algorithm.schedule=constant"]
+    first = train(*settings, "trainer.max_steps=3")
+    last = first.path / "checkpoints" / "previous.ckpt"  # of step 2
+    saved = torch.load(last, weights_only=True)
+    del saved["history"]["items_during"], saved["history"]["last_step"]
+    saved["callbacks"]["Best"] = {"best": 2.0, "step": 1, "worse": 1}
+    torch.save(saved, last)
+    run = train(*settings, "trainer.max_steps=4", f"ckpt_path={last}")
+    assert sorted({row["step"] for row in run.held_out}) == [3, 4]
+    assert run.json()["steps"] == 4
+    assert torch.load(run.path / "checkpoints" / "best.ckpt", weights_only=True)["step"] == 3
+    assert "what was best by them, step 1, says nothing here" in run.said
+
+
 def test_validation_comes_at_the_same_steps(train):
     """Multiples of val.every from step 0, wherever the run was interrupted."""
     half = train("trainer.max_steps=3", "val.every=2")
