@@ -1,9 +1,12 @@
 """What a run directory records of its process."""
 
+import json
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from papo.run_dir import CLEAR_PEAK, forget_peak_memory, peak_memory_gib
+from papo.run_dir import CLEAR_PEAK, RunDir, forget_peak_memory, peak_memory_gib
 
 
 @pytest.mark.skipif(not CLEAR_PEAK.exists() or torch.cuda.is_available(), reason="the peak cannot be forgotten here")
@@ -14,3 +17,15 @@ def test_the_peak_is_that_of_the_run_and_not_of_one_before():
     assert peak_memory_gib() > before + 0.2
     forget_peak_memory()
     assert peak_memory_gib() < before + 0.1
+
+
+@pytest.mark.parametrize("folder", ["one", "two"])
+def test_the_code_of_earlier_steps_is_kept_wherever_a_run_goes_on(tmp_path, folder):
+    before = {"git_commit": "a", "git_dirty": False}
+    (tmp_path / "one" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "one" / "provenance.json").write_text(json.dumps(before | {"seed": 3}))
+    checkpoint = str(tmp_path / "one" / "checkpoints" / "last.ckpt")
+    for path, ckpt_path, expected in (("new", None, None), (folder, checkpoint, [before])):
+        run = RunDir(tmp_path / path)
+        run.start(OmegaConf.create({"seed": 3, "ckpt_path": ckpt_path}))
+        assert json.loads((run.path / "provenance.json").read_text()).get("earlier_code") == expected

@@ -111,7 +111,9 @@ class RunDir:
         if metrics is not None:
             self.write("metrics.json", metrics | {"interrupted": True})
         of_now, file = provenance(cfg) | facts, self.path / "provenance.json"
-        if file.is_file():  # else nothing goes on
+        if not file.is_file() and cfg.ckpt_path is not None:  # it goes on in another folder than it began in
+            file = Path(cfg.ckpt_path).parent.parent / file.name
+        if file.is_file():  # else nothing goes on, or from a checkpoint that was moved
             of_now["earlier_code"] = code.earlier_code(json.loads(file.read_text(encoding="utf-8")), of_now)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         self.write("provenance.json", of_now)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -21,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from papo.errors import ConfigError
-from papo.settings import changed_setting
+from papo.settings import changed_setting, leaves, lies_in
 
 # Of a folder's name. File systems take 255 bytes, and whole paths are shown in tables and in TensorBoard.
 LONGEST_NAME = 120
@@ -166,34 +167,47 @@ def table(folder: Path, alike: Sequence[str]) -> Any:
     runs = list(of_sweep(folder))
     if not runs:
         return None
-    keys = list(dict.fromkeys(key for _, overrides, _ in runs for key in overrides if key not in alike))
+    keys = list(dict.fromkeys(key for _, overrides, *_ in runs for key in overrides if key not in alike))
     names = list(dict.fromkeys(name for *_, found in runs for name in found)) or ["result"]
-    rows = [
-        (number, *(overrides.get(key, "") for key in keys), *(found.get(name, "") for name in names))
-        if found
-        else (number, *(overrides.get(key, "") for key in keys), "not finished", *[""] * (len(names) - 1))
-        for number, overrides, found in runs
-    ]
+    answered = [of for *_, of, found in runs if found]
+    other = [key for key in sorted(set().union(*answered)) if len({of.get(key) for of in answered}) > 1]
+    other = [key for key in other if not lies_in(key, keys)]
+    rows = []
+    for number, overrides, drawn, found in runs:
+        cells = [found.get(name, "") for name in names] if found else ["not finished", *[""] * (len(names) - 1)]
+        rows.append((number, *(overrides.get(key, "") for key in keys), *(drawn.get(key, "") for key in other), *cells))
     note = "%, with 95 % interval over items"
     if any(BECAME in cell for row in rows for cell in row):
         note += f"; before training{BECAME}after it"
-    return ReportTable("Sweep", ("run", *keys, *names), tuple(rows), note)
+    if other:
+        note += f"; what one policy answers moves with {', '.join(other)}, which evaluate.py rollout=NAME makes alike"
+    return ReportTable("Sweep", ("run", *keys, *other, *names), tuple(rows), note)
 
 
-def of_sweep(folder: Path) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
-    """The runs in order: number, overrides, and what was found by its column in the table; {} = not finished."""
+def of_sweep(folder: Path) -> Iterator[tuple[str, dict[str, str], dict[str, str], dict[str, str]]]:
+    """The runs in order: number, overrides, how an evaluation's responses were drawn, and what was found by its column
+    in the table; {} = not finished."""
     from papo.run_dir import holds_run
 
     found = [path for path in folder.iterdir() if path.name.partition("_")[0].isdigit() and holds_run(path)]
     for path in sorted(found, key=lambda path: int(path.name.partition("_")[0])):
         given = json.loads((path / "provenance.json").read_text(encoding="utf-8")).get("overrides", ())
         overrides = {key: value for key, _, value in (override.partition("=") for override in given)}
-        yield path.name.partition("_")[0], overrides, result(path)
+        yield path.name.partition("_")[0], overrides, drawn_as(path), result(path)
+
+
+def drawn_as(folder: Path) -> dict[str, str]:
+    """The settings of an evaluation's rollout, which is that of each model's own training unless the command chooses
+    one; {} of a training run."""
+    if not any((folder / name).is_file() for name in EVALUATED):
+        return {}
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {}
+    return {key: str(value) for key, value in leaves(config.get("rollout", {}), "rollout")}
 
 
 def result(folder: Path) -> dict[str, str]:
     """What a run found, by its column in the table; {} = it is not finished."""
-    for name, read in {"results.json": evaluated, "guessability.json": guessed_blind}.items():
+    for name, read in EVALUATED.items():
         file = folder / name
         if file.is_file():
             return read(json.loads(file.read_text(encoding="utf-8")))
@@ -242,3 +256,6 @@ def estimated(figures: Mapping[str, Any] | None) -> str:
     from papo.statistics import Estimate
 
     return "no item can be graded" if figures is None else str(Estimate(**figures))
+
+
+EVALUATED = {"results.json": evaluated, "guessability.json": guessed_blind}  # what an evaluation leaves, and its reader

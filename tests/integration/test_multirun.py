@@ -342,6 +342,27 @@ def test_evaluations_in_a_sweep_have_a_table_too(tmp_path):
     assert found.rows == (("0", "0", "25.0 [12.5, 75.0]"), ("1", "1", "50.0 [12.5, 75.0]"))
 
 
+def test_evaluations_that_answered_with_other_rollouts_say_so(tmp_path):
+    """Each answers as its model was trained; a temperature that the command sets is a column anyway."""
+    for number, length in enumerate((24, 5)):
+        folder = tmp_path / f"{number}_model.path=m{number}"
+        folder.mkdir()
+        rollout = {"max_new_tokens": length, "temperature": float(number), "top_p": 1.0}
+        (folder / "config.yaml").write_text(json.dumps({"rollout": rollout}))
+        overrides = [f"model.path=m{number}", f"rollout.temperature={number}"]
+        (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
+        measured = {"avg@2": {"mean": 0.25, "ci95": [0.125, 0.75], "n": 4}}
+        results = {"k": 2, "benchmarks": {"lab": {"models": {"lab_qwen": measured}}}}
+        (folder / "results.json").write_text(json.dumps(results))
+    found = table(tmp_path, [])
+    assert found.columns == ("run", "model.path", "rollout.temperature", "rollout.max_new_tokens", "lab avg@2")
+    assert [row[:4] for row in found.rows] == [("0", "m0", "0", "24"), ("1", "m1", "1", "5")]
+    assert "; what one policy answers moves with rollout.max_new_tokens, which" in found.note
+    (tmp_path / "1_model.path=m1" / "results.json").unlink()  # not finished: nothing to compare with
+    found = table(tmp_path, [])
+    assert found.columns == ("run", "model.path", "rollout.temperature", "lab avg@2")
+
+
 def test_evaluations_that_answer_blind_alone_have_a_table_too(tmp_path):
     """guessable=true has no results.json; of the second benchmark no item can be graded."""
     for number, mean in enumerate((0.25, 0.5)):

@@ -14,6 +14,7 @@ from papo.run_dir import finished
 from papo.settings import settings_of
 from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
+from papo.training.resume import apart
 
 # Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
 SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
@@ -360,26 +361,33 @@ def test_a_run_that_is_made_longer_than_its_schedule_was_planned_for_says_so(tra
     ("settings", "said"),
     [
         (["algorithm.schedule=constant"], None),
-        ([], "learning rate x 0.51 -> x 0.265"),
+        ([], "learning rate x 0.51 instead of x 0.856 at step 2"),
         (
             ["algorithm.schedule=constant", "experiment=papo_qwen", "algorithm.objective.perception.schedule=linear"],
-            "perception x 0.5 -> x 0.333",
+            "perception x 0.5 instead of x 0.75 at step 2",
         ),
     ],
 )
 def test_what_changes_with_the_length_of_a_run_is_named(train, settings, said):
+    """At one step: the last one behind had what the next has, 0.51 of the learning rate."""
     run = train(*QUICK, *settings, "trainer.max_steps=2")
-    rest = train(*QUICK, *settings, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    rest = train(*QUICK, *settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     lines = [line for line in rest.said.splitlines() if line.startswith("ckpt_path=")]
     assert lines == (
         []
         if said is None
         else [
-            f"{checkpoint(run)}: its 2 steps were planned for trainer.max_steps=2, the next for 3 ({said}): "
-            "this is not what one run of 3 steps would be"
+            f"{checkpoint(run)}: its 2 steps were planned for trainer.max_steps=2, the next for 4 ({said}): "
+            "this is not what one run of 4 steps would be"
         ]
     )
     assert len(rest.json("provenance.json")["replanned"]) == len(lines)
+
+
+def test_factors_that_differ_are_told_apart():
+    assert apart(0.51, 0.265) == "x 0.51 instead of x 0.265"
+    assert apart(0.99951, 0.99962) == "x 0.9995 instead of x 0.9996"
+    assert apart(1.0, 1 - 2**-53) == "x 1 instead of x 0.9999999999999999"
 
 
 def test_a_run_can_continue_elsewhere(train, four_steps):
@@ -446,6 +454,25 @@ def test_a_validation_that_the_run_died_in_is_made_again(train, monkeypatch, tmp
     assert saved[0]["callbacks"]["Best"] == saved[1]["callbacks"]["Best"]
     assert saved[0]["history"] == saved[1]["history"]
     assert (run.json()["steps"], run.json()["interrupted"]) == (whole.json()["steps"], False)
+
+
+def test_a_checkpoint_of_before_has_its_validation_and_what_was_best_by_other_items_is_forgotten(
+    train,
+):
+    """Its validations in between were of other items. No answer is better than what it remembers as the best."""
+    settings = [*SETTINGS, "val.every=1", "val.items=2", "trainer.checkpoint_every=1"]
+    settings += ["callbacks=best", "callbacks.best.patience=2", "algorithm.schedule=constant"]
+    first = train(*settings, "trainer.max_steps=3")
+    last = first.path / "checkpoints" / "previous.ckpt"  # of step 2
+    saved = torch.load(last, weights_only=True)
+    del saved["history"]["items_during"], saved["history"]["last_step"]
+    saved["callbacks"]["Best"] = {"best": 2.0, "step": 1, "worse": 1}
+    torch.save(saved, last)
+    run = train(*settings, "trainer.max_steps=4", f"ckpt_path={last}")
+    assert sorted({row["step"] for row in run.held_out}) == [3, 4]
+    assert run.json()["steps"] == 4
+    assert torch.load(run.path / "checkpoints" / "best.ckpt", weights_only=True)["step"] == 3
+    assert "what was best by them, step 1, says nothing here" in run.said
 
 
 def test_validation_comes_at_the_same_steps(train):

@@ -77,6 +77,21 @@ def test_items_that_one_run_could_not_grade_are_no_other_items(tmp_path):
         check(tmp_path)
 
 
+def test_an_item_that_a_run_could_never_grade_is_no_other_item(tmp_path):
+    """Runs of before never have it, those of now have it with null."""
+    values = {(step, "held_out", "accuracy"): np.array([*np.ones(11), np.nan]) for step in (0, 40)}
+    for names in (("a", "b"), ("b", "a")):
+        folder = tmp_path / "".join(names)
+        write_run(folder / names[0], "grpo", values=values)
+        write_run(folder / names[1], "papo", items=ITEMS[:-1])
+        check(folder)
+    values[40, "held_out", "accuracy"][-1] = 0.0  # it can
+    write_run(tmp_path / "c" / "a", "grpo", values=values)
+    write_run(tmp_path / "c" / "b", "papo", items=ITEMS[:-1])
+    with pytest.raises(ConfigError, match=r"other items \(held_out, accuracy: 12 and 11, item-11 in one alone"):
+        check(tmp_path / "c")
+
+
 def test_other_pictures_are_refused(tmp_path):
     write_run(tmp_path / "a", "grpo")
     write_run(tmp_path / "b", "papo", pictures=["changed", *ITEMS[1:]])

@@ -194,6 +194,17 @@ def test_what_not_every_run_graded_is_in_no_pair_and_counted(tmp_path, rows):
     assert found.ungraded == ["papo less grpo is of 10 of 12 items (held_out): the others were not graded in every run"]
 
 
+@pytest.mark.parametrize("names", [("grpo", "papo"), ("papo", "grpo")])
+def test_an_item_that_only_one_run_records_is_counted_as_left_out(tmp_path, names):
+    """With null; the other, of before, never graded it and has no row."""
+    values = {(step, "held_out", "accuracy"): np.array([*LEVELS[:-1], np.nan]) for step in (0, 40)}
+    write_run(tmp_path / names[0], names[0], values=values)
+    write_run(tmp_path / names[1], names[1], items=ITEMS[:-1])
+    assert compared(tmp_path).ungraded == [
+        "papo less grpo is of 11 of 12 items (held_out): the others were not graded in every run"
+    ]
+
+
 def test_where_every_item_was_graded_nothing_is_said(tmp_path):
     for name in ("grpo", "papo"):
         write_run(tmp_path / name, name)

@@ -60,6 +60,20 @@ def content_of(texts: Sequence[str]) -> list[dict[str, str]]:
     return content
 
 
+def with_names(texts: Sequence[str]) -> str:
+    """Texts with "image 1", "image 2" and so on between them, apart from the words beside; else they stay as they are.
+
+    >>> with_names(["x  =  1\\n  Is (", ") like ", "?"])
+    'x  =  1\\n  Is (image 1) like image 2?'
+    """
+    found = texts[0]
+    for number, text in enumerate(texts[1:], start=1):
+        before = "" if not found or found[-1].isspace() or found[-1] in "([" else " "
+        after = "" if not text or text[0].isspace() or text[0] in ".,;:?!)]'" else " "
+        found += f"{before}image {number}{after}{text}"
+    return found
+
+
 class PromptProcessor:
     """Turns items into a left-padded PromptBatch, supervised targets into Responses, and responses into text.
 
@@ -160,8 +174,7 @@ class PromptProcessor:
                     IMAGE_MARKER,
                 )
                 self.said = True
-            named = (f"{text} image {number} " for number, text in enumerate(texts[:-1], start=1))
-            texts = [""] * pictures + [re.sub(" +([ .,;:?!)])", r"\1", "".join([*named, texts[-1]])).strip()]
+            texts = [""] * pictures + [with_names(texts)]
         texts[-1] = f"{texts[-1]} {self.instruction}".rstrip() if texts[-1].strip() else self.instruction
         return texts
 

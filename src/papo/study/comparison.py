@@ -114,7 +114,8 @@ def ungraded(cell: Cell, base: Cell) -> Iterator[str]:
     for of_set in SETS:
         key = of_set, "accuracy"
         if all(key in run.last for run in runs):
-            graded, known = graded_in_all([run.last[key] for run in runs])[0].items, runs[0].items[key]
+            graded = graded_in_all([run.last[key] for run in runs])[0].items
+            known = frozenset().union(*(run.items[key] for run in runs))  # not by all, where some are of before
             if len(graded) < len(known):
                 yield (
                     f"{cell.label} less {base.label} is of {len(graded)} of {len(known)} items ({of_set}): the others "

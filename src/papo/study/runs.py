@@ -73,6 +73,10 @@ class Run:
             key: frozenset().union(*(rows.items for rows in of_step.values())) for key, of_step in self.rows.items()
         }
 
+    def never_graded(self, key: tuple[str, str]) -> set[str]:
+        """The items of a set and measure that have a value in no validation."""
+        return set(self.items[key]).difference(*(rows.graded for rows in self.rows[key].values()))
+
 
 def collect(folder: Path, names: Mapping[str, str | None] | None = None) -> tuple[list[Run], dict[str, str]]:
     """The finished runs anywhere below `folder`, and why others are left out, by name.

@@ -215,7 +215,7 @@ class PolicyModule(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Makes up for the validation that the run died in: its checkpoint is from before."""
-        if self.trainer.enable_validation and self.step and self.step not in self.history.course and not self.idle:
+        if self.trainer.enable_validation and self.step not in (0, self.history.last_step) and not self.idle:
             # As Lightning's loop over steps does it: the stage says which loop is at work.
             self.trainer.validating = True
             self.trainer.fit_loop.epoch_loop.val_loop.run()

@@ -52,8 +52,18 @@ class Best(Callback):
         self.check(module.held_out.measures | {GUESSABLE})
 
     def on_fit_start(self, trainer: Trainer, module: PolicyModule) -> None:
-        """Where a run goes on in another folder, what was best so far comes along, or is forgotten if it is gone."""
+        """Where a run goes on in another folder, what was best so far comes along, or is forgotten if it is gone; or if
+        it is of other items, as in an older checkpoint."""
         if trainer.ckpt_path is None or not self.step:
+            return
+        if not module.history.items_during:
+            if ranks.is_first():
+                print(
+                    f"{trainer.ckpt_path} is of a version that validated on other items in the midst of training: "
+                    f"what was best by them, step {self.step}, says nothing here; the best of what follows is kept",
+                    flush=True,
+                )
+            self.best, self.step, self.worse = -math.inf, 0, 0
             return
         before = Path(trainer.ckpt_path).with_name(self.path.name)
         if not ranks.of_first(self.path.is_file() or before.is_file()):

@@ -27,6 +27,7 @@ class History:
         course: means by step, of the items that were measured then; see `over_steps`.
         items_before, items_last: of which items, in the same order; older checkpoints have none.
         items_during: of which items in the midst of training, where they may be fewer.
+        last_step: of the last validation.
     """
 
     before: Measured = field(default_factory=dict)
@@ -35,6 +36,7 @@ class History:
     items_before: Items = field(default_factory=dict)
     items_last: Items = field(default_factory=dict)
     items_during: Items = field(default_factory=dict)
+    last_step: int = 0
 
     def add(self, step: int, measured: Measured, items: Items | None = None, *, during: bool = False) -> None:
         """Args:
@@ -44,7 +46,7 @@ class History:
             self.before, self.items_before = measured, items or {}
         if during:
             self.items_during = items or {}
-        self.last, self.items_last = measured, items or {}
+        self.last, self.items_last, self.last_step = measured, items or {}, step
         self.course[step] = {name: fmean(values) for name, values in measured.items()}
 
     def change(self, name: str) -> Estimate | None:
@@ -87,7 +89,10 @@ class History:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> History:
+        """Those of an older checkpoint in between are not comparable, but were made."""
         history = History(**fields)
+        if "last_step" not in fields:
+            history.last_step = max(history.course, default=0)
         if "items_during" not in fields:  # of an older checkpoint, whose validations in between were of other items
             history.course = {step: means for step, means in history.course.items() if step == 0}
         return history

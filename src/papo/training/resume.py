@@ -213,11 +213,12 @@ def replanned(path: str, module: PolicyModule) -> list[dict[str, int]]:
     recorded = settings_of(folder) if "total_steps" not in checkpoint and holds_run(folder) else {}  # of an older one
     then = checkpoint.get("total_steps", recorded.get("trainer.max_steps", now))
     made, asked = ([module.planned(behind, total) for behind in range(step)] for total in (then, now))
-    changes = [
-        f"{name} x {made[-1][name]:.3g} -> x {ahead:.3g}"
-        for name, ahead in module.planned(step, now).items()
-        if any(one[name] != other[name] for one, other in zip(made, asked, strict=True))
-    ]
+    changes = []
+    for name in module.planned(step, now):
+        had, would = ([factors[name] for factors in of] for of in (made, asked))
+        if had != would:
+            most = max(range(step), key=lambda behind: abs(had[behind] - would[behind]))
+            changes.append(f"{name} {apart(had[most], would[most])} at step {most + 1}")
     if not changes:
         return before
     print(
@@ -225,6 +226,12 @@ def replanned(path: str, module: PolicyModule) -> list[dict[str, int]]:
         f"({', '.join(changes)}): this is not what one run of {now} steps would be"
     )
     return [*before, {"step": step, "max_steps": then}]
+
+
+def apart(had: float, would: float) -> str:
+    """Two different factors, with as many digits as tell them apart."""
+    digits = next((n for n in range(3, 17) if f"{had:.{n}g}" != f"{would:.{n}g}"), 17)
+    return f"x {had:.{digits}g} instead of x {would:.{digits}g}"
 
 
 def measured_after(step: int, folder: Path) -> bool:

@@ -49,7 +49,7 @@ from papo.rewards.grading.options import leading_letter, letters, option
         ("(b), $c$", None),
         ("b. or c.", None),
         ("b/c", None),
-        ("b) c)", "B"),  # no list of letters: what is named first, and a second one earns nothing
+        ("b) c)", "B"),  # where the options are not known, a small letter may be anything: what is named first
         ("(b)(c)", "B"),
         ("b) 7 cm c) 9 cm", "B"),
         ("(b) 7 cm or (c) 9 cm", "B"),
@@ -89,6 +89,39 @@ from papo.rewards.grading.options import leading_letter, letters, option
 )
 def test_leading_letter(answer, letter):
     assert leading_letter(answer, ()) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("b) 7 cm c) 9 cm", None),
+        ("(b) 7 cm or (c) 9 cm", None),
+        ("B) 7 cm c) 9 cm", None),
+        ("b. 7 cm c. 9 cm", None),
+        ("b: 7 cm, c: 9 cm", None),
+        ("b) 7 or c) 9", None),
+        ("(b) $7$ cm or (c) $9\\text{ cm}$", None),
+        ("(b) 7 cm, (d) 11 cm, (e) 13 cm", None),
+        ("b) c)", None),
+        ("(b)(c)", None),
+        ("(b) 7 cm", "B"),
+        ("(b) 7 cm or (b) 7 cm", "B"),
+        ("(b) 7 cm, not (c)", "B"),
+        ("(b) 7 cm, d: 1", "B"),
+        ("(b) 7 cm, as the side (a) is 5 cm", "B"),
+        ("b) 7 cm, where c: the width", "B"),
+        ("b. the side a. the end", "B"),
+        ("(d) all but (a) and (b)", "D"),
+    ],
+)
+def test_small_letters_with_their_own_texts_are_options(answer, letter):
+    assert leading_letter(answer, ("5 cm", "7 cm", "9 cm", "11 cm")) == letter
+
+
+def test_an_options_own_text_may_have_others_in_it():
+    choices = ("(b) 9", "9", "(a) 9 or (b) 9")
+    assert leading_letter("(c) (a) 9 or (b) 9", choices) == "C"
+    assert leading_letter("(a) (b) 9", choices) == "A"
 
 
 def test_only_letters_of_options():

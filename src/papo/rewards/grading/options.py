@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from string import ascii_uppercase
 
 from papo.rewards.extraction import unwrapped
@@ -15,6 +16,9 @@ ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # No formula: it has digits, signs, or letters of variables.
 LETTERS_ALONE = re.compile(r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|or|and|text)(?![A-Za-z]))*+")
 MARKED = re.compile(r"(?<![A-Za-z0-9])\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
+# In lower case a letter is as often an article, a variable or a unit: see `listed_small`.
+MARKED_SMALL = re.compile(r"(?<![A-Za-z0-9])\(\s?([a-z])\s?\)|(?<![A-Za-z0-9(.])([a-z])(?:\)|[.:](?=\s+\S))")
+COMMAND, WORD = re.compile(r"\\[a-z]+"), re.compile(r"[0-9]+|[^\W\d_]+")
 # "or c", ", (c)": a list of letters that goes on. What has other words, or no such beginning, may be an option's own
 # text: "(c) both (a) and (b)", "B. (a) and (c)".
 LIST = re.compile(
@@ -76,8 +80,30 @@ def letters_named(answer: str, choices: Sequence[str]) -> set[str]:
     if LIST.fullmatch(rest) or LETTERS_ALONE.fullmatch(rest):
         named = ALONE.findall(rest)
     else:  # one of them is marked as an option
-        named = [a or b for a, b in MARKED.findall(rest)]
+        named = [a or b for a, b in MARKED.findall(rest)] + listed_small(rest, choices)
     return {letter} | ({other.upper() for other in named} & set(known[:MOST]))
+
+
+def listed_small(rest: str, choices: Sequence[str]) -> list[str]:
+    """The marked lower-case letters that are surely options: with their own texts behind them, or the beginnings of
+    those, "7 cm or (c) 9"; or marked letters alone, "(c) d)"."""
+    marks = list(MARKED_SMALL.finditer(rest))
+    if not words(MARKED_SMALL.sub(" ", rest)):
+        return [mark[1] or mark[2] for mark in marks] if choices else []
+    texts = dict(zip(ascii_uppercase.lower(), map(words, choices), strict=False))
+    named = []
+    for mark, after in pairwise([*marks, None]):
+        letter, behind = mark[1] or mark[2], words(rest[mark.end() : after.start() if after else len(rest)])
+        own = texts.get(letter, [])
+        shorter = min(len(own), len(behind))
+        if shorter and own[:shorter] == behind[:shorter]:
+            named.append(letter)
+    return named
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers, without regard to case."""
+    return WORD.findall(COMMAND.sub(" ", text.casefold()))
 
 
 def letters(choices: Sequence[str]) -> tuple[str, ...]:
