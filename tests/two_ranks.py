@@ -73,7 +73,11 @@ def join() -> None:
 def exchanges_and_shards(path: str, cfg: DictConfig) -> dict[str, Any]:
     join()
     precisions = None, torch.bfloat16
-    return {"exchanges": exchanges(), "shards": [sharded(path, dtype) for dtype in precisions]}
+    return {
+        "exchanges": exchanges(),
+        "shards": [sharded(path, dtype) for dtype in precisions],
+        "references": ranks.gathered([reference_in_shares(path, dtype) for dtype in precisions]),
+    }
 
 
 def exchanges() -> dict[str, Any]:
@@ -173,4 +177,42 @@ def sharded(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
         "gradients": gradients,
         "state": {name: tuple(value.shape) for name, value in state.items()} if ranks.is_first() else {},
         "policy": {name.removeprefix("model."): tuple(value.shape) for name, value in whole.items()},
+    }
+
+
+def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
+    """What a rank has of the reference of a policy whose vision tower is frozen, and where that was already trained
+    when it was sharded, as where a run goes on."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    from papo.policy.loading import load_policy
+    from papo.policy.reference import Reference
+    from papo.training.weights import Sharded
+
+    policy = load_policy(path, dtype="float32", chunk_tokens=100, train=["language"]).policy
+    loaded = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+    trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    reference = Reference(policy)
+    weights = Sharded(policy, init_device_mesh("cpu", (2,)), dtype)
+    with torch.no_grad():
+        for parameter in weights.trained():
+            parameter.to_local().add_(1)
+    reference.share_out(weights.kept)
+    weights.gather()
+    own = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+    (shares,) = reference._gathered.args
+    with reference.present():
+        (there,) = reference._policy
+        found = {name: parameter.detach().clone() for name, parameter in there.named_parameters()}
+        frozen = {p.data_ptr() for name, p in policy.named_parameters() if name not in trained}
+        shared = frozen == {p.data_ptr() for name, p in there.named_parameters() if name not in trained}
+    return {
+        "kept": sum(share.untyped_storage().nbytes() for share in shares),
+        "trained": sum(loaded[name].numel() for name in trained),
+        "total": sum(value.numel() for value in loaded.values()),
+        "as_loaded": all(torch.equal(found[name], value.to(found[name].dtype)) for name, value in loaded.items()),
+        "shared": shared,
+        "moved": all(torch.equal(own[name], found[name]) == (name not in trained) for name in own),
+        "back": all(torch.equal(value, own[name]) for name, value in policy.named_parameters()),
+        "gone": reference._policy == (),
     }

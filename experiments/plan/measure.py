@@ -32,6 +32,7 @@ from papo.planning.plan import planned
 from papo.training import launching
 from papo.training.papo import PapoModule
 from papo.training.run import trained
+from papo.training.weights import Sharded
 
 HERE = Path(__file__).parent
 CONF = HERE.parents[1] / "conf"
@@ -114,6 +115,8 @@ def measured(cfg: DictConfig) -> dict[str, Any]:
         if self.step + 1 < STEPS:
             return plain(self, prompts, batch_idx)
         self.rollouts = None
+        if isinstance(self.weights, Sharded):
+            self.weights.release()  # the profiler does not see an end of what was allocated before it came
         gc.collect()
         base = live_bytes()
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler, record_function("rollout"):

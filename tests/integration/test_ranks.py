@@ -71,6 +71,17 @@ def test_shares_are_shares_and_gradients_are_sums(exchanged):
         assert found["policy"].items() <= found["state"].items()
 
 
+def test_a_reference_is_kept_in_shares_and_stands_in_for_the_policy(exchanged):
+    """Of what is trained alone, in what is computed in; it is what was loaded, whatever the policy is by then."""
+    for of_rank in exchanged["references"]:
+        for found, size in zip(of_rank, (4, 2), strict=True):
+            assert 0 < found["trained"] < found["total"]
+            assert found["kept"] < 0.55 * size * found["trained"]
+            assert all(found[name] for name in ("as_loaded", "shared", "moved", "back", "gone"))
+    for of_precision, size in zip(zip(*exchanged["references"], strict=True), (4, 2), strict=True):
+        assert sum(found["kept"] for found in of_precision) == size * of_precision[0]["trained"]
+
+
 # ------------------------------------------------------------------------------------------------ the same as in one
 
 RESUMED = "lora"  # whose optimizer has a part of the model's parameters, in an order of its own
@@ -87,6 +98,8 @@ RUNS = {
         "algorithm.updates_per_rollout=3",
         "algorithm.max_refills=2",
         "mask_ratio=1.0",
+        "kl_coef=0.1",
+        "algorithm.objective.reference.estimator=full",
         *BRIEFLY,
     ],
     # Six items: a batch of five that begins with the last one of a pass has an item twice.
@@ -105,7 +118,16 @@ RUNS = {
     ],
     # A prompt for each, most without a picture: a rank has often nothing to look at.
     "texts": ["experiment=papo_qwen", "trainer.max_steps=4", "data.batch_size=2", *BRIEFLY],
-    "one_token": ["data.batch_size=2", "algorithm.max_refills=1", "rollout.max_new_tokens=1", *BRIEFLY],
+    # A refill has one item: the other rank is without.
+    "one_token": [
+        "data.train.size=3",
+        "data.batch_size=2",
+        "group_size=2",
+        "algorithm.max_refills=1",
+        "algorithm.objective.reference.place=reward",
+        "rollout.max_new_tokens=1",
+        *BRIEFLY,
+    ],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
 SETTINGS += ["callbacks.progress=null"]
@@ -195,7 +217,9 @@ def test_a_rank_had_nothing_to_look_at_and_one_token_to_say(runs, Run):
     for row in Run(folder_of(folder, "ddp", "texts")).rollouts:
         steps.setdefault(row["step"], set()).add(int(row["id"]) % 4 == 0)
     assert {False, True} in steps.values()
-    assert set(Run(folder_of(folder, "ddp", "one_token")).scalars["response/length_mean"].values()) == {1}
+    one_token = Run(folder_of(folder, "fsdp", "one_token")).scalars
+    assert set(one_token["response/length_mean"].values()) == {1}
+    assert one_token["group/refills"][1] == 1  # by one item, and its reward by the reference
 
 
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):

@@ -51,10 +51,13 @@ def test_weights_and_what_is_remembered_of_them(device):
     assert found == [4 * total, 4 * total, 4 * total, 8 * total]
     fsdp = device(strategy="fsdp", devices=2)
     found = [fsdp.parameters(), fsdp.reference(), fsdp.gradients(), fsdp.optimizer()]
-    assert found == [2 * total + 4 * total, 4 * total, 4 * total, 4 * total]  # and gathered
+    assert found == [2 * total + 4 * total, 2 * total, 4 * total, 4 * total]  # and gathered
     mixed = device("trainer.precision=bf16-mixed", strategy="fsdp", devices=2)
     found = [mixed.parameters(), mixed.reference(), mixed.gradients(), mixed.optimizer()]
-    assert found == [2 * total + 2 * total, 2 * total, 4 * total, 4 * total]
+    assert found == [2 * total + 2 * total, total, 4 * total, 4 * total]
+    whole = device("algorithm.objective.reference.estimator=full", strategy="fsdp", devices=2)
+    assert whole.reference() - fsdp.reference() == 4 * usual.passes.policy.head.weight.numel()
+    assert device("algorithm.objective.reference.estimator=full").reference() == usual.reference()
 
 
 def test_two_devices_share_pictures_and_responses_and_not_micro_batches(device):
@@ -81,6 +84,8 @@ def test_a_frozen_tower_keeps_nothing_and_its_tokens_stay(device):
     assert frozen.passes.encoded(2, gradient=True)[0].kept == 0
     assert frozen.parameters() == usual.parameters()
     assert frozen.gradients() == frozen.reference() == 4 * frozen.numbers.trained < usual.gradients()
+    fsdp = device("model.train=[language]", strategy="fsdp", devices=2)
+    assert fsdp.reference() == 2 * frozen.numbers.trained
     assert frozen.visual_tokens(updating=True) == 2 * 2 * frozen.visual_tokens(updating=False)  # views; step and shares
 
 

@@ -1,6 +1,7 @@
 """The reference policy: constant, unseen by optimizer and checkpoint, but where its module is."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -103,6 +104,27 @@ def test_memory_is_that_of_what_is_trained(make_policy, settings, share):
     trained = {p.data_ptr(): p.numel() for p in holder.policy.parameters() if p.requires_grad}
     expected = sum(trained.values()) if share is None else share * sum(own.values())
     assert sum(more.values()) == expected
+
+
+def test_one_in_shares_is_there_while_it_is_present(make_policy, prompts, responses):
+    """At other times there is none, where the policy that is there could be taken for it."""
+    holder = Holder(make_policy())
+    expected = score(holder.reference, prompts, responses)
+    holder.reference.share_out(lambda copied: lambda: nullcontext(copied))
+    assert holder.reference.comes_and_goes
+    with holder.reference.present():
+        assert torch.equal(score(holder.reference, prompts, responses).logprobs, expected.logprobs)
+    with pytest.raises(ValueError, match="unpack"):
+        score(holder.reference, prompts, responses)
+    holder.double()  # of which it knows nothing
+
+
+def test_of_an_adapter_alone_nothing_is_shared_out(make_policy, prompts, responses):
+    holder = Holder(make_policy(lora=LORA))
+    holder.reference.share_out(pytest.fail)
+    assert not holder.reference.comes_and_goes
+    with holder.reference.present():
+        score(holder.reference, prompts, responses)
 
 
 def test_dropout_is_off(make_policy):

@@ -213,6 +213,14 @@ def test_it_is_asked_who_is_alive_when_the_reward_is_whole(make_collector, promp
     assert min(result.total for result in rollouts.rewards) < 0
 
 
+def test_a_reward_is_made_whole_by_all_ranks_as_often(make_collector, prompts):
+    """Also where a refill has nothing for one: what the others ask of all would never come."""
+    asked = []
+    collector = make_collector(max_refills=2)
+    collect(collector, prompts, alive=["square"], refill=lambda n: [], complete=lambda of: asked.append(of) or of)
+    assert [of is None for of in asked] == [False, True, True]
+
+
 def test_a_reward_says_which_responses_are_right(make_collector, prompts):
     """Terms of right responses alone, and guesses, would find none, without a word."""
     collector = make_collector()

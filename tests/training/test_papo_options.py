@@ -355,6 +355,7 @@ def test_a_reward_and_a_full_kl_may_look_at_the_same_branch(make_module, prompts
     # Old, and old on the corrupted view, for the reward; in the batches of the updates again what those hold constant,
     # which is not the old policy where there is one update alone; and the updates.
     assert len(passes) == {1: 2 + 1 + 1, 2: 2 + 2 * 2 + 2}[updates_per_rollout]
+    assert module.scoring.heads == {}  # of the old policy, which states were compared by until the step was done
     text_only = [G * i + g for i, item in enumerate(prompts.items) if not item.images for g in range(G)]
     assert [module.rollouts.rewards[row].parts["perception"] for row in text_only] == [0.0] * G
 

@@ -1,5 +1,6 @@
 """Which policy is run on which prompts, how often, and where its scores land."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -137,6 +138,39 @@ def test_the_reference_is_scored_by_the_reference(policy, make_policy, rollouts)
     scores = scoring.once(rollouts, {OLD: LOOKED_AT, REFERENCE: LOOKED_AT}).scores
     close(scores[REFERENCE].logprobs, by_hand(other, rollouts, "clean").logprobs)
     assert (scores[REFERENCE].logprobs - scores[OLD].logprobs).abs().max() > 0.01
+
+
+def test_a_reference_in_shares_is_put_together_once_for_all_parts(policy, make_policy, rollouts):
+    """By a rank that has none, too: the others cannot do it alone. What its states mean is known when it is gone."""
+    asked, entered, reference = {REFERENCE: STATES, OLD: LOOKED_AT}, [], Reference(make_policy())
+    with torch.no_grad():
+        for parameter in reference._policy[0].parameters():
+            parameter *= 1.1
+    head = reference.head
+    expected = Scoring(policy, reference, temperature=0.8, micro_batch_prompts=5).once(rollouts, asked).scores
+
+    def kept(copied):
+        @contextmanager
+        def gathered():
+            entered.append(True)
+            yield copied
+
+        return gathered
+
+    reference.share_out(kept)
+    scoring = Scoring(policy, reference, temperature=0.8, micro_batch_prompts=5)
+    first, nothing, last = scoring.all_once([rollouts.select([0, 1, 2]), None, rollouts.select([3, 4])], asked)
+    assert (nothing, len(entered)) == (None, 1)
+    for branch in asked:
+        close(first.scores[branch].logprobs, expected[branch].logprobs[:6])
+        close(last.scores[branch].logprobs, expected[branch].logprobs[6:, :5])
+    assert scoring.all_once([None], asked) == [None]
+    assert scoring.all_once([None], {OLD: LOOKED_AT}) == [None]
+    assert len(entered) == 2
+    left = scoring.head(REFERENCE)
+    assert left is not head
+    assert torch.equal(left.weight, head.weight)
+    assert not left.weight.requires_grad
 
 
 # ----------------------------------------------------------------------------------------------------------- text only

@@ -149,10 +149,18 @@ class Device:
         return math.ceil(self.numbers.bytes / self.ranks) + (self.gathered or 0) * self.numbers.total
 
     def reference(self) -> int:
-        """A copy of what is trained, or beside shares of all in what is computed with; an adapter alone needs none."""
+        """A copy of what is trained; of shares in what is computed with / R, and for a KL over the whole vocabulary the
+        whole output layer beside them. An adapter alone needs none.
+
+        While it stands in for the policy, shares of that lie beside it, which is less than the gradients later do.
+        """
         if not self.work.reference or self.adapter_alone:
             return 0
-        return self.numbers.trained_bytes if self.gathered is None else self.gathered * self.numbers.total
+        if self.gathered is None:
+            return self.numbers.trained_bytes
+        heads = any(need.states for branch, need in self.work.once.items() if branch.policy == "reference")
+        head = sum(parameter.numel() for parameter in self.passes.policy.head.parameters())
+        return self.gathered * (math.ceil(self.numbers.trained / self.ranks) + heads * head)
 
     def optimizer(self) -> int:
         """What it remembers of a number (AdamW: 2 x 4 bytes) x trained / R."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class Reference(nn.Module):
     Where an adapter is all that is trained, it is the policy itself with the adapter off and costs no memory. Elsewhere
     it is a copy of what is trained; what is frozen is the same in both and shared. The copy goes wherever the module
     that holds this one goes (device and dtype), but is none of its parameters: it is neither trained nor saved, being
-    reloaded from model.path.
+    reloaded from model.path. Where the policy is kept in shares so is the copy: passes are made while it is `present`.
 
     Args:
         policy: before its first update.
@@ -30,21 +30,38 @@ class Reference(nn.Module):
         super().__init__()
         self.is_copy = not trains_adapter_alone(policy)
         # In a tuple, where no parent looks for parameters.
-        self._policy = (_frozen_copy(policy) if self.is_copy else policy,)
+        self._policy: tuple[Policy, ...] = (_frozen_copy(policy) if self.is_copy else policy,)
+        self._gathered: Callable[[], AbstractContextManager[Policy]] | None = None  # from shares
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Reference:
         """What to(), cuda(), double() and their like do to a module and its children; here to the copy."""
-        if self.is_copy:
-            self._policy[0]._apply(fn, recurse)
+        for policy in self._policy if self.is_copy else ():
+            policy._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
-    def narrow(self, dtype: torch.dtype) -> None:
-        """Keeps the copy's weights in `dtype`; buffers, such as rotary frequencies, stay as they are.
+    def share_out(self, kept: Callable[[Policy], Callable[[], AbstractContextManager[Policy]]]) -> None:
+        """Gives the copy up for what `kept` leaves of it, from which it is put together for a while."""
+        if self.is_copy:
+            (copied,) = self._policy
+            self._policy, self._gathered = (), kept(copied)
 
-        To be called once nothing that is trained or sharded shares them any more.
-        """
-        for parameter in self._policy[0].parameters() if self.is_copy else ():
-            parameter.data = parameter.data.to(dtype)
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether it is there only while it is `present`."""
+        return self._gathered is not None
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """What passes are made within, and `head` is asked for; to be entered by all ranks, or by none."""
+        if self._gathered is None:
+            yield
+            return
+        with self._gathered() as policy:
+            self._policy = (policy,)
+            try:
+                yield
+            finally:
+                self._policy = ()
 
     @property
     def head(self) -> nn.Module:

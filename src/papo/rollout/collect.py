@@ -84,7 +84,7 @@ class Collector:
         prompts: PromptBatch,
         step: int,
         *,
-        complete: Callable[[Rollouts], Rollouts],
+        complete: Callable[[Rollouts | None], Rollouts | None],
         alive: Callable[[Rollouts], list[int]],
         refill: Callable[[int], Sequence[Item]],
     ) -> tuple[Rollouts | None, dict[str, float]]:
@@ -92,7 +92,7 @@ class Collector:
 
         Args:
             prompts: this rank's; counts are over all of them.
-            complete: finishes the rewards of roll-outs.
+            complete: finishes the rewards of roll-outs; asked by all ranks as often, with None where one has none.
             alive: the prompts whose group teaches something.
             refill: the items of the step's n-th refill.
 
@@ -117,11 +117,12 @@ class Collector:
             places = ranks.dealt(range(drawn, drawn + len(items)))
             again = tuple(ranks.dealt(repeats([item.id for item in items])))
             drawn += len(items)
-            more, living = None, []
+            more = None
             if own := ranks.dealt(items):
                 further = replace(self.collate(own).to(self.policy.device), repeats=again)
-                more = complete(self.roll_out(further, step, places))
-                living = alive(more)
+                more = self.roll_out(further, step, places)
+            more = complete(more)
+            living = [] if more is None else alive(more)
             # The first of all ranks' living ones, as many as are wanting.
             taken = sorted(ranks.collected([more.places[n] for n in living]))[: asked - found]
             found += len(taken)

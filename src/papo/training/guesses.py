@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -131,11 +131,10 @@ class Guesses:
         wrong = not right and not graded.failed  # of an answer that no grader could read nobody knows
         return replace(graded, total=float(read and wrong), parts=parts)
 
-    def once(self, rollouts: Rollouts) -> Rollouts:
-        """The roll-outs with what is to be known of their guesses before the first update."""
-        if rollouts.guesses is None:
-            return rollouts
-        return replace(rollouts, guesses=self.scoring.once(rollouts.guesses, self.before))
+    def all_once(self, parts: Sequence[Rollouts | None]) -> list[Rollouts | None]:
+        """Each of these with what is to be known of their guesses before the first update; see Scoring."""
+        scored = self.scoring.all_once([part and part.guesses for part in parts], self.before)
+        return [part and replace(part, guesses=guesses) for part, guesses in zip(parts, scored, strict=True)]
 
     def denominators(self, rollouts: Rollouts | None) -> Mapping[Over, Denominators]:
         """Counts over a whole update, on all ranks; none where guesses are off."""

@@ -143,9 +143,8 @@ class PapoModule(PolicyModule):
     def configure_model(self) -> None:
         before = self.weights
         super().configure_model()
-        computed_in = getattr(self.trainer.strategy, "computed_in", None)
-        if self.weights is not before and self.reference is not None and computed_in is not None:
-            self.reference.narrow(computed_in)  # what the policy computes in: the KL of the same policies is 0
+        if self.weights is not before and self.reference is not None:
+            self.reference.share_out(self.weights.kept)
 
     def on_fit_start(self) -> None:
         # Dropout would make roll-out, old and current policy three policies, and the ratio between them noise.
@@ -173,10 +172,11 @@ class PapoModule(PolicyModule):
         self.metrics = metrics
         self.cost.step_seconds.append(metrics["time/step"])
 
-    def rewarded(self, rollouts: Rollouts) -> Rollouts:
+    def rewarded(self, rollouts: Rollouts | None) -> Rollouts | None:
         """With everything that responses are paid for, and the scores that this depends on."""
-        rollouts = self.views(rollouts, sorted({branch.view for branch in self.first}), self.step)
-        return self.shaping(self.scoring.once(rollouts, self.first))
+        rollouts = rollouts and self.views(rollouts, sorted({branch.view for branch in self.first}), self.step)
+        (scored,) = self.scoring.all_once([rollouts], self.first)
+        return scored and self.shaping(scored)
 
     def refill_items(self, refill: int) -> list[Item]:
         """Further training items of this step."""
@@ -190,15 +190,16 @@ class PapoModule(PolicyModule):
         Args:
             rollouts: of this rank; None where it has none.
         """
-        parts = shares(rollouts, self.updates_per_rollout)
+        # Scored in the batches of the updates: others, those of rewards too, round differently.
+        parts = shares(rollouts and replace(rollouts, scores={}), self.updates_per_rollout)
         if not parts:
             return {"policy/skipped_steps": 1.0}
-        # All before the first update, in the batches of the updates: others, those of rewards too, round differently.
-        parts = [part and self.guesses.once(self.scoring.once(replace(part, scores={}), self.once)) for part in parts]
+        parts = self.guesses.all_once(self.scoring.all_once(parts, self.once))  # before the first update
         metrics: dict[str, list[float]] = defaultdict(list)
         for share in parts:
             for name, value in self.update(share).items():
                 metrics[name].append(value)
+        self.scoring.heads.clear()
         return {name: fmean(values) for name, values in metrics.items()}
 
     def update(self, rollouts: Rollouts | None) -> dict[str, float]:
@@ -223,10 +224,7 @@ class PapoModule(PolicyModule):
         norm = metrics.pop("policy/grad_norm")
         metrics = self.mismatch.means(ranks.summed(metrics)) | {"policy/grad_norm": norm}
         updated = self.apply_gradient(metrics["loss/total"], norm)
-        return metrics | {
-            "policy/skipped_updates": float(not updated),
-            "policy/learning_rate": self.learning_rate,
-        }
+        return metrics | {"policy/skipped_updates": float(not updated), "policy/learning_rate": self.learning_rate}
 
     def planned(self, step: int, total_steps: int) -> dict[str, float]:
         return super().planned(step, total_steps) | self.objective.scales(min(1.0, step / total_steps))

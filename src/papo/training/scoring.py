@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -39,10 +39,23 @@ class Scoring:
         mismatch: Mismatch | None = None,
     ) -> None:
         self.policies = {"current": policy, "rollout": policy, "reference": reference}
-        self.old_head: nn.Module | None = None  # of the policy that wrote the responses, where states of it are kept
+        self.heads: dict[str, nn.Module] = {}  # of policies that change or go before states of theirs are compared
         self.temperature = temperature
         self.micro_batch_prompts = micro_batch_prompts
         self.mismatch = mismatch
+
+    def all_once(self, parts: Iterable[Rollouts | None], passes: Passes) -> list[Rollouts | None]:
+        """`once` of each of these; the reference comes last, and is put together for all of them at one time.
+
+        To be called by all ranks, also by those that have none.
+        """
+        of_reference = {branch: need for branch, need in passes.items() if branch.policy == "reference"}
+        others = {branch: need for branch, need in passes.items() if branch not in of_reference}
+        parts = [part and self.once(part, others) for part in parts]
+        if of_reference:
+            with self.policies["reference"].present():
+                parts = [part and self.once(part, of_reference) for part in parts]
+        return parts
 
     @torch.no_grad()
     def once(self, rollouts: Rollouts, passes: Passes) -> Rollouts:
@@ -52,9 +65,10 @@ class Scoring:
         """
         for branch, need in clean_first(passes):
             if branch not in rollouts.scores:
-                if branch.policy == "rollout" and need.states:
-                    # What the states meant must not change with the updates of the step.
-                    self.old_head = copy.deepcopy(self.policies["rollout"].head)
+                policy = self.policies[branch.policy]
+                if need.states and (branch.policy == "rollout" or policy.comes_and_goes):
+                    # What the states mean must neither change with the updates of the step nor be gone.
+                    self.heads[branch.policy] = copy.deepcopy(policy.head).requires_grad_(False)
                 rollouts = replace(rollouts, scores={**rollouts.scores, branch: self._whole(rollouts, branch, need)})
         return rollouts
 
@@ -105,9 +119,7 @@ class Scoring:
 
     def head(self, branch: Branch) -> nn.Module:
         """The output layer that makes a branch's states its distribution."""
-        if branch.policy == "rollout" and self.old_head is not None:
-            return self.old_head
-        return self.policies[branch.policy].head
+        return self.heads[branch.policy] if branch.policy in self.heads else self.policies[branch.policy].head
 
     def micro_batches(self, rollouts: Rollouts) -> Iterator[tuple[list[int], Rollouts]]:
         """The rollouts in pieces, prompts of similar length together, so that less of a piece is padding."""

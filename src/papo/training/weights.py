@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from papo import ranks
 from papo.policy.vlm import Policy
+from papo.training.strategies import shared_out
 
 
 class Whole:
@@ -49,6 +52,7 @@ class Sharded(Whole):
 
     def __init__(self, policy: Policy, mesh: DeviceMesh, dtype: torch.dtype | None) -> None:
         super().__init__(policy)
+        self.dtype = dtype
         precision = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for module in (*policy.family.vision_blocks(), *policy.family.language_layers(), policy):
             fully_shard(module, mesh=mesh, reshard_after_forward=False, mp_policy=precision)
@@ -78,6 +82,43 @@ class Sharded(Whole):
         """Leaves each rank its share, which is what optimizers and checkpoints work on."""
         for part in self.parts:
             part.reshard()
+
+    def kept(self, other: Policy) -> Callable[[], AbstractContextManager[Policy]]:
+        """Keeps this rank's share of another policy, in what is computed in: of what is trained, which is all that it
+        may differ in; `other` itself is of no use any more.
+
+        Returns:
+            See `standing_in`.
+        """
+        self.release()
+        pairs = zip(other.parameters(), self.policy.parameters(), strict=True)
+        shares = [
+            shared_out(value.detach(), own).to_local().to(self.dtype or own.dtype)
+            for value, own in pairs
+            if own.requires_grad
+        ]
+        return partial(self.standing_in, shares)
+
+    @contextmanager
+    def standing_in(self, shares: Iterable[Tensor]) -> Iterator[Policy]:
+        """The policy with other weights, gathered in the place of its own, which come back in the end: so that one of
+        the two is whole at a time. For passes without a gradient; all ranks enter and leave it together."""
+        self.release()
+        own = [parameter.to_local().detach().clone() for parameter in self.trained()]
+        try:
+            self.put(shares)
+            self.gather()
+            yield self.policy
+        finally:
+            self.release()
+            self.put(own)
+        self.gather()
+
+    @torch.no_grad()
+    def put(self, shares: Iterable[Tensor]) -> None:
+        """Makes these the released policy's shares."""
+        for parameter, share in zip(self.trained(), shares, strict=True):
+            parameter.to_local().copy_(share)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         whole, anywhere = self.trained(), sorted(set().union(*ranks.gathered(self.used)))
