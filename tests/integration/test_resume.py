@@ -15,8 +15,9 @@ from papo.settings import settings_of
 from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
 
-# Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
-SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+# Those of four_steps, but for pictures, which change nothing. Its learning rate does not depend on how long the run is
+# meant to be.
+SETTINGS = ["experiment=papo_qwen", "seed=3", "algorithm.schedule=constant"]
 
 QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
 
