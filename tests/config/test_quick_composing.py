@@ -56,6 +56,18 @@ def described(node, key=""):
         yield node._value()
 
 
+def test_a_default_may_refer_to_another_and_a_file_may_change(tmp_path):
+    """As none of conf/ does."""
+    (tmp_path / "main.yaml").write_text("defaults: [_self_, a: x, b: '${a}']")
+    for group in ("a", "b"):
+        (tmp_path / group).mkdir()
+    for value in (1, 2):
+        for group in ("a", "b"):
+            (tmp_path / group / "x.yaml").write_text(f"value: {value}")
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            assert compose("main") == {group: {"value": value} for group in ("a", "b")}
+
+
 def test_a_copy_keeps_its_parent_and_shares_what_cannot_be_copied():
     config = OmegaConf.create({"part": {"a": 1, "b": "${.a}"}})
     part = copy.deepcopy(config.part)
