@@ -65,10 +65,11 @@ def at_step(monkeypatch):
 
 
 def test_two_steps_and_two_more_are_four(train, four_steps):
-    run = train(*SETTINGS, "trainer.max_steps=2")
+    settings = [*SETTINGS, "trainer.images_every=2"]
+    run = train(*settings, "trainer.max_steps=2")
     assert run.weights != four_steps.weights
     halfway = run.rollouts
-    train(*SETTINGS, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     assert run.rollouts[: len(halfway)] == halfway
     assert_same(run, four_steps)
 
