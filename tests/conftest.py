@@ -9,14 +9,12 @@ import functools
 import gc
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
-import omegaconf
 import pytest
 import torch
-import yaml
 from PIL import Image
+from quick_composing import quicken
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -27,11 +25,7 @@ from papo.policy.trained import PARTS, choose_trained
 from papo.policy.vlm import Policy
 from papo.types import Images, Item, PatchLayout, PromptBatch, Responses
 
-# Hundreds of runs compose the same files: libyaml reads them as PyYAML does, and an interpolation is parsed once.
-with patch.object(yaml, "SafeLoader", yaml.CSafeLoader):
-    LOADER = omegaconf._utils.get_yaml_loader()  # derived from what is called SafeLoader
-omegaconf._utils.get_yaml_loader = lambda: LOADER
-omegaconf._utils.parse = omegaconf.base.parse = functools.lru_cache(None)(omegaconf.base.parse)
+quicken()
 
 torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for one another
 

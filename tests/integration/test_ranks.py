@@ -13,7 +13,7 @@ from omegaconf.errors import InterpolationKeyError
 from replicas import picture
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
-from two_ranks import asked_to_stop, copy_for, exchanges_and_shards, one_fails, train_each
+from two_ranks import asked_to_stop, copy_for, one_fails, train_and_exchange
 
 from papo import ranks
 from papo.errors import ConfigError, GraderFailed, ProcessLost, SettingError
@@ -38,12 +38,8 @@ def test_alone_everything_is_what_it_was():
     assert (ranks.total(3), ranks.summed({"a": 0.1}), ranks.anywhere(True)) == (3, {"a": 0.1}, True)
 
 
-@pytest.fixture(scope="module")
-def exchanged(tiny_model):
-    return launching.launched(partial(exchanges_and_shards, str(tiny_model)), TWO)
-
-
-def test_two_ranks_count_together(exchanged):
+def test_two_ranks_count_together(runs):
+    _, exchanged = runs
     assert exchanged["exchanges"] == {
         "count": 2,
         "numbers": [0, 1],
@@ -60,8 +56,9 @@ def test_two_ranks_count_together(exchanged):
     }
 
 
-def test_shares_are_shares_and_gradients_are_sums(exchanged):
+def test_shares_are_shares_and_gradients_are_sums(runs):
     """In three updates, of which the second is no other one for the first, whatever is gathered in."""
+    _, exchanged = runs
     for found in exchanged["shards"]:
         assert sum(found["shares"]) == found["whole"]
         assert max(found["shares"]) < 0.55 * found["whole"]
@@ -88,7 +85,7 @@ RESUMED = "lora"  # whose optimizer has a part of the model's parameters, in an 
 # From what a run goes on under what (under the same in its own folder): one process and two, whole and in shares.
 GOING_ON = [("single", "single"), ("single", "fsdp"), ("ddp", "single"), ("ddp", "ddp")]
 GOING_ON += [("fsdp", "single"), ("fsdp", "ddp"), ("fsdp", "fsdp")]
-BRIEFLY = ["val.blind=false", "val.greedy=false", "val.masked=null"]
+BRIEFLY = ["val.blind=false", "val.greedy=false", "val.masked=null", "val.training_items=0"]
 SIX = ["data.train.size=6", "trainer.max_steps=4"]
 # Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
 RUNS = {
@@ -159,8 +156,9 @@ def rows_for(name, folder):
 
 
 @pytest.fixture(scope="module")
-def runs(tiny, tmp_path_factory):
-    """Each run in one process, and in two by either strategy; then a step more of one of them, in every way."""
+def runs(tiny, tiny_model, tmp_path_factory):
+    """Each run in one process, and in two by either strategy; then a step more of one of them, in every way. Returns
+    also what the two processes found out about each other."""
     folder = tmp_path_factory.mktemp("ranks")
     found = {"single": {name: trained(cfg) for name, cfg in composed(folder / "single", tiny, "single").items()}}
     two = {
@@ -170,7 +168,7 @@ def runs(tiny, tmp_path_factory):
     }
     again = {(before, strategy): going_on(folder, tiny, before, strategy) for before, strategy in GOING_ON}
     two |= {" to ".join(way): cfg for way, cfg in again.items() if way[1] != "single"}
-    found["two"] = launching.launched(partial(train_each, two), TWO)
+    found |= launching.launched(partial(train_and_exchange, two, str(tiny_model)), TWO)
     for (_, strategy), cfg in again.items():
         if strategy == "single":
             copy_for(cfg)
@@ -199,7 +197,7 @@ def folder_of(folder, strategy, name):
 def test_two_processes_train_as_one_does(runs, name, strategy, Run):
     folder, found = runs
     one, two = (Run(folder_of(folder, each, name)) for each in ("single", strategy))
-    assert (found["single"][name]["world_size"], found["two"][f"{strategy} {name}"]["world_size"]) == (1, 2)
+    assert (found["single"][name]["world_size"], found["trained"][f"{strategy} {name}"]["world_size"]) == (1, 2)
     assert [row["response"] for row in two.rollouts] == [row["response"] for row in one.rollouts] != []
     assert two.held_out == one.held_out
     expected, got = one.scalars, two.scalars

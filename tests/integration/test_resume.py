@@ -16,8 +16,9 @@ from papo.study.runs import unfinished
 from papo.training.papo import PapoModule
 from papo.training.resume import apart
 
-# Those of four_steps. Its learning rate does not depend on how long the run is meant to be.
-SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+# Those of four_steps, but for pictures, which change nothing. Its learning rate does not depend on how long the run is
+# meant to be.
+SETTINGS = ["experiment=papo_qwen", "seed=3", "algorithm.schedule=constant"]
 
 QUICK = ["val.samples=1", "val.blind=false", "val.greedy=false", "val.training_items=0", "trainer.checkpoint_every=1"]
 
@@ -65,10 +66,11 @@ def at_step(monkeypatch):
 
 
 def test_two_steps_and_two_more_are_four(train, four_steps):
-    run = train(*SETTINGS, "trainer.max_steps=2")
+    settings = [*SETTINGS, "trainer.images_every=2"]
+    run = train(*settings, "trainer.max_steps=2")
     assert run.weights != four_steps.weights
     halfway = run.rollouts
-    train(*SETTINGS, "trainer.max_steps=4", checkpoint(run), path=run.path)
+    train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     assert run.rollouts[: len(halfway)] == halfway
     assert_same(run, four_steps)
 
@@ -302,7 +304,7 @@ def test_a_crash_loses_only_the_steps_since_the_checkpoint(train, four_steps, at
 
 def test_a_finished_run_that_is_continued_and_dies_is_not_finished(train, at_step, monkeypatch):
     """Its figures and its model stay those of the first end, and that end can be had again."""
-    settings = [*SETTINGS, "trainer.checkpoint_every=1"]
+    settings = [*SETTINGS, *QUICK]
     run = train(*settings, "trainer.max_steps=2")
     before, weights = run.json(), run.weights
     for step in (3, 4):  # before anything is trained, and after a step that was saved
@@ -391,8 +393,8 @@ def test_factors_that_differ_are_told_apart():
 
 
 def test_a_run_can_continue_elsewhere(train, four_steps):
-    first = train(*SETTINGS, "trainer.max_steps=3")
-    second = train(*SETTINGS, "trainer.max_steps=4", checkpoint(first))
+    first = train(*SETTINGS, *QUICK, "trainer.max_steps=3")
+    second = train(*SETTINGS, *QUICK, "trainer.max_steps=4", checkpoint(first))
     assert second.weights == four_steps.weights
     assert second.rollouts == [line for line in four_steps.rollouts if line["step"] == 4]
     assert first.json()["steps"] == 3
@@ -477,8 +479,9 @@ def test_a_checkpoint_of_before_has_its_validation_and_what_was_best_by_other_it
 
 def test_validation_comes_at_the_same_steps(train):
     """Multiples of val.every from step 0, wherever the run was interrupted."""
-    half = train("trainer.max_steps=3", "val.every=2")
-    rest = train("trainer.max_steps=6", "val.every=2", checkpoint(half))
+    settings = ["val.every=2", "val.blind=false", "val.greedy=false", "val.masked=null", "val.training_items=0"]
+    half = train(*settings, "trainer.max_steps=3")
+    rest = train(*settings, "trainer.max_steps=6", checkpoint(half))
     assert (sorted(half.scalars["val/avg@2"]), sorted(half.scalars["course/accuracy"])) == ([0, 3], [0, 2, 3])
     assert (sorted(rest.scalars["val/avg@2"]), sorted(rest.scalars["course/accuracy"])) == ([6], [4, 6])
 
@@ -509,8 +512,8 @@ def test_what_a_run_cost_is_of_all_its_sessions(train, monkeypatch, tmp_path):
 
 
 def test_a_new_learning_rate_is_obeyed(train):
-    half = train("trainer.max_steps=2", "optimizer.lr=1e-2")
-    rest = train("trainer.max_steps=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", checkpoint(half),
+    half = train(*QUICK, "trainer.max_steps=2", "optimizer.lr=1e-2")
+    rest = train(*QUICK, "trainer.max_steps=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", checkpoint(half),
                  "resume.allow=[optimizer]")  # fmt: skip
     assert rest.weights == half.weights
     assert rest.json()["steps"] == 3
@@ -518,7 +521,7 @@ def test_a_new_learning_rate_is_obeyed(train):
 
 def test_optimizer_state_and_schedule_continue(train):
     """With a warm-up the learning rate depends on the step, and Adam's moments on all steps before."""
-    settings = ["algorithm.schedule=constant", "algorithm.warmup_steps=5", "optimizer.lr=1e-2"]
+    settings = [*QUICK, "algorithm.schedule=constant", "algorithm.warmup_steps=5", "optimizer.lr=1e-2"]
     whole = train(*settings, "trainer.max_steps=3")
     half = train(*settings, "trainer.max_steps=2")
     rest = train(*settings, "trainer.max_steps=3", checkpoint(half))

@@ -104,13 +104,13 @@ def listed(run) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_finishes_and_every_skip_is_listed(train, bad_rows, tmp_path, workers):
+def test_training_finishes_and_every_skip_is_listed(train, brief, bad_rows, tmp_path, workers):
     """What is found at start, and what only decoding finds, wherever it is done."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "skipped.jsonl").write_text('{"source": "data.train", "id": "of another run", "reason": "?"}\n')
     overrides = ["data.batch_size=4", f"data.num_workers={workers}", "overwrite=true"]
-    run = train(*settings(bad_rows, 0.7), *overrides, path=folder)
+    run = train(*brief, *settings(bad_rows, 0.7), *overrides, path=folder)
     reasons = listed(run)
     for source in ("data.train", "data.val"):
         for id, (_, reason) in (BAD | LATE).items():
@@ -144,8 +144,8 @@ def test_pictures_may_be_decoded_at_start(command, tiny, bad_rows, tmp_path):
     assert "  half a picture: picture cannot be decoded" in finished.err
 
 
-def test_a_resumed_run_sees_what_the_whole_one_saw(train, bad_rows):
-    overrides = [*settings(bad_rows, 0.7), "data.batch_size=4", "algorithm.schedule=constant"]
+def test_a_resumed_run_sees_what_the_whole_one_saw(train, brief, bad_rows):
+    overrides = [*brief, *settings(bad_rows, 0.7), "data.batch_size=4", "algorithm.schedule=constant"]
     whole = train(*overrides, "trainer.max_steps=4")
     half = train(*overrides, "trainer.max_steps=2")
     train(*overrides, "trainer.max_steps=4", f"ckpt_path={half.path / 'checkpoints' / 'last.ckpt'}", path=half.path)

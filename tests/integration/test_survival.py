@@ -2,6 +2,7 @@
 
 import errno
 import resource
+import shutil
 import zipfile
 
 import pytest
@@ -11,14 +12,20 @@ from papo.errors import ConfigError
 from papo.files import lacks_room
 from papo.training.resume import damage, usable
 
-# Those of four_steps.
-SETTINGS = ["experiment=papo_qwen", "seed=3", "trainer.images_every=2", "algorithm.schedule=constant"]
+# Those of four_steps, but for pictures, which change nothing.
+SETTINGS = ["experiment=papo_qwen", "seed=3", "algorithm.schedule=constant"]
+
+
+@pytest.fixture(scope="module")
+def undamaged(train):
+    """A run whose last checkpoint is of step 4 and whose one before is of step 2."""
+    return train(*SETTINGS, "trainer.max_steps=4", "trainer.checkpoint_every=2")
 
 
 @pytest.fixture
-def two_checkpoints(train, tmp_path):
-    """A run whose last checkpoint is of step 4 and whose one before is of step 2."""
-    return train(*SETTINGS, "trainer.max_steps=4", "trainer.checkpoint_every=2", path=tmp_path / "run")
+def two_checkpoints(undamaged, tmp_path, Run):
+    """A copy of it, to be damaged."""
+    return Run(shutil.copytree(undamaged.path, tmp_path / "run"))
 
 
 def last_of(run):

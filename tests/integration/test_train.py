@@ -339,22 +339,22 @@ def test_advantages_are_weighed_by_guessability(train, by, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def grpo(train):
-    return train("experiment=grpo_qwen")
+def grpo(train, brief):
+    return train("experiment=grpo_qwen", *brief)
 
 
-def test_coefficients_of_zero_are_grpo_bit_for_bit(train, grpo):
+def test_coefficients_of_zero_are_grpo_bit_for_bit(train, brief, grpo):
     zero = ["perception_coef=0", "entropy_coef=0", "corrupted_entropy_coef=0"]
-    papo = train("experiment=papo_qwen", *zero)
+    papo = train("experiment=papo_qwen", *brief, *zero)
     assert papo.weights == grpo.weights
     assert papo.rollouts == grpo.rollouts
     assert any(line["advantage"] for line in grpo.rollouts)  # there was something to learn
     assert "perception/kl" not in papo.scalars
 
 
-def test_a_mask_that_hides_nothing_is_grpo_bit_for_bit(train, grpo):
+def test_a_mask_that_hides_nothing_is_grpo_bit_for_bit(train, brief, grpo):
     """The other way to no perception term: two identical images, a KL of zero and no gradient."""
-    papo = train("experiment=papo_paper", "mask_ratio=0")
+    papo = train("experiment=papo_paper", *brief, "mask_ratio=0")
     assert papo.weights == grpo.weights
     assert papo.scalars["perception/kl"] == {1: 0.0, 2: 0.0}
 
@@ -362,9 +362,9 @@ def test_a_mask_that_hides_nothing_is_grpo_bit_for_bit(train, grpo):
 @pytest.mark.parametrize(
     "override", ["perception_coef=0.02", "entropy_coef=0.05", "corrupted_entropy_coef=0.05", "kl_coef=0", "seed=1"]
 )
-def test_whatever_else_is_not(train, grpo, override):
-    assert train("experiment=grpo_qwen", override).weights != grpo.weights
+def test_whatever_else_is_not(train, brief, grpo, override):
+    assert train("experiment=grpo_qwen", *brief, override).weights != grpo.weights
 
 
-def test_runs_repeat(train, grpo):
-    assert train("experiment=grpo_qwen").weights == grpo.weights
+def test_runs_repeat(train, brief, grpo):
+    assert train("experiment=grpo_qwen", *brief).weights == grpo.weights
