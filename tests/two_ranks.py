@@ -199,6 +199,7 @@ def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
 
     from papo.policy.loading import load_policy
     from papo.policy.reference import Reference
+    from papo.rollout import vllm
     from papo.training.weights import Sharded
 
     policy = load_policy(path, dtype="float32", chunk_tokens=100, train=["language"]).policy
@@ -213,12 +214,20 @@ def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
     weights.gather()
     own = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
     (shares,) = reference._gathered.args
+    versions = [vllm.weight_version(policy)]
     with reference.present():
+        versions.append(vllm.weight_version(policy))
         (there,) = reference._policy
         found = {name: parameter.detach().clone() for name, parameter in there.named_parameters()}
         frozen = {p.data_ptr() for name, p in policy.named_parameters() if name not in trained}
         shared = frozen == {p.data_ptr() for name, p in there.named_parameters() if name not in trained}
+    versions.append(vllm.weight_version(policy))
+    weights.release()
+    weights.trained()[0].to_local().view(-1)[0].add_(0.1)
+    weights.gather()
+    versions.append(vllm.weight_version(policy))
     return {
+        "versions": [versions[0] == version for version in versions[1:]],
         "kept": sum(share.untyped_storage().nbytes() for share in shares),
         "trained": sum(loaded[name].numel() for name in trained),
         "total": sum(value.numel() for value in loaded.values()),

@@ -75,6 +75,8 @@ def test_a_reference_is_kept_in_shares_and_stands_in_for_the_policy(exchanged):
             assert 0 < found["trained"] < found["total"]
             assert found["kept"] < 0.55 * size * found["trained"]
             assert all(found[name] for name in ("as_loaded", "shared", "moved", "back", "gone"))
+            # What another engine goes by: other weights while it stands in and after an update, and not in between.
+            assert found["versions"] == [False, True, False]
     for of_precision, size in zip(zip(*exchanged["references"], strict=True), (4, 2), strict=True):
         assert sum(found["kept"] for found in of_precision) == size * of_precision[0]["trained"]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from papo import seeding
 from papo.errors import ConfigError, SettingError, TrainingDiverged
@@ -329,9 +330,12 @@ def weight_version(policy: Policy) -> tuple:
     """Differs from what it was wherever a weight was written to since.
 
     torch counts what is written into each tensor, but for AdamW(fused=True), which moves every weight that has a
-    gradient: so one number of each is held against what it was.
+    gradient: so one number of each is held against what it was. Shares that are gathered anew are other tensors, though
+    the same weights: of these, sums tell, for a small step leaves most of what is rounded to bfloat16 where it was.
     """
     state = parameters(policy).values()
+    if isinstance(policy, FSDPModule):
+        return id(policy), tuple(torch.stack([tensor.sum(dtype=torch.float64) for tensor in state]).tolist())
     middles = torch.stack([tensor.flatten()[tensor.numel() // 2].float() for tensor in state])
     return id(policy), tuple((tensor.data_ptr(), tensor._version) for tensor in state), tuple(middles.tolist())
 
