@@ -130,15 +130,18 @@ class Screen:
         found: list[BadRow],
     ) -> Item:
         """The first of the items that can be used; the others are skipped and listed, and bad ones added to `found`."""
+        settings_fit = False
         for index in islice(indices, ATTEMPTS):
             try:
                 return self.check(look(index), guessability)
             except TooGuessable as known:
                 self.too_guessable.add(key, known)
+                settings_fit = True
             except BadRow as bad:
                 self.skips.add(key, bad)
                 found.append(bad)
-        lacked(found)
+        if not settings_fit:
+            lacked(found)
         raise ConfigError(
             f"{key}: {ATTEMPTS} rows in a row cannot be used; "
             "see skipped.jsonl and guessable.jsonl in the run directory"
@@ -170,12 +173,12 @@ class Screen:
         for skips, rows in ((self.skips, bad), (self.too_guessable, guessable)):
             for found in rows:
                 skips.add(key, found)
-        if guessable and not good:
-            raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
-        if not good:
+        if not (good or guessable):
             lacked(bad)
-        if not good or len(bad) > self.max_bad_share * len(source):
-            raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good)))
+        if not (good or guessable) or len(bad) > self.max_bad_share * len(source):
+            raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good or guessable)))
+        if not good:
+            raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
         said += [f"{blind} without a picture"] if blind else []
         said += [f"{len(bad)} skipped ({self.listed})"] if bad else []
@@ -229,12 +232,27 @@ def said_of(source: Any, key: str) -> list[str]:
     return [f"layout {layout}" + "".join(f" (or {key}.schema={other})" for other in others)]
 
 
-def first_looks(look: Callable[[int], Item], indices: Iterable[int]) -> Audit:
-    """Of the items that can be had; the others are found, and counted, when they are wanted."""
-    found = Audit()
+def first_looks(
+    look: Callable[[int], Item], indices: Iterable[int], needs: Callable[[Item], None] | None = None
+) -> Audit:
+    """Of the items that can be had; the others are found, and counted, when they are wanted.
+
+    Raises:
+        ConfigError: all of them lack what is needed: then it is the settings that do not fit.
+    """
+    found, lacking = Audit(), None
     for index in indices:
         with suppress(BadRow):
-            found.add(look(index))
+            item = look(index)
+            found.add(item)
+            try:
+                if needs is not None:
+                    needs(item)
+                needs = None  # one that has it says that the settings fit
+            except ConfigError as error:
+                lacking = lacking or error
+    if needs is not None and lacking is not None:
+        raise lacking
     return found
 
 
@@ -249,9 +267,7 @@ class Screened:
             self.rows: Sequence[int] = screen.scan(source, key, guessability, decode=self.decoded)
         else:
             self.rows = range(len(source))
-            found = first_looks(source.__getitem__, few_of(len(source), DRAWN))
-            if screen.needs is not None:
-                screen.needs(source[0])
+            found = first_looks(source.__getitem__, few_of(len(source), DRAWN), screen.needs)
             screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
 
     def __len__(self) -> int:
