@@ -8,10 +8,12 @@ import re
 import tarfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import glob
 from itertools import accumulate
+from os.path import commonpath, normpath
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,22 @@ class Table:
     def roots_of(self, place: Place) -> tuple[Path, ...]:
         """Where a row's pictures are looked for: not beside another's file, which may have others of these names."""
         return (self.files[place.file or 0].parent, *self.roots) if self.files else self.roots
+
+    def known_as(self, name: str, place: Place) -> str:
+        """What a row names as a file, so that two rows say the same only if it is the same file: of several files in
+        several folders a name beside one of them is told by its folder, from the one that holds them all."""
+        if place.file is None:
+            return name
+        beside = self.files[place.file].parent
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if beside != self.folder and (beside / name).is_file():
+                return normpath(beside.relative_to(self.folder) / name)
+        return name
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder that was given, else the innermost one with all files."""
+        return self.roots[0] if self.roots else Path(commonpath([file.parent for file in self.files]))
 
     def __getitem__(self, index: int) -> Row:
         return self._row(self.data[index])
