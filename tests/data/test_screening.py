@@ -334,6 +334,22 @@ def test_pictures_of_a_stream_that_cannot_be_decoded_are_counted_too(table, tmp_
         list(found)
 
 
+@pytest.mark.parametrize(("every", "stops"), [(12, True), (250, False)])
+def test_a_worker_divides_what_it_cannot_decode_by_what_it_decodes(table, tmp_path, every, stops):
+    """Of eight workers each looks at all rows, and decodes the pictures of every eighth batch."""
+    picture = io.BytesIO()
+    Image.effect_noise((28, 28), 50).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:200])
+    whole = [n for n in range(500) if n % every]
+    items = make_screen()(table(image="cut.png", whole=whole), "data.train").endless(0)
+    own = (i for start in range(0, 4000, 8 * 16) for i in range(start, start + 16))
+    if not stops:
+        assert all(items[i] for i in own)
+        return
+    with pytest.raises(ConfigError, match=r"^data.train: \d\d of 3\d\d rows cannot be used"):
+        [items[i] for i in own]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

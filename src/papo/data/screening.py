@@ -288,6 +288,11 @@ class Screened:
         rows = (self.rows[i] for i in self._candidates(index))
         return self.screen.first_good(self.source.__getitem__, self.key, self.guessability, rows, [])
 
+    def few(self, count: int) -> list[int]:
+        """Where at most `count` drawn items stand; the same items, whatever becomes of others."""
+        places = {row: place for place, row in enumerate(self.rows)}
+        return [places[row] for row in few_of(len(self.source), count, places)]
+
     def draft(self, index: int) -> Item:
         """As the look at start saw it."""
         look = self.source.draft if hasattr(self.source, "draft") else self.source.__getitem__
@@ -341,13 +346,15 @@ class _ScreenedOrder:
     def __getitem__(self, index: int) -> Item:
         """Raises ConfigError where too many of the rows so far are bad."""
         if index not in self.alike:
-            self.item = self._first_good(self.items.__getitem__, map(self._place, count(index)))
+            self.item = self._first_good(self.items.__getitem__, self._places(index), self.undecodable)
             self.alike = range(index, self.good)
         return self.item
 
     def _start_over(self) -> None:
         self.good, self.looked_at = 0, 0  # rows so far, the last of them a good one
-        self.bad: list[BadRow] = []
+        self.bad: list[BadRow] = []  # of them
+        self.decoded = 0  # of the good ones
+        self.undecodable: list[BadRow] = []  # of these
         self.alike = range(0)  # these items are the one that was asked for last, which replaces all but the last
 
     def _place(self, index: int) -> int:
@@ -355,21 +362,36 @@ class _ScreenedOrder:
         if index < self.good - 1:
             self._start_over()
         while self.good <= index:
-            self._first_good(self.items.draft, self._further())
+            self._first_good(self.items.draft, self._further(), self.bad)
             self.good += 1
         return self.looked_at - 1
+
+    def _places(self, index: int) -> Iterator[int]:
+        """Those of this item and of the next ones, for rows that are decoded."""
+        for item in count(index):
+            place = self._place(item)
+            self.decoded += 1
+            yield place
 
     def _further(self) -> Iterator[int]:
         while True:
             self.looked_at += 1
             yield self.looked_at - 1
 
-    def _first_good(self, look: Callable[[int], Item], indices: Iterable[int]) -> Item:
+    def _first_good(self, look: Callable[[int], Item], indices: Iterable[int], bad: list[BadRow]) -> Item:
         of, found = self.screened, []
         item = of.screen.first_good(look, of.key, of.guessability, indices, found)
-        self.bad += [BadRow(bad.id, bad.reason) for bad in found]  # without what led there, pictures among it
-        allowed = of.screen.max_bad_share * self.looked_at
-        judged = self.looked_at >= JUDGED or not of.screen.max_bad_share
-        if found and judged and len(self.bad) > allowed + CHANCE * allowed**0.5:
-            raise ConfigError(of.screen.complaint(of.key, self.bad, self.looked_at, any_good=True))
+        bad += [BadRow(each.id, each.reason) for each in found]  # without what led there, pictures among it
+        if found:
+            self._judge(self.looked_at, self.bad)
+            # Of several workers each looks at all rows and decodes its own items. Of as many rows as those stand for:
+            part = self.decoded / max(self.good, self.decoded, 1)
+            self._judge(round(part * self.looked_at), self.bad[: round(part * len(self.bad))] + self.undecodable)
         return item
+
+    def _judge(self, rows: int, bad: list[BadRow]) -> None:
+        """Raises ConfigError where so many of so many rows are more than max_bad_share, and than chance, allow."""
+        screen, allowed = self.screened.screen, self.screened.screen.max_bad_share * rows
+        judged = rows >= JUDGED or not screen.max_bad_share
+        if judged and len(bad) > allowed + CHANCE * allowed**0.5:
+            raise ConfigError(screen.complaint(self.screened.key, bad, rows, any_good=True))
