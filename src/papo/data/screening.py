@@ -288,6 +288,14 @@ class Screened:
         rows = (self.rows[i] for i in self._candidates(index))
         return self.screen.first_good(self.source.__getitem__, self.key, self.guessability, rows, [])
 
+    def ids(self) -> set[str]:
+        """Of all items that can be had, from their drafts."""
+        found = set()
+        for index in range(len(self)):
+            with suppress(BadRow):
+                found.add(self.draft(index).id)
+        return found
+
     def few(self, count: int) -> list[int]:
         """Where at most `count` drawn items stand; the same items, whatever becomes of others."""
         places = {row: place for place, row in enumerate(self.rows)}
