@@ -105,7 +105,14 @@ RUNS = {
     ],
     # A prompt for each, most without a picture: a rank has often nothing to look at.
     "texts": ["experiment=papo_qwen", "trainer.max_steps=4", "data.batch_size=2", *BRIEFLY],
-    "one_token": ["data.batch_size=2", "algorithm.max_refills=1", "rollout.max_new_tokens=1", *BRIEFLY],
+    # Refilled from a stream, which every rank reads.
+    "one_token": [
+        "data.batch_size=2",
+        "algorithm.max_refills=1",
+        "rollout.max_new_tokens=1",
+        "data.train.streaming=true",
+        *BRIEFLY,
+    ],
 }
 SETTINGS = ["data.batch_size=5", "data.val.size=3", "optimizer.lr=1e-4", "seed=1", "algorithm.schedule=constant"]
 SETTINGS += ["callbacks.progress=null"]
@@ -113,7 +120,7 @@ SETTINGS += ["callbacks.progress=null"]
 
 def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
     planned = [
-        Planned(name, {}, 1, (*tiny, *SETTINGS, *RUNS[name], *rows_for(name, folder), f"strategy={strategy}", *further))
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *rows_for(name, folder), *RUNS[name], f"strategy={strategy}", *further))
         for name in names
     ]
     configs = compose_runs(planned, folder)
@@ -124,7 +131,7 @@ def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
 
 
 def rows_for(name, folder):
-    """What the run of texts is about: eight questions, of which two have a picture."""
+    """What the runs of texts and of one token are about: eight questions, of which two have a picture."""
     path = folder / "rows.jsonl"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +140,7 @@ def rows_for(name, folder):
         rows = [row | ({"image": "picture.png"} if n % 4 == 0 else {}) for n, row in enumerate(rows)]
         path.write_text("\n".join(map(json.dumps, rows)))
     whole = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
-    return ["data=folder", f"data.train.path={path}", *whole] if name == "texts" else []
+    return ["data=folder", f"data.train.path={path}", *whole] if name in ("texts", "one_token") else []
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +202,9 @@ def test_a_rank_had_nothing_to_look_at_and_one_token_to_say(runs, Run):
     for row in Run(folder_of(folder, "ddp", "texts")).rollouts:
         steps.setdefault(row["step"], set()).add(int(row["id"]) % 4 == 0)
     assert {False, True} in steps.values()
-    assert set(Run(folder_of(folder, "ddp", "one_token")).scalars["response/length_mean"].values()) == {1}
+    scalars = Run(folder_of(folder, "ddp", "one_token")).scalars
+    assert set(scalars["response/length_mean"].values()) == {1}
+    assert any(scalars["group/refills"].values())
 
 
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):

@@ -74,6 +74,19 @@ def test_two_steps_and_two_more_are_four(train, four_steps):
     assert_same(run, four_steps)
 
 
+def test_refills_of_a_stream_go_on_where_they_were(train, tmp_path):
+    rows = [{"id": f"r{n}", "question": f"{n}?", "answer": n % 10} for n in range(60)]
+    settings = [f"data.train.path={write_lines(tmp_path / 'rows.jsonl', rows)}", "data.train.share=[0,1]"]
+    settings += ["data=folder", "data.train.streaming=true", "data.val.size=2", "algorithm.max_refills=2", *QUICK]
+    settings += ["algorithm.schedule=constant"]
+    whole = train(*settings, "trainer.max_steps=3")
+    assert sum(whole.scalars["group/refills"].values()) > 2
+    run = train(*settings, "trainer.max_steps=2")
+    assert torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["PromptData"]["refilled"] > 0
+    train(*settings, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    assert run.rollouts == whole.rollouts
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, at_step, monkeypatch, number):
     handler = signal.getsignal(number)
