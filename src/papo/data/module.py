@@ -18,7 +18,8 @@ from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
 from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
-from papo.data.screening import Screen, ScreenedStream
+from papo.data.screened_stream import ScreenedStream
+from papo.data.screening import Screen
 from papo.data.skips import Skips
 from papo.data.sources.split import TableSource
 from papo.errors import ConfigError, Gone, SettingError

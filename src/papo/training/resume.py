@@ -15,7 +15,7 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from papo.data.screening import Screened
+from papo.data.screened import Screened
 from papo.errors import ConfigError
 from papo.run_dir import holds_run
 from papo.settings import leaves, settings_of
