@@ -350,6 +350,19 @@ def test_a_worker_divides_what_it_cannot_decode_by_what_it_decodes(table, tmp_pa
         [items[i] for i in own]
 
 
+def test_a_picture_that_is_found_broken_where_a_stream_starts_over_is_counted(table, tmp_path):
+    picture = io.BytesIO()
+    Image.effect_noise((28, 28), 50).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:200])
+    stream = table(image="cut.png", whole=[n for n in range(500) if n != 40])
+    plain = stream.endless(0)
+    cut = next(i for i in range(500) if plain.draft(i).id == "r40")
+    items = make_screen(max_bad_share=0.0)(stream, "data.train").endless(0)
+    assert items[cut + 5]
+    with pytest.raises(ConfigError, match=r"^data.train: 1 of \d+ rows cannot be used.*\n  r40: "):
+        items[cut]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

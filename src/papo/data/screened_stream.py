@@ -46,6 +46,8 @@ class _ScreenedOrder:
     def __getitem__(self, index: int) -> Item:
         """Raises ConfigError where too many of the rows so far are bad."""
         if index not in self.alike:
+            if index < self.good - 1:
+                self._start_over()
             self.item = self._first_good(self.items.__getitem__, self._places(index), self.undecodable)
             self.alike = range(index, self.good)
         return self.item
@@ -59,8 +61,6 @@ class _ScreenedOrder:
 
     def _place(self, index: int) -> int:
         """Where in the stream the row stands that can be used as this item."""
-        if index < self.good - 1:
-            self._start_over()
         while self.good <= index:
             self._first_good(self.items.draft, self._further(), self.bad)
             self.good += 1
