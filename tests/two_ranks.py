@@ -223,7 +223,8 @@ def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
         shared = frozen == {p.data_ptr() for name, p in there.named_parameters() if name not in trained}
     versions.append(vllm.weight_version(policy))
     weights.release()
-    weights.trained()[0].to_local().view(-1)[0].add_(0.1)
+    with torch.no_grad():
+        weights.trained()[0].to_local().view(-1)[0].add_(0.1)
     weights.gather()
     versions.append(vllm.weight_version(policy))
     return {

@@ -14,7 +14,7 @@ from replicas import picture, plain_parquet, problems, write_lines
 from torch.utils.data import get_worker_info
 
 from papo.data.module import PromptData
-from papo.data.order import Mixture, Passes
+from papo.data.order import Mixture, Passes, few_of
 from papo.data.sources import table_source
 from papo.errors import BadRow, ConfigError, SettingError
 from papo.lab import LabDataset
@@ -73,6 +73,23 @@ def test_in_the_midst_of_training_few_come_and_always_the_same():
     assert held_out(make_data(val_items=9), "fit") == [[["v", "w"], ["x", "y"], ["z"]]]
 
 
+def test_one_that_is_bad_changes_none_of_the_others(tmp_path):
+    """Few of what is measured on, of which another row is bad when the run goes on."""
+
+    def few(bad):
+        rows = [{"id": f"r{n}", "question": "?", "answer": "" if n in bad else n} for n in range(100)]
+        path = write_lines(tmp_path / "a.jsonl", rows)
+        data = make_data(val=table_source(schema="folder", path=str(path)), val_items=30, max_bad_share=0.1)
+        (found,) = held_out(data, "fit")
+        return {int(id[1:]) for batch in found for id in batch}
+
+    whole = few(())
+    assert whole == set(few_of(100, 30))  # those of before
+    one, other = min(whole), min({*range(100)} - whole)
+    assert few((other,)) == whole
+    assert len(few((one,)) & whole) == 29 == len(few((one, other)) & whole)
+
+
 def test_what_the_words_give_away_comes_second():
     data = make_data(guessable=items("klmn"))
     assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]], [["k", "l"], ["m", "n"]]]
@@ -108,6 +125,27 @@ def test_a_held_out_item_that_is_gone_is_left_out_and_none_counts_twice(num_work
         assert data.skips.reasons == dict.fromkeys([("data.val", "w"), ("data.val", "z")], "file is gone")
 
 
+class Refusing(list):
+    """Items of which one says that a setting cannot work."""
+
+    def __getitem__(self, index):
+        if index == 5:
+            raise ConfigError("data.train.path is read no further\n  than this")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("training", [False, True])
+def test_what_a_worker_says_of_settings_is_said_as_it_is(training, num_workers):
+    """Not as a traceback of torch's."""
+    data = make_data(num_workers=num_workers)
+    (data.train if training else data.val).source = Refusing(TRAIN)
+    data.val.rows = range(6)
+    with pytest.raises(ConfigError) as caught:
+        batches(data, 9) if training else held_out(data, "validate")
+    assert str(caught.value) == "data.train.path is read no further\n  than this"
+
+
 @pytest.mark.parametrize("batch_size", [0, -1, 11])
 def test_a_batch_is_at_most_the_data(batch_size):
     with pytest.raises(SettingError, match=rf"^batch_size must .*got {batch_size}"):
@@ -128,21 +166,28 @@ def test_refills_follow_step_and_number():
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_refills_of_a_stream_come_from_all_of_it(mixed, tmp_path):
-    """Not from what it begins with, in every step anew; the same ones where a run goes on."""
+def test_refills_of_a_stream_come_from_all_of_it(mixed, tmp_path, monkeypatch):
+    """Not from what it begins with, in every step anew, and what is read is what was asked for; the same ones where a
+    run goes on, whose checkpoint says how many there were."""
     rows = [{"id": f"r{n}", "question": "?", "answer": n} for n in range(400)]
     path = write_lines(tmp_path / "a.jsonl", rows)
     stream = table_source(schema="folder", path=str(path), streaming=True, buffer_size=5)
     train = Mixture({"a": stream, "b": TRAIN}, {"a": 999, "b": 1}) if mixed else stream
+    read, rows = [], type(stream).rows
+    monkeypatch.setattr(type(stream), "rows", lambda of, seed: (read.append(row) or row for row in rows(of, seed)))
     data = make_data(train)
-    refills = {(step, number): named(data.refill(step, number)) for step in range(95) for number in range(2)}
-    for number in range(2):
-        rows = {id for step in range(95) for id in refills[step, number]}
-        assert len(rows) == 380
-    assert refills[0, 0] != refills[0, 1]
-    later = make_data(train)
-    for key in ((90, 1), (90, 0), (94, 0)):
-        assert named(later.refill(*key)) == refills[key]
+    read.clear()
+    keys = [(300, 0), (301, 0), (301, 1), (305, 0), (305, 1), (305, 2)] + [(step, 0) for step in range(400, 489)]
+    refills, states = [], []
+    for key in keys:
+        states.append(data.state_dict())
+        refills.append(named(data.refill(*key)))
+    assert len({id for ids in refills for id in ids}) == 380
+    assert len(read) <= 390
+    for number in (3, 90):
+        later = make_data(train)
+        later.load_state_dict(states[number])
+        assert [named(later.refill(*key)) for key in keys[number:]] == refills[number:]
 
 
 @pytest.fixture
@@ -174,9 +219,10 @@ def test_batches_depend_on_seed_and_step_alone(kinds, table, kind):
     assert batches(data(), 5, step=7) == whole[7:]
     assert batches(data(num_workers=2), 5, step=7) == whole[7:]
     assert batches(data(seed=4), 12) != whole
-    refill = named(data().refill(3, 1))
+    other = data()
+    refill = named(other.refill(3, 1))
     assert len(refill) == 4
-    assert named(data().refill(3, 1)) == refill != named(data().refill(3, 2))
+    assert named(data().refill(3, 1)) == refill != named(other.refill(3, 2))
 
 
 class Photographs(list):

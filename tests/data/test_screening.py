@@ -95,6 +95,55 @@ def test_where_all_rows_lack_it_the_settings_are_blamed():
         make_screen(needs=lacking(*range(10)))(Rows(), "data.train")
 
 
+class Own:
+    """A source without drafts, as docs/howto/own_items.md has them; some of its items cannot be had."""
+
+    def __init__(self, bad=()) -> None:
+        self.bad = bad
+
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> Item:
+        if index in self.bad:
+            raise BadRow(f"row-{index}", "no picture today")
+        return Item(f"row-{index}", "?", (), answer="1", answer_type="integer")
+
+
+def test_the_first_item_of_a_source_of_your_own_is_one_of_many():
+    """It may be bad, or lack what the others have."""
+    screen = make_screen(needs=lacking())
+    assert screen(Own(bad=[0]), "data.train")[0].id != "row-0"
+    assert screen.skips.reasons == {("data.train", "row-0"): "no picture today"}
+    assert make_screen(needs=lacking(0))(Own(), "data.train")[0].id != "row-0"
+    assert len(make_screen(needs=lacking(*range(99)))(Own(bad=range(99)), "data.train")) == 100
+    with pytest.raises(ConfigError, match=r"^X needs data with a Y, and item row-\d+ has none$"):
+        make_screen(needs=lacking(*range(100)))(Own(bad=range(50)), "data.train")
+
+
+@pytest.mark.parametrize("blamed", ["limit", "rows", "settings"])
+def test_the_settings_are_blamed_where_rows_that_lack_nothing_are_not_left_out(blamed, table, tmp_path):
+    """Of 500 rows as many are too guessable as can be, the others lack something."""
+    guessable = {"limit": 499, "rows": 1, "settings": 0}[blamed]
+    rows = [{"item": f"r{n}", "mean": float(n < guessable)} for n in range(500)]
+    known = guessability_of(str(write_lines(tmp_path / "blind.jsonl", rows)), 0.5)
+
+    def needs(item) -> None:
+        if int(item.id[1:]) >= guessable:
+            raise ConfigError("X needs data with a Y")
+
+    expected = {
+        "limit": r"^data\.max_guessable=0\.5 leaves nothing of data\.train's 500 rows$",
+        "rows": r"^data\.train: 499 of 500 rows cannot be used.*:\n  r1: X needs data with a Y\n",
+        "settings": r"^X needs data with a Y$",
+    }[blamed]
+    with pytest.raises(ConfigError, match=expected):
+        make_screen(needs=needs)(table(streaming=False), "data.train", known)
+    expected = expected if blamed == "settings" else r"^data\.train: 1000 rows in a row cannot be used"
+    with pytest.raises(ConfigError, match=expected):
+        make_screen(needs=needs)(table(), "data.train", known).endless(0)[0]
+
+
 def test_more_than_the_share_is_an_error_with_the_list():
     with pytest.raises(ConfigError) as caught:
         make_screen(max_bad_share=0.19)(Rows(BAD), "data.train")
@@ -218,11 +267,11 @@ def test_every_part_of_a_mixture_is_screened():
 def table(tmp_path):
     """A stream of 500 rows, some of them with another answer, or all but the whole ones with a picture."""
 
-    def make(answers=(), image=None, whole=()):
+    def make(answers=(), image=None, whole=(), streaming=True):
         rows = [{"id": f"r{n}", "question": "?", "answer": dict(answers).get(n, "1")} for n in range(500)]
         rows = [row | ({"image": None if n in whole else image} if image else {}) for n, row in enumerate(rows)]
         path = write_lines(tmp_path / "rows.jsonl", rows)
-        return table_source(schema="folder", path=str(path), streaming=True, buffer_size=50)
+        return table_source(schema="folder", path=str(path), streaming=streaming, buffer_size=50)
 
     return make
 
@@ -283,6 +332,35 @@ def test_pictures_of_a_stream_that_cannot_be_decoded_are_counted_too(table, tmp_
     assert all(n % 2 == 0 for n in itertools.islice(found, 250))
     with pytest.raises(ConfigError, match=r"^data.train: \d+ of 3\d\d rows cannot be used"):
         list(found)
+
+
+@pytest.mark.parametrize(("every", "stops"), [(12, True), (250, False)])
+def test_a_worker_divides_what_it_cannot_decode_by_what_it_decodes(table, tmp_path, every, stops):
+    """Of eight workers each looks at all rows, and decodes the pictures of every eighth batch."""
+    picture = io.BytesIO()
+    Image.effect_noise((28, 28), 50).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:200])
+    whole = [n for n in range(500) if n % every]
+    items = make_screen()(table(image="cut.png", whole=whole), "data.train").endless(0)
+    own = (i for start in range(0, 4000, 8 * 16) for i in range(start, start + 16))
+    if not stops:
+        assert all(items[i] for i in own)
+        return
+    with pytest.raises(ConfigError, match=r"^data.train: \d\d of 3\d\d rows cannot be used"):
+        [items[i] for i in own]
+
+
+def test_a_picture_that_is_found_broken_where_a_stream_starts_over_is_counted(table, tmp_path):
+    picture = io.BytesIO()
+    Image.effect_noise((28, 28), 50).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:200])
+    stream = table(image="cut.png", whole=[n for n in range(500) if n != 40])
+    plain = stream.endless(0)
+    cut = next(i for i in range(500) if plain.draft(i).id == "r40")
+    items = make_screen(max_bad_share=0.0)(stream, "data.train").endless(0)
+    assert items[cut + 5]
+    with pytest.raises(ConfigError, match=r"^data.train: 1 of \d+ rows cannot be used.*\n  r40: "):
+        items[cut]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ RUNS = {
         "algorithm=papo_d",
         "algorithm.updates_per_rollout=3",
         "algorithm.max_refills=2",
+        "data.train.streaming=true",  # which every rank reads, refills too
         "mask_ratio=1.0",
         "kl_coef=0.1",
         "algorithm.objective.reference.estimator=full",
@@ -134,7 +135,7 @@ SETTINGS += ["callbacks.progress=null"]
 
 def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
     planned = [
-        Planned(name, {}, 1, (*tiny, *SETTINGS, *RUNS[name], *rows_for(name, folder), f"strategy={strategy}", *further))
+        Planned(name, {}, 1, (*tiny, *SETTINGS, *rows_for(name, folder), *RUNS[name], f"strategy={strategy}", *further))
         for name in names
     ]
     configs = compose_runs(planned, folder)
@@ -145,7 +146,7 @@ def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
 
 
 def rows_for(name, folder):
-    """What the run of texts is about: eight questions, of which two have a picture."""
+    """What the runs of texts and of one token are about: eight questions, of which two have a picture."""
     path = folder / "rows.jsonl"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +155,7 @@ def rows_for(name, folder):
         rows = [row | ({"image": "picture.png"} if n % 4 == 0 else {}) for n, row in enumerate(rows)]
         path.write_text("\n".join(map(json.dumps, rows)))
     whole = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
-    return ["data=folder", f"data.train.path={path}", *whole] if name == "texts" else []
+    return ["data=folder", f"data.train.path={path}", *whole] if name in ("texts", "one_token") else []
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,7 @@ def test_a_rank_had_nothing_to_look_at_and_one_token_to_say(runs, Run):
     one_token = Run(folder_of(folder, "fsdp", "one_token")).scalars
     assert set(one_token["response/length_mean"].values()) == {1}
     assert one_token["group/refills"][1] == 1  # by one item, and its reward by the reference
+    assert any(Run(folder_of(folder, "ddp", "dapo")).scalars["group/refills"].values())
 
 
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):

@@ -9,7 +9,9 @@ import pytest
 import torch
 from hydra.utils import get_object
 from lightning import Callback
+from replicas import picture, write_lines
 
+from papo.data.sources.reading import Reading
 from papo.run_dir import finished
 from papo.settings import settings_of
 from papo.study.runs import unfinished
@@ -73,6 +75,19 @@ def test_two_steps_and_two_more_are_four(train, four_steps):
     train(*settings, "trainer.max_steps=4", checkpoint(run), path=run.path)
     assert run.rollouts[: len(halfway)] == halfway
     assert_same(run, four_steps)
+
+
+def test_refills_of_a_stream_go_on_where_they_were(train, tmp_path):
+    rows = [{"id": f"r{n}", "question": f"{n}?", "answer": n % 10} for n in range(60)]
+    settings = [f"data.train.path={write_lines(tmp_path / 'rows.jsonl', rows)}", "data.train.share=[0,1]"]
+    settings += ["data=folder", "data.train.streaming=true", "data.val.size=2", "algorithm.max_refills=2", *QUICK]
+    settings += ["algorithm.schedule=constant"]
+    whole = train(*settings, "trainer.max_steps=3")
+    assert sum(whole.scalars["group/refills"].values()) > 2
+    run = train(*settings, "trainer.max_steps=2")
+    assert torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)["PromptData"]["refilled"] > 0
+    train(*settings, "trainer.max_steps=3", checkpoint(run), path=run.path)
+    assert run.rollouts == whole.rollouts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -163,6 +178,26 @@ def test_a_run_goes_on_with_the_settings_that_it_had(command, tiny, four_steps, 
     finished = command("train.py", *tiny, *SETTINGS, f"ckpt_path={moved}", "trainer.max_steps=5", "seed=4",
                        f"hydra.run.dir={tmp_path / 'moved'}")  # fmt: skip
     assert finished.status == 0  # nothing is known of its run
+
+
+def test_a_run_is_refused_where_others_are_held_out_than_it_began_with(train, brief, command, tmp_path, monkeypatch):
+    """As of a run from before shares were hashed by picture; nothing is written, and nothing is lost."""
+    rows = [{"question": f"{n}?", "answer": n, "image": f"{p}.png"} for p in range(16) for n in range(4)]
+    for number in range(16):
+        picture(number).save(tmp_path / f"{number}.png")
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    shares = ["data.train.share=[0,0.5]", "data.val.share=[0.5,1]", "data.max_bad_share=0.1"]
+    settings = [*brief, "data=folder", f"data.train.path={path}", *shares]
+    with monkeypatch.context() as patch:
+        patch.setattr(Reading, "together", lambda reading, row, raw, place: reading.id(row, place))
+        run = train(*settings, "trainer.max_steps=1")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    longer = [*settings, "trainer.max_steps=2", checkpoint(run), f"hydra.run.dir={run.path}"]
+    finished = command("train.py", *longer)
+    assert (finished.status, len(finished.messages)) == (2, 1), finished.err
+    said = r"last\.ckpt: \d+ of the \d+ held-out items .* such as folder-\d+, .*'resume\.allow=\[data\.val\]'$"
+    assert re.search(said, finished.messages[0])
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_what_is_trained_cannot_change_on_the_way(train, command, tiny):

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from omegaconf import OmegaConf
+from replicas import write_lines
 
+from papo.data.screening import Screen
+from papo.data.sources import table_source
 from papo.errors import ConfigError
-from papo.training.resume import check_same, measured_after
+from papo.training.resume import check_held_out, check_same, measured_after
 
 BEGAN = {
     "seed": 3,
@@ -73,6 +77,43 @@ def test_another_one_does_not(folder, change, named):
     with pytest.raises(ConfigError) as caught:
         going_on(folder, change)
     assert named in str(caught.value)
+
+
+@pytest.fixture
+def held_out(tmp_path):
+    """Forty rows of which one may be bad, and the checkpoint of a run that was measured on these and on others."""
+
+    def check(*others, rows=40, without=(), allow=(), items=True):
+        lines = [{"id": f"r{n}", "question": "?", "answer": n} for n in range(rows) if n not in without]
+        source = table_source(schema="folder", path=str(write_lines(tmp_path / "rows.jsonl", lines)))
+        ids = [f"r{n}" for n in range(40)] + [*others]
+        measured = {"items_before": {"greedy": ids[:-1], "accuracy": ids, "guessable": ["x", "y"]}} if items else {}
+        torch.save({"history": measured}, tmp_path / "last.ckpt")
+        cfg = OmegaConf.create({"resume": {"allow": [*allow]}})
+        val = Screen(max_bad_share=0.025)(source, "data.val", measured=True)
+        check_held_out(cfg, str(tmp_path / "last.ckpt"), val)
+
+    return check
+
+
+def test_the_items_that_were_held_out_are_held_out(held_out, capsys):
+    held_out()
+    held_out(rows=80)  # of which some could not be graded
+    held_out(without=[7])  # as many as may be bad
+    held_out("elsewhere-1", "elsewhere-2", items=False)  # an older checkpoint knows none
+    assert "held-out items" not in capsys.readouterr().out
+
+
+def test_others_that_are_held_out_now_are_refused_or_said(held_out, capsys):
+    with pytest.raises(ConfigError, match=r"last\.ckpt: 2 of the 42 held-out items .* such as a-1, ") as caught:
+        held_out("a-1", "a-2", allow=["optimizer.lr"])
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("'resume.allow=[data.val]'")
+    for allow in (["data.val"], ["data"], ["data.train.path"]):
+        held_out("a-1", "a-2", allow=allow)
+        assert (
+            "2 of the 42 held-out items that its run was measured on are not in data.val now" in capsys.readouterr().out
+        )
 
 
 def test_an_override_that_was_dropped_differs(folder):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from papo.data.order import Mixture
+from papo.data.sources.opening import files_of
 from papo.data.sources.split import TableSource
-from papo.data.sources.tables import files_of
 from papo.errors import SettingError
 
 WHOLE = [0.0, 1.0]

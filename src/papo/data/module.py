@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -15,19 +16,20 @@ from papo import ranks
 from papo.arguments import Count, Natural, Share, Text, checked
 from papo.data.blank import Blanked
 from papo.data.guessability import guessability_of
-from papo.data.order import Endless, Mixture, StepSampler, endless, few_of
+from papo.data.order import Endless, Mixture, StepSampler, endless
 from papo.data.order import Source as Source  # also found here
-from papo.data.screening import Screen, ScreenedStream
+from papo.data.screened_stream import ScreenedStream
+from papo.data.screening import Screen
 from papo.data.skips import Skips
 from papo.data.sources.split import TableSource
-from papo.errors import Gone, SettingError
+from papo.errors import ConfigError, Gone, SettingError
 from papo.interrupts import left_to_parent
 from papo.seeding import derive_seed
 from papo.types import Item
 
 
 class PromptData(LightningDataModule):
-    """Training and held-out prompts; batches are a pure function of (seed, step).
+    """Training and held-out prompts; batches are a pure function of (seed, step), but for refills from a stream.
 
     Args:
         train: items that roll-outs (or supervised targets) are made from: a source, a stream or a Mixture of them.
@@ -98,15 +100,19 @@ class PromptData(LightningDataModule):
         self.batch_size, self.val_batch_size, self.val_items = batch_size, val_batch_size, val_items
         self.num_workers = num_workers
         self.seed = seed
-        self.refills: dict[int, Endless] = {}  # of a stream, by their number in a step
+        self.refills: Endless | None = None  # of a stream: those of all steps
+        self.refilled = 0  # how many of these the steps so far have had; the other state besides the step
 
     def train_dataloader(self) -> DataLoader:
         # Called after a checkpoint was restored, so the module already knows how many steps lie behind it.
         start_step = self.trainer.lightning_module.step
-        return DataLoader(
-            OneByOne(self.items(self.seed)),
-            batch_sampler=StepSampler(self.batch_size, start_step),
-            collate_fn=self.collate,
+        return self.loader(self.items(self.seed), StepSampler(self.batch_size, start_step), self.collate)
+
+    def loader(self, items: Any, batches: Iterable[Sequence[int]], collate: Callable[[Iterable[Item]], Any]) -> Loader:
+        return Loader(
+            OneByOne(items),
+            batch_sampler=batches,
+            collate_fn=partial(collated_or_refused, collate),
             num_workers=self.num_workers,
             worker_init_fn=left_to_parent,
         )
@@ -123,19 +129,28 @@ class PromptData(LightningDataModule):
             yield endless(source, self.seed)[0]
 
     def refill(self, step: int, refill: int) -> list[Item]:
-        """Further training items for a step that has too few (dynamic sampling): a pure function of the arguments.
+        """Further training items for a step that has too few (dynamic sampling), the same on all ranks: a pure function
+        of the arguments; of a stream those behind the last refill's.
 
         They may have come before; the caller knows which it has had in this step.
         """
         if streamed(self.train):
-            # A new order would read what the stream begins with, each time. So the n-th refills of all steps are one
-            # order, which goes on from step to step as the training items do, with a buffer of its own.
-            if refill not in self.refills:
-                self.refills[refill] = self.items(derive_seed("refill", self.seed, refill))
-            items, start = self.refills[refill], step * self.batch_size
+            # A new order would read what the stream begins with, each time. So all refills are one, with a buffer of
+            # its own, which is read no further than they have asked for.
+            if self.refills is None:
+                self.refills = self.items(derive_seed("refill", self.seed))
+            items, start = self.refills, self.refilled
+            self.refilled += self.batch_size
         else:
             items, start = self.items(derive_seed("refill", self.seed, step, refill)), 0
         return [items[position] for position in range(start, start + self.batch_size)]
+
+    def state_dict(self) -> dict[str, int]:
+        """Part of a run's checkpoints."""
+        return {"refilled": self.refilled}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.refilled = state_dict["refilled"]
 
     def first(self, count: int) -> Sequence[Item]:
         """The first `count` training items of the run, or all where there are fewer."""
@@ -147,12 +162,11 @@ class PromptData(LightningDataModule):
         """The held-out items, and those that the words give away: all of them, but few in the midst of training."""
         sources = [source for source in (self.val, self.guessable) if source is not None]
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            sources = [Subset(source, few_of(len(source), self.val_items)) for source in sources]
+            sources = [Subset(source, source.few(self.val_items)) for source in sources]
         # A rank without any has an empty batch: Lightning would pass over its validation, and the others wait for it.
         batches = [ranks.batches(len(source), self.val_batch_size) or [[]] for source in sources]
-        settings = {"num_workers": self.num_workers, "worker_init_fn": left_to_parent}
         return [
-            DataLoader(OneByOne(source), batch_sampler=of_source, collate_fn=self.collated_for_validation, **settings)
+            self.loader(source, of_source, self.collated_for_validation)
             for source, of_source in zip(sources, batches, strict=True)
         ]
 
@@ -183,6 +197,24 @@ def streamed(source: Any) -> bool:
     if isinstance(source, Mixture):
         return any(map(streamed, source.sources.values()))
     return isinstance(source, ScreenedStream)
+
+
+class Loader(DataLoader):
+    """Raises a ConfigError of a worker as it was raised there; torch would make a worker's traceback of it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in super().__iter__():
+            if isinstance(batch, ConfigError):
+                raise batch
+            yield batch
+
+
+def collated_or_refused(collate: Callable[[Iterable[Item]], Any], items: Iterable[Item]) -> Any:
+    """A batch, or the ConfigError that reading or collating its items raised."""
+    try:
+        return collate(items)
+    except ConfigError as error:
+        return error
 
 
 class OneByOne:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -133,14 +134,21 @@ def shares_of(total: int, weights: list[float]) -> list[int]:
     return parts
 
 
-def few_of(size: int, count: int) -> list[int]:
+def few_of(size: int, count: int, among: Container[int] | None = None) -> list[int]:
     """At most `count` of range(size), drawn, and the same ones whenever they are asked for: every fourth of rows that
     ask the same four questions about each picture would be one question.
+
+    Args:
+        among: those that can be had; None = all. In place of another a further one is drawn, and all else stays.
 
     >>> few_of(10, 4)
     [2, 4, 6, 7]
     """
     drawn = random.Random(derive_seed("few of", size)).sample(range(size), min(size, count))
+    if among is not None:
+        others = sorted({*range(size)} - {*drawn})
+        random.Random(derive_seed("further ones of", size)).shuffle(others)
+        drawn = islice((index for index in [*drawn, *others] if index in among), count)
     return sorted(drawn)
 
 

@@ -1,34 +1,30 @@
 """Rows that are left out: bad ones, up to a share, and those that are answered without their picture.
 
-Both are counted and listed; found at start where a source can be looked through. One that turns up later is replaced
-where items are trained on, and left out where they are measured on: in its replacement's place that would count twice.
-A stream goes on without those that it meets.
+Both are counted and listed; found at start where a source can be looked through (papo.data.screened), else where they
+are met (papo.data.screened_stream).
 At start, too, the right answers are looked at: what cannot be matched teaches nothing.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
 from papo.arguments import Count, Share, checked
-from papo.data.audit import DRAWN, LOOKED_AT, Audit
+from papo.data.audit import LOOKED_AT, Audit
 from papo.data.guessability import Guessability, TooGuessable
-from papo.data.order import Endless, Mixture, endless, few_of
+from papo.data.order import Mixture, few_of
+from papo.data.screened import Measured, Screened
+from papo.data.screened_stream import ScreenedStream
 from papo.data.skips import Skips
-from papo.data.sources.stream import StreamReader
-from papo.errors import BadRow, ConfigError, Gone
-from papo.seeding import derive_seed
+from papo.errors import BadRow, ConfigError
 from papo.types import Item
 from papo.visible import line
 
 LISTED = 20  # bad rows that an error message shows
-# Of a stream only the rows so far are known. From this many on too many of them are bad where they are more than
-# max_bad_share allows by so many standard deviations of that number: a few more may be chance.
-JUDGED, CHANCE = 300, 3
 ATTEMPTS = 1000  # rows in a row that may be bad before a replacement is given up
 
 
@@ -130,15 +126,18 @@ class Screen:
         found: list[BadRow],
     ) -> Item:
         """The first of the items that can be used; the others are skipped and listed, and bad ones added to `found`."""
+        settings_fit = False
         for index in islice(indices, ATTEMPTS):
             try:
                 return self.check(look(index), guessability)
             except TooGuessable as known:
                 self.too_guessable.add(key, known)
+                settings_fit = True
             except BadRow as bad:
                 self.skips.add(key, bad)
                 found.append(bad)
-        lacked(found)
+        if not settings_fit:
+            lacked(found)
         raise ConfigError(
             f"{key}: {ATTEMPTS} rows in a row cannot be used; "
             "see skipped.jsonl and guessable.jsonl in the run directory"
@@ -170,18 +169,45 @@ class Screen:
         for skips, rows in ((self.skips, bad), (self.too_guessable, guessable)):
             for found in rows:
                 skips.add(key, found)
-        if guessable and not good:
-            raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
-        if not good:
+        if not (good or guessable):
             lacked(bad)
-        if not good or len(bad) > self.max_bad_share * len(source):
-            raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good)))
+        if not (good or guessable) or len(bad) > self.max_bad_share * len(source):
+            raise ConfigError(self.complaint(key, bad, len(source), any_good=bool(good or guessable)))
+        if not good:
+            raise ConfigError(f"data.max_guessable={guessability.most:g} leaves nothing of {key}'s {len(source)} rows")
         said = [f"{key}: {len(good)} rows", *said_of(source, key)]
         said += [f"{blind} without a picture"] if blind else []
         said += [f"{len(bad)} skipped ({self.listed})"] if bad else []
         said += [f"{len(guessable)} left out as guessable (see guessable.jsonl)"] if guessable else []
         self.say(source, key, said, audited)
         return good
+
+    def sampled(
+        self, source: Any, key: str, said: str, look: Callable[[int], Item], indices: Iterable[int], *, drawn: bool
+    ) -> None:
+        """Prints what the items that can be had among a few are like; the others are found, and counted, when they are
+        wanted.
+
+        Args:
+            drawn: whether they were drawn from all, so that what they all lack is asked for in vain.
+
+        Raises:
+            ConfigError: they lack what is needed, or too many right answers cannot be matched.
+        """
+        found, needs, lacking = Audit(), self.needs if drawn else None, None
+        for index in indices:
+            with suppress(BadRow):
+                item = look(index)
+                found.add(item)
+                try:
+                    if needs is not None:
+                        needs(item)
+                    needs = None  # one that has it says that the settings fit
+                except ConfigError as error:
+                    lacking = lacking or error
+        if needs is not None and lacking is not None:
+            raise lacking
+        self.say(source, key, [said, *said_of(source, key)], found, few=True)
 
     def say(self, source: Any, key: str, said: Sequence[str], audited: Audit, *, few: bool = False) -> None:
         """Prints what is known of a source at start, in a line, and one more where right answers cannot be matched.
@@ -227,133 +253,3 @@ def said_of(source: Any, key: str) -> list[str]:
     if layout is None:
         return []
     return [f"layout {layout}" + "".join(f" (or {key}.schema={other})" for other in others)]
-
-
-def first_looks(look: Callable[[int], Item], indices: Iterable[int]) -> Audit:
-    """Of the items that can be had; the others are found, and counted, when they are wanted."""
-    found = Audit()
-    for index in indices:
-        with suppress(BadRow):
-            found.add(look(index))
-    return found
-
-
-class Screened:
-    """The good rows of a source, in its order. One that turns bad later is replaced by another one."""
-
-    def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
-        self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
-        # What the package draws or ships has no draft to look at, and no row that is worse than another.
-        looked_through = hasattr(source, "draft") or guessability is not None
-        if looked_through:
-            self.rows: Sequence[int] = screen.scan(source, key, guessability, decode=self.decoded)
-        else:
-            self.rows = range(len(source))
-            found = first_looks(source.__getitem__, few_of(len(source), DRAWN))
-            if screen.needs is not None:
-                screen.needs(source[0])
-            screen.say(source, key, [f"{key}: {len(source)} items"], found, few=True)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def decoded(self) -> bool:
-        """Whether the look at start decodes pictures."""
-        return self.screen.decode_at_start
-
-    def __getitem__(self, index: int) -> Item:
-        """Raises IndexError outside [0, len), so that iteration ends."""
-        if not 0 <= index < len(self.rows):
-            raise IndexError(f"index must lie in [0, {len(self.rows)}), got {index}")
-        return self._item(index)
-
-    def _item(self, index: int) -> Item:
-        rows = (self.rows[i] for i in self._candidates(index))
-        return self.screen.first_good(self.source.__getitem__, self.key, self.guessability, rows, [])
-
-    def draft(self, index: int) -> Item:
-        """As the look at start saw it."""
-        look = self.source.draft if hasattr(self.source, "draft") else self.source.__getitem__
-        return look(self.rows[index])
-
-    def _candidates(self, index: int) -> Iterator[int]:
-        """The row itself, then its replacements: a function of the index alone."""
-        yield index
-        for attempt in count():
-            yield derive_seed("replacement", index, attempt) % len(self.rows)
-
-
-class Measured(Screened):
-    """Those of a source that is measured on, their pictures decoded at start. One that turns bad later is gone."""
-
-    decoded = True
-
-    def _item(self, index: int) -> Item:
-        """Raises Gone."""
-        try:
-            return self.screen.check(self.source[self.rows[index]], self.guessability)
-        except BadRow as bad:
-            self.screen.skips.add(self.key, bad)
-            said = f"of {self.key} could be read at the start and no longer can ({bad.reason})"
-            raise Gone(bad.id, f"{said}; the same command with the same hydra.run.dir goes on without it") from bad
-
-
-class ScreenedStream:
-    """A stream without its bad rows."""
-
-    def __init__(self, source: Any, screen: Screen, key: str, guessability: Guessability | None) -> None:
-        self.source, self.screen, self.key, self.guessability = source, screen, key, guessability
-        found = first_looks(source.beginning(DRAWN).draft, range(DRAWN))
-        screen.say(source, key, [f"{key}: a stream", *said_of(source, key)], found, few=True)
-
-    def endless(self, seed: int) -> Endless:
-        return _ScreenedOrder(self, endless(self.source, seed))
-
-
-class _ScreenedOrder:
-    """Item i is the stream's i-th row that can be used: a function of (seed, i), fast where i only grows.
-
-    Rows that are passed over are looked at, too, by every worker and where a run goes on, hence as drafts. One whose
-    picture then cannot be decoded is replaced by the next.
-    """
-
-    def __init__(self, screened: ScreenedStream, items: StreamReader) -> None:
-        self.screened, self.items = screened, items
-        self._start_over()
-
-    def __getitem__(self, index: int) -> Item:
-        """Raises ConfigError where too many of the rows so far are bad."""
-        if index not in self.alike:
-            self.item = self._first_good(self.items.__getitem__, map(self._place, count(index)))
-            self.alike = range(index, self.good)
-        return self.item
-
-    def _start_over(self) -> None:
-        self.good, self.looked_at = 0, 0  # rows so far, the last of them a good one
-        self.bad: list[BadRow] = []
-        self.alike = range(0)  # these items are the one that was asked for last, which replaces all but the last
-
-    def _place(self, index: int) -> int:
-        """Where in the stream the row stands that can be used as this item."""
-        if index < self.good - 1:
-            self._start_over()
-        while self.good <= index:
-            self._first_good(self.items.draft, self._further())
-            self.good += 1
-        return self.looked_at - 1
-
-    def _further(self) -> Iterator[int]:
-        while True:
-            self.looked_at += 1
-            yield self.looked_at - 1
-
-    def _first_good(self, look: Callable[[int], Item], indices: Iterable[int]) -> Item:
-        of, found = self.screened, []
-        item = of.screen.first_good(look, of.key, of.guessability, indices, found)
-        self.bad += [BadRow(bad.id, bad.reason) for bad in found]  # without what led there, pictures among it
-        allowed = of.screen.max_bad_share * self.looked_at
-        judged = self.looked_at >= JUDGED or not of.screen.max_bad_share
-        if found and judged and len(self.bad) > allowed + CHANCE * allowed**0.5:
-            raise ConfigError(of.screen.complaint(of.key, self.bad, self.looked_at, any_good=True))
-        return item

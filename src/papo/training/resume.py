@@ -15,10 +15,13 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from papo.data.screened import Screened
 from papo.errors import ConfigError
 from papo.run_dir import holds_run
 from papo.settings import leaves, settings_of
 from papo.training.base import PolicyModule
+from papo.training.history import GUESSABLE
+from papo.visible import line
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
 FREE = ("name", "ckpt_path", "overwrite", "run_dir", "resume", "logger", "callbacks", "data.num_workers")
@@ -66,6 +69,38 @@ def check_same(cfg: DictConfig) -> None:
             f"ckpt_path={cfg.ckpt_path} is of a run with other settings: {named}; set them as they were, or mean it "
             f"with 'resume.allow=[{','.join(differing)}]'"
         )
+
+
+def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
+    """Whether the items that a run was measured on are still held out. Rows of tables are looked at, whose shares are
+    drawn by names and ids: a file that was written anew, or another version's way to draw them, holds out others.
+
+    Args:
+        path: of the checkpoint.
+        held_out: what data.val has now.
+
+    Raises:
+        ConfigError: more of them are not than may be bad, and no setting of the data is allowed to differ.
+    """
+    if not hasattr(held_out.source, "draft"):
+        return
+    history = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["history"]
+    measured = history.get("items_before", {})  # which older checkpoints lack
+    before = {item for name, items in measured.items() if name != GUESSABLE for item in items}
+    gone = sorted(before - held_out.ids()) if before else []
+    if len(gone) <= held_out.screen.max_bad_share * len(before):
+        return
+    said = (
+        f"ckpt_path={path}: {len(gone)} of the {len(before)} held-out items that its run was measured on are not in "
+        f"data.val now, such as {line(gone[0], 100)}, and it may have been trained on those that are"
+    )
+    if not any(name.partition(".")[0] == "data" for name in cfg.resume.allow):
+        raise ConfigError(
+            f"{said}: the data is another, or its shares are drawn in another way since (CHANGELOG.md); go on with the "
+            "data and the version that it began with (provenance.json), begin anew, or mean it with "
+            "'resume.allow=[data.val]'"
+        )
+    print(f"{said}: before and after are of different items")
 
 
 def differences(cfg: DictConfig, before: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:

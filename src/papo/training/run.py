@@ -40,7 +40,7 @@ from papo.training.exporting import exported, save
 from papo.training.hyperparameters import log_hyperparameters
 from papo.training.optimizers import StochasticAdamW
 from papo.training.precision import check_precision
-from papo.training.resume import HowFar, check_same, replanned, steps_behind, usable
+from papo.training.resume import HowFar, check_held_out, check_same, replanned, steps_behind, usable
 from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
@@ -125,6 +125,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
             ckpt_path = usable(cfg.ckpt_path)
             done = steps_behind(ckpt_path, module)
             check_same(cfg)
+            check_held_out(cfg, ckpt_path, data.val)
             module.replanned = replanned(ckpt_path, module)
         trainer = build_trainer(cfg, done)
         trainer.strategy.connect(module)

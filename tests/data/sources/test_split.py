@@ -1,6 +1,8 @@
 """Which rows of a table are chosen, how its files are found, and what is refused."""
 
 import json
+from base64 import b64encode
+from io import BytesIO
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -97,6 +99,58 @@ def test_rows_without_one_file_go_by_their_id(tmp_path):
         first, second = sides(write_lines(tmp_path / "rows.jsonl", rows))
         assert first == [n for n in range(60) if in_share(str(n), (0, 0.5))]
         assert len(first) + len(second) == 60
+
+
+def test_a_small_picture_inside_a_row_is_no_file(tmp_path):
+    """Base64, or a data: URI, that is no longer than a path may be: such rows go by their id."""
+    buffer = BytesIO()
+    Image.new("RGB", (28, 28)).save(buffer, "PNG")
+    encoded = b64encode(buffer.getvalue()).decode()
+    for image in (encoded, f"data:image/png;base64,{encoded}"):
+        rows = [{"id": str(n), "question": "?", "answer": n, "image": image} for n in range(60)]
+        first, second = sides(write_lines(tmp_path / "rows.jsonl", rows))
+        assert first == [n for n in range(60) if in_share(str(n), (0, 0.5))]
+        assert len(first) + len(second) == 60
+
+
+def test_a_row_that_lends_its_picture_is_on_the_side_of_those_that_borrow_it(tmp_path):
+    """As VLMEvalKit has it: the others name the row."""
+    lines = ["index\tquestion\tanswer\tA\tB\timage"]
+    for picture in range(40):
+        buffer = BytesIO()
+        Image.effect_noise((28, 28), 60 + picture).save(buffer, "PNG")
+        shown = [b64encode(buffer.getvalue()).decode(), *[str(4 * picture)] * 3]
+        lines += [f"{4 * picture + n}\t{n}?\tA\tx\ty\t{image}" for n, image in enumerate(shown)]
+    (tmp_path / "rows.tsv").write_text("\n".join(lines) + "\n")
+    first, second = sides(tmp_path / "rows.tsv")
+    assert len(first) + len(second) == 160
+    assert not {row // 4 for row in first} & {row // 4 for row in second}
+
+
+@pytest.mark.parametrize("pattern", [".", "*/rows.jsonl"])
+def test_a_folder_a_sample_is_divided_by_folders(tmp_path, pattern):
+    """Their pictures have one name; one that lies above them all is the same for all."""
+    for number in range(8):
+        folder = tmp_path / f"{number:03}"
+        folder.mkdir()
+        Image.new("RGB", (28, 28)).save(folder / "image.png")
+        rows = [{"id": f"{number}-{n}", "question": "?", "answer": n, "image": "image.png"} for n in range(4)]
+        rows += [{"id": f"{number}-4", "question": "?", "answer": 4, "image": "../both.png"}]
+        rows += [{"id": f"{number}-5", "question": "?", "answer": 5, "image": "all.png"}] if pattern == "." else []
+        write_lines(folder / "rows.jsonl", rows)
+    for name in ("both.png", "all.png"):
+        Image.new("RGB", (28, 28)).save(tmp_path / name)
+    sides = []
+    for share in ((0, 0.5), (0.5, 1)):
+        settings = {"share": share, "allow_outside": True}
+        table, stream = (source(tmp_path / pattern, streaming=streaming, **settings) for streaming in (False, True))
+        found = ids(table)
+        assert sorted(stream.endless(0)[i].id for i in range(len(found))) == sorted(found)
+        sides.append([id.split("-") for id in found])
+    folders = [{id[0] for id in side if id[1] in "0123"} for side in sides]
+    assert len(folders[0]) + len(folders[1]) == 8 > len(folders[0]) > 0
+    for above in "45" if pattern == "." else "4":
+        assert {sum(id[1] == above for id in side) for side in sides} == {0, 8}
 
 
 def test_the_versions_of_a_problem_are_on_one_side(tmp_path):

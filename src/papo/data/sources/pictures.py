@@ -19,8 +19,8 @@ from PIL import ExifTags, Image, ImageOps
 
 # What data sets hold. Pillow knows many more; some run other programs (EPS), none is worth the risk here.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-# How files of these formats begin, by which base64 is told from a name.
 LONGEST_PATH = 4096  # characters; a longer text is base64
+# How files of these formats begin, by which base64 is told from a name.
 BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 
 
@@ -68,7 +68,8 @@ def file_of(encoded: Any) -> str:
     path = encoded
     if isinstance(encoded, Mapping):
         path = encoded.get("path") if encoded.get("bytes") is None else None
-    return path if isinstance(path, str) and len(path) <= LONGEST_PATH else ""
+    named = isinstance(path, str) and len(path) <= LONGEST_PATH and not path.startswith("data:")
+    return path if named and _in_base64(path) is None else ""
 
 
 def name_of(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: bool = False) -> str:
@@ -129,11 +130,18 @@ def _source(encoded: Any, roots: Sequence[Path], outside: bool) -> io.BytesIO | 
     found = _file(path, roots, outside) or _file(path.replace("\\", "/"), roots, outside)
     if found is not None:
         return found
-    with contextlib.suppress(ValueError):
-        data = _decoded(path)
-        if data.startswith(BEGINNINGS):
-            return io.BytesIO(data)
+    data = _in_base64(path)
+    if data is not None:
+        return io.BytesIO(data)
     raise ValueError(f"picture file {path!r:.200} does not exist")
+
+
+def _in_base64(text: str) -> bytes | None:
+    """The bytes of a picture in base64; None of a text that is something else, such as a name."""
+    with contextlib.suppress(ValueError):
+        data = _decoded(text)
+        return data if data.startswith(BEGINNINGS) else None
+    return None
 
 
 def _decoded(text: str) -> bytes:

@@ -126,7 +126,7 @@ class Reading:
             if problem:
                 return problem
         named = [file_of(encoded) for encoded in raw.pictures]
-        return named[0] if len(named) == 1 and named[0] else self.id(row, place)
+        return self.table.known_as(named[0], place) if len(named) == 1 and named[0] else self.id(row, place)
 
     def seen(self, row: Row, place: Place) -> tuple[str, tuple[str, ...]]:
         """The question of a good row, and its pictures, each by its file or by its bytes."""

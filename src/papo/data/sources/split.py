@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from papo.arguments import Count, Must, Text, checked
 from papo.data.order import few_of
 from papo.data.sources.columns import COUNTERFACTUAL, Row, check_columns
+from papo.data.sources.opening import open_table
 from papo.data.sources.own_data import fitting, nearest
 from papo.data.sources.reading import Reading
 from papo.data.sources.schemas import SCHEMAS
 from papo.data.sources.stream import TableStream
-from papo.data.sources.tables import open_table
 from papo.errors import SettingError
 from papo.rewards.grading import RULES
 from papo.types import Item
