@@ -14,3 +14,11 @@ def test_the_peak_is_that_of_the_run_and_not_of_one_before():
     assert peak_memory_gib() > before + 0.2
     forget_peak_memory()
     assert peak_memory_gib() < before + 0.1
+
+
+@pytest.mark.parametrize(("there", "said"), [(0, "own"), (3 * 2**30, 3.0)])
+def test_beside_an_accelerator_that_was_not_used_it_is_that_of_the_process(monkeypatch, there, said):
+    own = peak_memory_gib()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: there)
+    assert peak_memory_gib() == pytest.approx(own if said == "own" else said, rel=0.1)
