@@ -29,3 +29,11 @@ def test_the_code_of_earlier_steps_is_kept_wherever_a_run_goes_on(tmp_path, fold
         run = RunDir(tmp_path / path)
         run.start(OmegaConf.create({"seed": 3, "ckpt_path": ckpt_path}))
         assert json.loads((run.path / "provenance.json").read_text()).get("earlier_code") == expected
+
+
+@pytest.mark.parametrize(("there", "said"), [(0, "own"), (3 * 2**30, 3.0)])
+def test_beside_an_accelerator_that_was_not_used_it_is_that_of_the_process(monkeypatch, there, said):
+    own = peak_memory_gib()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: there)
+    assert peak_memory_gib() == pytest.approx(own if said == "own" else said, rel=0.1)

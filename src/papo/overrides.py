@@ -146,7 +146,8 @@ def groups_in(places: tuple[str, ...]) -> str:
 
 def without_effect(cfg: DictConfig) -> list[str]:
     """What a command's choices do not do, in lines: what its experiment sets otherwise than the algorithm that is
-    chosen beside it, and what nothing in the configuration refers to. None where it is no command.
+    chosen beside it, a strategy for several processes where there is one, and what nothing in the configuration refers
+    to. None where it is no command.
     """
     if not (HydraConfig.initialized() and GlobalHydra.instance().is_initialized()):
         return []
@@ -167,6 +168,12 @@ def without_effect(cfg: DictConfig) -> list[str]:
                 f"experiment={experiment} sets what algorithm={algorithm} sets otherwise: {said}; KEY=VALUE of the "
                 "command wins"
             )
+    strategy = of.runtime.choices.get("strategy")
+    if OmegaConf.select(cfg, "strategy.lightning._target_") and cfg.strategy.devices * cfg.strategy.num_nodes == 1:
+        lines.append(
+            f"strategy={strategy} changes nothing here: strategy.devices=1 is one process, which runs as with "
+            "strategy=single"
+        )
     idle = [
         key for key in given if key not in referred(here) and key in referred(usual(of.job.config_name, (), places()))
     ]

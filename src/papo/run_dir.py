@@ -193,10 +193,10 @@ def forget_peak_memory() -> None:
 
 
 def peak_memory_gib() -> float:
-    """Largest memory since `forget_peak_memory`: the accelerator's where there is one, else this process's, which keeps
+    """Largest memory since `forget_peak_memory`: the accelerator's where it was used, else this process's, which keeps
     some of what earlier runs took."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
+    if torch.cuda.is_available() and (there := torch.cuda.max_memory_allocated()):
+        return there / 2**30
     with contextlib.suppress(OSError):
         peak = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
         if peak:

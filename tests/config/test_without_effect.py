@@ -60,5 +60,15 @@ def test_settings_that_nothing_refers_to(said):
     ]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_strategy_of_several_processes_where_there_is_one(said, strategy):
+    assert said("experiment=papo_qwen", f"strategy={strategy}", "strategy.devices=1") == [
+        f"strategy={strategy} changes nothing here: strategy.devices=1 is one process, which runs as with "
+        "strategy=single"
+    ]
+    assert said("experiment=papo_qwen", f"strategy={strategy}") == []
+    assert said("experiment=papo_qwen", f"strategy={strategy}", "strategy.devices=1", "strategy.num_nodes=2") == []
+
+
 def test_what_is_no_command():
     assert without_effect(None) == []

@@ -96,7 +96,6 @@ RUNS = {
         "algorithm=papo_d",
         "algorithm.updates_per_rollout=3",
         "algorithm.max_refills=2",
-        "data.train.streaming=true",  # which every rank reads, refills too
         "mask_ratio=1.0",
         "kl_coef=0.1",
         "algorithm.objective.reference.estimator=full",
@@ -117,7 +116,15 @@ RUNS = {
         *BRIEFLY,
     ],
     # A prompt for each, most without a picture: a rank has often nothing to look at.
-    "texts": ["experiment=papo_qwen", "trainer.max_steps=4", "data.batch_size=2", *BRIEFLY],
+    # Refilled from a stream, which every rank reads.
+    "texts": [
+        "experiment=papo_qwen",
+        "trainer.max_steps=4",
+        "data.batch_size=2",
+        "algorithm.max_refills=1",
+        "data.train.streaming=true",
+        *BRIEFLY,
+    ],
     # A refill has one item: the other rank is without.
     "one_token": [
         "data.train.size=3",
@@ -146,7 +153,7 @@ def composed(folder, tiny, strategy, further=(), names=tuple(RUNS)):
 
 
 def rows_for(name, folder):
-    """What the runs of texts and of one token are about: eight questions, of which two have a picture."""
+    """What the run of texts is about: eight questions, of which two have a picture."""
     path = folder / "rows.jsonl"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +162,7 @@ def rows_for(name, folder):
         rows = [row | ({"image": "picture.png"} if n % 4 == 0 else {}) for n, row in enumerate(rows)]
         path.write_text("\n".join(map(json.dumps, rows)))
     whole = ["data.train.share=[0,1]", "data.val.share=[0,1]"]
-    return ["data=folder", f"data.train.path={path}", *whole] if name in ("texts", "one_token") else []
+    return ["data=folder", f"data.train.path={path}", *whole] if name == "texts" else []
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +228,7 @@ def test_a_rank_had_nothing_to_look_at_and_one_token_to_say(runs, Run):
     one_token = Run(folder_of(folder, "fsdp", "one_token")).scalars
     assert set(one_token["response/length_mean"].values()) == {1}
     assert one_token["group/refills"][1] == 1  # by one item, and its reward by the reference
-    assert any(Run(folder_of(folder, "ddp", "dapo")).scalars["group/refills"].values())
+    assert any(Run(folder_of(folder, "ddp", "texts")).scalars["group/refills"].values())
 
 
 def test_an_item_that_comes_twice_in_a_step_has_other_responses_each_time(runs, Run):

@@ -554,6 +554,28 @@ def test_a_new_learning_rate_is_obeyed(train):
     assert rest.json()["steps"] == 3
 
 
+def test_a_checkpoint_is_read_from_its_file_and_let_go_of(train, at_step, monkeypatch):
+    """No process holds all of it in memory; and none needs the file any more when a next one takes its place."""
+    settings = [*QUICK, "algorithm.schedule=constant"]
+    whole, half = (train(*settings, f"trainer.max_steps={steps}") for steps in (3, 2))
+    file, mapped, load = half.path / "checkpoints" / "last.ckpt", [], torch.load
+
+    def loaded(*args, **kwargs):
+        mapped.append(kwargs.get("mmap"))
+        return load(*args, **kwargs)
+
+    def spoilt():
+        with file.open("r+b") as same:  # not another file of that name: what is mapped changes
+            same.write(b"\xff" * file.stat().st_size)
+
+    monkeypatch.setattr(torch, "load", loaded)
+    at_step(3, spoilt)
+    rest = train(*settings, "trainer.max_steps=3", checkpoint(half))
+    assert len(mapped) > 2
+    assert all(mapped)
+    assert rest.weights == whole.weights
+
+
 def test_optimizer_state_and_schedule_continue(train):
     """With a warm-up the learning rate depends on the step, and Adam's moments on all steps before."""
     settings = [*QUICK, "algorithm.schedule=constant", "algorithm.warmup_steps=5", "optimizer.lr=1e-2"]

@@ -69,6 +69,19 @@ def test_two_devices_share_pictures_and_responses_and_not_micro_batches(device):
     assert ddp.parameters() == usual.parameters()
 
 
+def test_refills_stand_beside_the_batch_as_it_came(device):
+    """In the update one more copy of the pictures; while a refill is drawn the groups kept so far and the new ones."""
+    assert device().work.early == 1  # a batch carries the lab's redrawn pictures
+    batch = 16 * SIZES.pixels * 4 * (1 + 1)
+    for more in ([], ["model.train=[language]"]):
+        usual, refilled = device(*more), device("algorithm.max_refills=2", *more)
+        assert refilled.pixels(updating=True) - usual.pixels(updating=True) == batch
+        assert refilled.pixels(updating=False) - usual.pixels(updating=False) == 2 * batch
+        assert refilled.visual_tokens(updating=True) == usual.visual_tokens(updating=True)
+        kept = 3 if more else 1  # with a trained tower only the pictures stay
+        assert refilled.visual_tokens(updating=False) == kept * usual.visual_tokens(updating=False)
+
+
 def test_twice_the_micro_batch_keeps_twice_as_much(device):
     usual = device()
     assert usual.activations(8, logits=False) == pytest.approx(2 * kept(usual), rel=0.05)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from papo.policy.attention import NAME, attend, attending, shared_prefix_attention
+from papo.policy.attention import NAME, attend, attending, products, shared_prefix_attention
 from papo.policy.caches import DecodeCache, FixedDecodeCache
 
 N, G, P, T, HEADS, KV_HEADS, D = 3, 4, 5, 6, 6, 2, 8
@@ -113,6 +113,45 @@ def test_attend_is_softmax_attention_with_its_normaliser():
     scores = q @ keys.mT + mask
     torch.testing.assert_close(output, scores.softmax(-1) @ values)
     torch.testing.assert_close(mass, scores.logsumexp(-1, keepdim=True))  # of hundreds: nothing overflows
+
+
+def alike(*shape, generator):
+    """Queries or keys with one direction in common, so that a score of them all is about 65; D is the last."""
+    common = torch.zeros(shape[-1]).index_fill(0, torch.tensor([0]), (65 * shape[-1] ** 0.5) ** 0.5)
+    return torch.randn(shape, generator=generator) + common
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_large_scores_keep_their_differences_in_bfloat16(autocast):
+    """Also under autocast, where rotary positions leave queries and keys in float32."""
+    generator = torch.Generator().manual_seed(0)
+    q, keys = (alike(2, count, 128, generator=generator).bfloat16() for count in (7, 400))
+    values = torch.randn(2, 400, 128, generator=generator).bfloat16()
+    mask = torch.zeros(2, 1, 400).masked_fill(torch.rand(2, 1, 400, generator=generator) < 0.3, float("-inf"))
+    scores = q.double() @ keys.double().mT * 128**-0.5 + mask
+    expected = scores.softmax(-1) @ values.double()
+    if autocast:
+        q, keys = q.float(), keys.float()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        output, mass = attend(q, keys, values, mask, 128**-0.5)
+    assert output.dtype == torch.bfloat16
+    assert ((output.double() - expected).norm() / expected.norm()).item() < 0.01
+    torch.testing.assert_close(mass, scores.logsumexp(-1, keepdim=True).float(), rtol=0, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_on_a_device_are_captured_and_exact(dtype):
+    """Of keys as a cache hands them out: a part of what memory was set aside for."""
+    q, buffer = torch.randn(6, 2, 5, 128, device="cuda").to(dtype), torch.randn(6, 2, 90, 128, device="cuda").to(dtype)
+    keys = buffer[:, :, :70]
+    products(q, keys)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = products(q, keys)
+    graph.replay()
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), q.double() @ keys.double().mT, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

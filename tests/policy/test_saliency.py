@@ -79,6 +79,19 @@ def test_the_tower_goes_on_with_the_attention_that_it_asked_for(masked):
     torch.testing.assert_close(output, expected)
 
 
+def test_autocast_rounds_no_scores():
+    """All of about 65, as large biases of keys make them: the differences are what is recorded."""
+    module = torch.nn.Module()
+    generator = torch.Generator().manual_seed(0)
+    common = torch.zeros(64).index_fill(0, torch.tensor([0]), 520**0.5)
+    q, k = (torch.randn(1, 2, 300, 64, generator=generator) + common for _ in range(2))
+    expected = (q.double() @ k.double().mT / 8).softmax(-1).mean(1).sum((0, 1)).float()
+    tower = SimpleNamespace(config=SimpleNamespace(_attn_implementation="sdpa"))
+    with recording(tower, [module]) as [kept], torch.autocast("cpu", torch.bfloat16):
+        recording_attention(module, q, k, k, None, scaling=1 / 8, is_causal=False)
+    torch.testing.assert_close(kept[0], expected, rtol=1e-3, atol=1e-3)
+
+
 def test_the_tower_is_left_as_it_was(windowed, prompts):
     before = windowed.encode(prompts.images)
     usual = windowed.model.model.visual.config._attn_implementation

@@ -40,6 +40,28 @@ def test_logprobs_are_the_scores_of_the_same_policy(stopping, prompts, temperatu
     torch.testing.assert_close(responses.logprobs, scores.logprobs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_in_bfloat16_too_where_keys_have_large_biases(make_policy, prompts, autocast):
+    """As those of Qwen2.5 do: all scores are large, and nearly alike."""
+    policy = make_policy()
+    layers = policy.family.language_layers()
+    with torch.no_grad():
+        for layer in layers:
+            for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+                by_head = projection.bias.view(-1, layer.self_attn.head_dim)
+                turns_slowest = by_head.shape[1] // 2 - 1  # its product hardly depends on the distance
+                by_head[:, turns_slowest] += 64**0.5 * layer.self_attn.head_dim**0.25
+            for projection in (layer.self_attn.v_proj, layer.self_attn.o_proj):
+                projection.weight *= 8  # so that what is attended to matters
+    policy = policy if autocast else policy.bfloat16()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        context = policy.prefill(prompts, policy.encode(prompts.images))
+        responses = policy.sample(context, 6, Sampling(12), SEEDS)
+        scores = policy.score(context, responses)
+    gap = (responses.logprobs - scores.logprobs).abs()[responses.response_mask]
+    assert gap.mean() < 0.015
+
+
 def test_logprobs_are_before_top_p_and_top_k(policy, context):
     responses = policy.sample(context, 2, Sampling(5, top_p=0.5, top_k=3), SEEDS)
     with torch.no_grad():

@@ -9,7 +9,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from omegaconf import OmegaConf
 
 from papo.data.sources.easy_vqa import EasyVQA
+from papo.policy.repeating import RepeatingPolicy
 from papo.training.beginning import first_lines
+from papo.training.strategies import ShardedWeights
 
 LOADED = SimpleNamespace(
     fast_layers="oneDNN",
@@ -17,7 +19,26 @@ LOADED = SimpleNamespace(
 )
 
 
-def lines(data=None, *, train=None, device="cpu", ranks=1, logger=TensorBoardLogger, run_dir="outputs/papo/now"):
+class Shares(ShardedWeights):
+    """Without processes."""
+
+    root_device = None
+
+    def __init__(self) -> None:
+        """Of nothing."""
+
+
+def lines(
+    data=None,
+    *,
+    train=None,
+    device="cpu",
+    ranks=1,
+    logger=TensorBoardLogger,
+    run_dir="outputs/papo/now",
+    sharded=False,
+    policy=LOADED.policy,
+):
     cfg = OmegaConf.create(
         {
             "run_dir": run_dir,
@@ -26,10 +47,11 @@ def lines(data=None, *, train=None, device="cpu", ranks=1, logger=TensorBoardLog
             "engine": {"captured": True},
         }
     )
-    trainer = SimpleNamespace(
-        strategy=SimpleNamespace(root_device=torch.device(device)), world_size=ranks, logger=logger(save_dir="x")
-    )
-    return first_lines(cfg, LOADED, trainer, train)
+    strategy = Shares() if sharded else SimpleNamespace()
+    strategy.root_device = torch.device(device)
+    trainer = SimpleNamespace(strategy=strategy, world_size=ranks, logger=logger(save_dir="x"))
+    loaded = SimpleNamespace(fast_layers=LOADED.fast_layers, policy=policy)
+    return first_lines(cfg, loaded, trainer, train)
 
 
 def test_a_run_says_where_it_is_and_what_it_runs_on(tmp_path, monkeypatch):
@@ -50,6 +72,16 @@ def test_an_accelerator_by_name(monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA X")
     said = lines(device="cuda", ranks=2)[1]
     assert said == "device: 2 x NVIDIA X, 32-true, steps captured as CUDA graphs, attention sdpa"
+
+
+def test_only_what_is_captured_is_said_to_be(monkeypatch):
+    """Neither steps of shares of weights nor those of a model of no family are."""
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA X")
+    said = lines(device="cuda", ranks=8, sharded=True)[1]
+    assert said == "device: 8 x NVIDIA X, 32-true, attention sdpa"
+    slow = RepeatingPolicy.__new__(RepeatingPolicy)
+    slow.__dict__ |= vars(LOADED.policy)
+    assert lines(device="cuda", policy=slow)[1] == "device: NVIDIA X, 32-true, attention sdpa"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import pytest
 import torch
 from lightning import Callback
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from papo.errors import ConfigError, SettingError
-from papo.training.trainer import make_trainer, optional_logger
+from papo.training.strategies import ShardedWeights, SummedGradients
+from papo.training.trainer import MappedCheckpoints, make_trainer, optional_logger
 
 
 def trainer_of(tmp_path, **settings):
@@ -23,6 +25,13 @@ def test_a_trainer_for_the_steps_that_are_left(tmp_path):
     assert (trainer.limit_train_batches, trainer.val_check_interval) == (4, 2)
     assert callback in trainer.callbacks
     assert trainer.logger is logger
+
+
+@pytest.mark.parametrize("strategy", ["auto", SummedGradients(), ShardedWeights("32-true")])
+def test_no_process_loads_a_checkpoint_whole(tmp_path, strategy):
+    assert isinstance(trainer_of(tmp_path, strategy=strategy).strategy.checkpoint_io, MappedCheckpoints)
+    kind = type("Own", (TorchCheckpointIO,), {})
+    assert isinstance(trainer_of(tmp_path, plugins=kind()).strategy.checkpoint_io, kind)  # of the user's
 
 
 def test_no_validation_in_between(tmp_path):

@@ -227,20 +227,25 @@ class Device:
 
     def pixels(self, *, updating: bool) -> int:
         """float32 x N pictures x views: the step's; while updating also those of the updates' shares, and those of the
-        micro-batch."""
+        micro-batch. With refills the batch as it came is there beside the copy of the groups that are kept, and while
+        one is drawn its prompts too."""
         lengths, work = self.passes.lengths, self.work
         made = sum(work.per_prompt.values()) - 1  # views besides the clean one
-        pictures = work.prompts * (1 + (made if updating else work.early))
+        came = work.prompts * (1 + work.early)
+        pictures = work.prompts * (1 + made) if updating else came
+        if work.refills:
+            pictures += came if updating else 2 * came
         if updating:
             pictures += (work.prompts + work.micro) * (1 + made)
         return FLOAT32 * lengths.pixels * lengths.pictures * pictures
 
     def visual_tokens(self, *, updating: bool) -> int:
         """N pictures x M x W while responses are drawn; with a frozen tower those of each view for the updates, in the
-        step and in their shares."""
+        step and in their shares, and while a refill is drawn those of the groups before it and of the ones kept."""
         passes, work = self.passes, self.work
         each = passes.lengths.pictures * passes.lengths.visual * passes.family.feature_width * passes.kv_dtype.itemsize
-        return each * work.prompts * (2 * sum(work.per_prompt.values()) if updating else 1)
+        drawing = 3 if work.refills and not passes.policy.train_vision else 1
+        return each * work.prompts * (2 * sum(work.per_prompt.values()) if updating else drawing)
 
     def responses(self) -> int:
         """N G T x (number, mask, log-probability, what constant branches say), for the step and again for its shares; H

@@ -39,6 +39,7 @@ class Workload:
     per_prompt: Mapping[str, int]  # how many pictures of a view there are for one of the prompt's
     early: int  # views that come with the prompts
     drawn: tuple[tuple[int, int, int], ...]  # prompts at one time, responses to each, tokens: in training and measuring
+    refills: bool = False  # whether further prompts are drawn in place of groups that teach nothing
 
     @property
     def reference(self) -> bool:
@@ -75,6 +76,7 @@ def workload(cfg: DictConfig, devices: int) -> Workload:
         per_prompt={CLEAN: 1} | per_prompt,
         early=sum(early(makers[name]) for name in looked_at),
         drawn=drawn,
+        refills=algorithm.max_refills > 0,
     )
 
 

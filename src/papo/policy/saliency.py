@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from papo.errors import ConfigError, SettingError
 from papo.layouts import Layout, to_patches, to_pixels
+from papo.policy.attention import products
 from papo.policy.loading import load_policy
 from papo.policy.processing import PromptProcessor
 from papo.policy.vlm import Policy
@@ -167,8 +168,7 @@ def recording_attention(
     kept = _recorded.get().get(module)
     if kept is not None:
         weights = (
-            (part.float() @ key.float().transpose(-1, -2) * scaling).softmax(-1).mean(1).sum((0, 1))
-            for part in query.split(QUERIES, dim=2)
+            (products(part, key) * scaling).softmax(-1).mean(1).sum((0, 1)) for part in query.split(QUERIES, dim=2)
         )
         kept.append(sum(weights))
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)

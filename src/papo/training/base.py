@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from papo import ranks
@@ -280,9 +281,17 @@ class PolicyModule(LightningModule):
             for saved, group in zip(state["param_groups"], self.configure_optimizers().param_groups, strict=True):
                 settings = {name: value for name, value in group.items() if name != "params"}
                 saved |= settings | {"initial_lr": group["lr"]}
+            # What goes to no other place would stay in the file, which the next checkpoint may take away.
+            for remembered in state["state"].values():
+                stays = {name: value for name, value in remembered.items() if self.stays(value)}
+                remembered |= {name: value.clone() for name, value in stays.items()}
         self.history = History.from_dict(checkpoint["history"])
         if "cost" in checkpoint:  # which older checkpoints lack
             self.cost.load(checkpoint["cost"])
+
+    def stays(self, value: Any) -> bool:
+        """Whether an optimizer goes on with that very tensor of a checkpoint: on a CPU, and where it counts steps."""
+        return isinstance(value, Tensor) and (self.device.type == "cpu" or value.dim() == 0)
 
 
 def has_gradient(optimizer: Optimizer) -> bool:

@@ -13,6 +13,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
 from papo.policy.loading import Loaded
+from papo.policy.repeating import RepeatingPolicy
+from papo.training.strategies import ShardedWeights
 
 
 def first_lines(cfg: DictConfig, loaded: Loaded, trainer: Trainer, train: Any) -> list[str]:
@@ -42,7 +44,9 @@ def device(cfg: DictConfig, loaded: Loaded, trainer: Trainer) -> str:
     where = trainer.strategy.root_device
     count = f"{trainer.world_size} x " if trainer.world_size > 1 else ""
     if where.type == "cuda":
-        fast = ["steps captured as CUDA graphs"] if cfg.engine.get("captured") else []
+        # See can_capture: by now the weights are neither on their device nor in shares.
+        whole = not isinstance(trainer.strategy, ShardedWeights) and not isinstance(loaded.policy, RepeatingPolicy)
+        fast = ["steps captured as CUDA graphs"] if whole and cfg.engine.get("captured") else []
         fast.append(f"attention {loaded.policy.model.config._attn_implementation}")
         name = torch.cuda.get_device_name(where)
     else:

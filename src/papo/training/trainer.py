@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import pkgutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -63,7 +66,7 @@ def make_trainer(
         if settings.get(name, usual) != usual:  # which Lightning would refuse after the first validation
             raise SettingError(name, f"must not be set, got {settings[name]}: here {own} says that")
     try:
-        return Trainer(
+        trainer = Trainer(
             max_epochs=1,  # the data is endless: a run is one epoch of the steps that are left
             limit_train_batches=max_steps - done,
             check_val_every_n_epoch=None,  # count steps instead; PolicyModule makes Lightning count from step 0
@@ -86,6 +89,19 @@ def make_trainer(
         )
     except MisconfigurationException as error:  # no ValueError, as which settings are refused everywhere else
         raise ValueError(str(error)) from error
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and none of the user's own
+        trainer.strategy.checkpoint_io = MappedCheckpoints()
+    return trainer
+
+
+class MappedCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are read from their file where they are needed, not loaded whole in each process: of 8 billion
+    parameters with what AdamW remembers of them eight processes would take 800 GB of a machine's memory."""
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location=map_location, weights_only=weights_only, mmap=True)
 
 
 def is_logger(target: str) -> bool:
