@@ -222,6 +222,7 @@ def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
         frozen = {p.data_ptr() for name, p in policy.named_parameters() if name not in trained}
         shared = frozen == {p.data_ptr() for name, p in there.named_parameters() if name not in trained}
     versions.append(vllm.weight_version(policy))
+    back = all(torch.equal(value, own[name]) for name, value in policy.named_parameters())
     weights.release()
     with torch.no_grad():
         weights.trained()[0].to_local().view(-1)[0].add_(0.1)
@@ -235,6 +236,6 @@ def reference_in_shares(path: str, dtype: torch.dtype | None) -> dict[str, Any]:
         "as_loaded": all(torch.equal(found[name], value.to(found[name].dtype)) for name, value in loaded.items()),
         "shared": shared,
         "moved": all(torch.equal(own[name], found[name]) == (name not in trained) for name in own),
-        "back": all(torch.equal(value, own[name]) for name, value in policy.named_parameters()),
+        "back": back,
         "gone": reference._policy == (),
     }

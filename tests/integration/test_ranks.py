@@ -68,8 +68,9 @@ def test_shares_are_shares_and_gradients_are_sums(runs):
         assert found["policy"].items() <= found["state"].items()
 
 
-def test_a_reference_is_kept_in_shares_and_stands_in_for_the_policy(exchanged):
+def test_a_reference_is_kept_in_shares_and_stands_in_for_the_policy(runs):
     """Of what is trained alone, in what is computed in; it is what was loaded, whatever the policy is by then."""
+    _, exchanged = runs
     for of_rank in exchanged["references"]:
         for found, size in zip(of_rank, (4, 2), strict=True):
             assert 0 < found["trained"] < found["total"]
@@ -121,6 +122,7 @@ RUNS = {
         "experiment=papo_qwen",
         "trainer.max_steps=4",
         "data.batch_size=2",
+        "group_size=2",
         "algorithm.max_refills=1",
         "data.train.streaming=true",
         *BRIEFLY,
