@@ -1,13 +1,13 @@
 """The random policy that both implementations are timed on, and the prompts that they are fed.
 
-    python experiments/step_cost/model.py DIR [--size small|large|3b]
+    python experiments/step_cost/model.py DIR [--size small|large|3b|7b]
 
 writes a Qwen2.5-VL of 2.86 M parameters (transformers' own class, seeded, never trained) in the ordinary
 Hugging Face layout. The cost of a step does not depend on what the weights have learnt, and a model this small
 makes a step short enough to be repeated. `large`, 0.6 billion, is for accelerators: the text model is shaped as
-Qwen2.5's of 0.5 billion, with the whole vocabulary of 151,936; `3b` has the shapes of Qwen2.5-VL-3B, in bfloat16.
-What all keep of the real one: window and full attention in the vision tower, the 2x2 merger, M-RoPE, grouped-query
-attention, tied embeddings (as in the 3B model).
+Qwen2.5's of 0.5 billion, with the whole vocabulary of 151,936; `3b` and `7b` have the shapes of
+Qwen2.5-VL-3B and -7B, in bfloat16. What all keep of the real one: window and full attention in the vision tower, the
+2x2 merger, M-RoPE, grouped-query attention, tied embeddings (but in the 7B model).
 
 `QUESTION`, `messages` and `random_images` are here as well, so that both sides score the same tokens.
 """
@@ -159,6 +159,18 @@ SIZES = {
         },
     ),
 }
+SIZES["7b"] = (
+    {
+        "vocab_size": 152_064,
+        "hidden_size": 3584,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 18_944,
+    },
+    SIZES["3b"][1],
+)
+LOW = ("3b", "7b")  # kept in bfloat16
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast, size: str) -> Qwen2_5_VLConfig:
@@ -192,7 +204,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast, size: str) -> Qwen2_5_VLCon
         video_token_id=token_id("<|video_pad|>"),
         vision_start_token_id=token_id("<|vision_start|>"),
         vision_end_token_id=token_id("<|vision_end|>"),
-        tie_word_embeddings=True,
+        tie_word_embeddings=size != "7b",
     )
 
 
@@ -200,9 +212,9 @@ def build(folder: str | Path, seed: int = 0, size: str = "small") -> int:
     """Write a model of one of SIZES, tokenizer and image processor into `folder`; return the number of parameters."""
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
-    with torch.device("cuda" if size == "3b" and torch.cuda.is_available() else "cpu"):  # where drawing takes seconds
+    with torch.device("cuda" if size in LOW and torch.cuda.is_available() else "cpu"):  # where drawing takes seconds
         model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer, size))
-    model = model.to(torch.bfloat16 if size == "3b" else torch.float32).eval()
+    model = model.to(torch.bfloat16 if size in LOW else torch.float32).eval()
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True, temperature=1.0
     )
