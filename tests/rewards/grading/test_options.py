@@ -119,6 +119,11 @@ def test_small_letters_with_their_own_texts_are_options(answer, letter):
 
 
 def test_an_options_own_text_may_have_others_in_it():
+    combined = ("(a) only", "(b) only", "(a), (b)", "(a), (c)")
+    for answer in ("C. (a),(b)", "C. $(a), (b)$", "C. \\text{(a), (b)}", "C. (a) (b)"):
+        assert leading_letter(answer, combined) == "C"
+    assert leading_letter("B. (c)", ("graph (d)", "graph (c)", "graph (b)", "graph (a)")) == "B"
+    assert leading_letter("A. (b)", combined) is None
     choices = ("(b) 9", "9", "(a) 9 or (b) 9")
     assert leading_letter("(c) (a) 9 or (b) 9", choices) == "C"
     assert leading_letter("(a) (b) 9", choices) == "A"

@@ -75,8 +75,9 @@ def letters_named(answer: str, choices: Sequence[str]) -> set[str]:
     if match is None or match[1].upper() not in known or len(answer) > LONGEST:
         return set()
     letter, rest = match[1].upper(), answer[match.end() :]
-    if option(rest.strip(), choices) == letter and choices:  # its own text, whatever letters are in it
-        return {letter}
+    own = words(choices[known.index(letter)]) if choices else []
+    if choices and (option(rest.strip(), choices) == letter or {*words(rest)} <= {*own}):
+        return {letter}  # its own text or a part of it, whatever letters are in it
     if LIST.fullmatch(rest) or LETTERS_ALONE.fullmatch(rest):
         named = ALONE.findall(rest)
     else:  # one of them is marked as an option
