@@ -153,6 +153,21 @@ def test_a_folder_a_sample_is_divided_by_folders(tmp_path, pattern):
         assert {sum(id[1] == above for id in side) for side in sides} == {0, 8}
 
 
+def test_a_share_does_not_depend_on_the_path_that_several_files_were_found_by(tmp_path):
+    """Nothing held out through one is trained on through another."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for n in range(20):
+            Image.new("RGB", (28, 28)).save(tmp_path / name / f"{n}.png")
+        for part in (0, 1):
+            rows = [{"id": f"{name}{n}", "question": "?", "answer": n, "image": f"{n}.png"} for n in range(part, 20, 2)]
+            write_lines(tmp_path / name / f"{part}.jsonl", rows)
+    held_out = {*ids(source(tmp_path, share=(0, 0.3)))}
+    assert held_out
+    for path in (tmp_path / "a", tmp_path / "b"):
+        assert not held_out & {*ids(source(path, share=(0.3, 1)))}
+
+
 def test_the_versions_of_a_problem_are_on_one_side(tmp_path):
     rows = [
         {

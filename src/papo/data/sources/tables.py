@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from os.path import commonpath, normpath
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +80,15 @@ class Table:
         return (self.files[place.file or 0].parent, *self.roots) if self.files else self.roots
 
     def known_as(self, name: str, place: Place) -> str:
-        """What a row names as a file, so that two rows say the same only if it is the same file: of several files in
-        several folders a name beside one of them is told by its folder, from the one that holds them all."""
-        if place.file is None:
+        """What a row names as a file, so that rows of several files say the same only if it is the same file: a picture
+        beside its row's file is told by their folder's name, by whatever path that was found."""
+        if place.file is None or not self.files:
             return name
         beside = self.files[place.file].parent
         with suppress(OSError, ValueError):  # a name that no file can have
-            if beside != self.folder and (beside / name).is_file():
-                return normpath(beside.relative_to(self.folder) / name)
+            if (beside / name).is_file():
+                return normpath(Path(beside.name) / name)
         return name
-
-    @cached_property
-    def folder(self) -> Path:
-        """The folder that was given, else the innermost one with all files."""
-        return self.roots[0] if self.roots else Path(commonpath([file.parent for file in self.files]))
 
     def __getitem__(self, index: int) -> Row:
         return self._row(self.data[index])
