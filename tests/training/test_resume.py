@@ -106,7 +106,7 @@ def test_the_items_that_were_held_out_are_held_out(held_out, capsys):
 
 def test_others_that_are_held_out_now_are_refused_or_said(held_out, capsys):
     with pytest.raises(ConfigError, match=r"last\.ckpt: 2 of the 42 held-out items .* such as a-1, ") as caught:
-        held_out("a-1", "a-2", allow=["optimizer.lr"])
+        held_out("a-1", "a-2", allow=["optimizer.lr", "data.batch_size", "data.train.weights"])
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith("'resume.allow=[data.val]'")
     for allow in (["data.val"], ["data"], ["data.train.path"]):

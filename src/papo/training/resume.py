@@ -88,19 +88,29 @@ def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
     measured = history.get("items_before", {})  # which older checkpoints lack
     before = {item for name, items in measured.items() if name != GUESSABLE for item in items}
     gone = sorted(before - held_out.ids()) if before else []
-    if len(gone) <= held_out.screen.max_bad_share * len(before):
+    rows = max(len(before), len(held_out.source))  # not all could be graded
+    if len(gone) <= held_out.screen.max_bad_share * rows:  # as many as may turn bad
         return
     said = (
         f"ckpt_path={path}: {len(gone)} of the {len(before)} held-out items that its run was measured on are not in "
         f"data.val now, such as {line(gone[0], 100)}, and it may have been trained on those that are"
     )
-    if not any(name.partition(".")[0] == "data" for name in cfg.resume.allow):
+    if not any(chooses_rows(name) for name in cfg.resume.allow):
         raise ConfigError(
             f"{said}: the data is another, or its shares are drawn in another way since (CHANGELOG.md); go on with the "
             "data and the version that it began with (provenance.json), begin anew, or mean it with "
             "'resume.allow=[data.val]'"
         )
     print(f"{said}: before and after are of different items")
+
+
+def chooses_rows(name: str) -> bool:
+    """Whether a setting can hold out other rows."""
+    return (
+        name in ("data", "data.train")
+        or name.startswith("data.val")
+        or (name.startswith("data.train.") and name.rpartition(".")[2] in ("path", "share", "split"))
+    )
 
 
 def differences(cfg: DictConfig, before: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
