@@ -240,6 +240,7 @@ def test_the_optimizers_settings_are_the_configurations_its_memory_is_the_checkp
     (saved,) = checkpoint["optimizer_states"][0]["param_groups"]
     assert (saved["lr"], saved["initial_lr"], saved["momentum"]) == (0.25, 0.5, 0.5)
     second = slope(optimizer=partial(torch.optim.SGD, lr=0.125, momentum=0.75, weight_decay=0.25), warmup_steps=4)
+    second.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     second.on_load_checkpoint(checkpoint)
     optimizer = second.configure_optimizers()
     optimizer.load_state_dict(checkpoint["optimizer_states"][0])
@@ -279,3 +280,12 @@ def test_a_checkpoint_brings_back_the_step_and_what_was_measured():
 def test_nothing_to_train_is_refused():
     with pytest.raises(ConfigError, match=r"model\.train=\[\] leaves nothing to train"):
         slope(policy=nn.Linear(1, 1).requires_grad_(False))
+
+
+@pytest.mark.parametrize(("device", "copied"), [("cpu", (True, True)), ("cuda", (False, True))])
+def test_what_goes_to_an_accelerator_is_not_copied_out_of_a_checkpoint(device, copied):
+    """Asked before the module itself has gone there."""
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    module = SimpleNamespace(trainer=SimpleNamespace(strategy=strategy), device=torch.device("cpu"))
+    values = torch.zeros(2, 2), torch.zeros(())
+    assert tuple(PolicyModule.stays(module, value) for value in values) == copied

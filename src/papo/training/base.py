@@ -290,8 +290,11 @@ class PolicyModule(LightningModule):
             self.cost.load(checkpoint["cost"])
 
     def stays(self, value: Any) -> bool:
-        """Whether an optimizer goes on with that very tensor of a checkpoint: on a CPU, and where it counts steps."""
-        return isinstance(value, Tensor) and (self.device.type == "cpu" or value.dim() == 0)
+        """Whether an optimizer goes on with that very tensor of a checkpoint: on a CPU, and where it counts steps.
+
+        The module itself is on no device yet.
+        """
+        return isinstance(value, Tensor) and (self.trainer.strategy.root_device.type == "cpu" or value.dim() == 0)
 
 
 def has_gradient(optimizer: Optimizer) -> bool:
