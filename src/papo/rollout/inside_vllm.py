@@ -37,9 +37,13 @@ def start(folder: str, settings: dict[str, Any], drawing: Callable[[], Callable 
         settings: further ones of vllm.LLM.
         drawing: hands out what draws for the call of `generate` that is under way.
         device: of this process.
+
+    Raises:
+        RuntimeError: several processes have one each already, as in a sweep that torchrun started.
     """
     if ranks.count() > 1:
-        assert not RUNNING, "another one would end what the run's processes talk through"
+        if RUNNING:
+            raise RuntimeError("another one in the same processes would end what these talk through; start them anew")
         settings = settings | {"distributed_executor_backend": "external_launcher"}
     stop()
     os.environ |= NEEDED
