@@ -100,6 +100,7 @@ def test_the_items_that_were_held_out_are_held_out(held_out, capsys):
     held_out()
     held_out(rows=80)  # of which some could not be graded
     held_out(without=[7])  # as many as may be bad
+    held_out("bad-1", "bad-2", rows=80)  # of all rows
     held_out("elsewhere-1", "elsewhere-2", items=False)  # an older checkpoint knows none
     assert "held-out items" not in capsys.readouterr().out
 

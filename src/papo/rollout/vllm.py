@@ -321,7 +321,7 @@ def weights(policy: Policy, dtype: str | None = None) -> Iterable[tuple[str, Ten
 
 
 def parameters(policy: Policy) -> dict[str, Tensor]:
-    """As in the model's state dict, which leaves but a share of weights that were put together for a step."""
+    """By the names of the model's state dict; asked for that, weights put together for a step would be shares again."""
     return dict(policy.model.named_parameters(remove_duplicate=False))
 
 

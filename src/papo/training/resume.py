@@ -80,7 +80,7 @@ def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
         held_out: what data.val has now.
 
     Raises:
-        ConfigError: more of them are not than may be bad, and no setting of the data is allowed to differ.
+        ConfigError: more of them are not than may be bad, and no setting that chooses rows is allowed to differ.
     """
     if not hasattr(held_out.source, "draft"):
         return
