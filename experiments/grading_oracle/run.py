@@ -12,13 +12,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from papo.equivalence import equivalent
 from papo.rewards.extraction import last_boxed
+from papo.rewards.grading.math import grade
+from papo.types import Item
 
 NAMES = (("gold", "pred", "expected"), ("gold", "pred", "result"))
 SPAN = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 BEHIND = re.compile(r"\.? (?:I hope it is correct|<\|im_start\|>).*", re.DOTALL)
 LAST = re.compile(r"(?:is|are|:)\s+(\\?\$?-?[0-9][0-9.,/]*%?|\$[^$]+\$)(?:\s+[a-z]+(?: ago)?)?\s*\.?\Z")
+SENTENCE = re.compile(r"[.!?]\s+(?=[A-Z])")
+WORDS = re.compile(r"[A-Za-z']{2,}")
+FORMULA = re.compile(r"[=\\{}]")
+NUMBER = re.compile(r"(?<![\w.,])[0-9]+(?:[.,][0-9]+)*(?:%|€|m²| \$)?(?!\w)")
 BEFORE = re.compile(r".*(?:answer is|answer:|correct:)\s*", re.DOTALL | re.IGNORECASE)
 
 
@@ -43,7 +48,7 @@ def cases(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
 
 
 def answer(text: str) -> str:
-    """The answer that a text ends with: its box, its formula, or what follows "answer is"."""
+    """The answer that a text ends with: its box, its formula, the last number of its last sentence, or all of it."""
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed
@@ -54,7 +59,9 @@ def answer(text: str) -> str:
     outside = SPAN.sub("", text)
     if spans and len(re.findall(r"[A-Za-z]{2,}", outside)) <= 12:
         return spans[-1] if len(spans) == 1 or re.search(r"[A-Za-z]", outside) else ", ".join(spans)
-    return BEFORE.sub("", text).strip()
+    *_, sentence = SENTENCE.split(outside)
+    numbers = NUMBER.findall(sentence) if WORDS.search(sentence) and not FORMULA.search(sentence) else ()
+    return numbers[-1] if numbers else BEFORE.sub("", text).strip()
 
 
 def main() -> None:
@@ -64,7 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     counts = {"agree": 0, "missed": 0, "let through": 0}
     for where, gold, prediction, verdict in cases(options.folder):
-        ours = equivalent(answer(gold), answer(prediction))
+        item = Item("", "", (), answer(gold), "text")
+        ours = grade(item, f"\\boxed{{{answer(prediction)}}}").correct
         kind = "agree" if ours is verdict else "missed" if verdict else "let through"
         counts[kind] += 1
         if kind != "agree" or options.all:

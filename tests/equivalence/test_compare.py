@@ -266,6 +266,24 @@ $1$ $-1$ | 1, -1
 \begin{pmatrix}1&2\\3&4\end{pmatrix} | \left[\begin{array}{cc}1 & 2 \\ 3 & 4\end{array}\right]
 \begin{bmatrix}1&2\\3&4\\\end{bmatrix} | \begin{matrix}1&2\\3&\sqrt{16}\end{matrix}
 \begin{pmatrix}1\\2\end{pmatrix} | (1,2)
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \frac{1}{2}\begin{pmatrix}2&4\\6&8\end{pmatrix}
+\begin{pmatrix}6&8\\10&12\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}5&6\\7&8\end{pmatrix}
+\begin{pmatrix}-4&-4\end{pmatrix} | -\begin{pmatrix}5&6\end{pmatrix} + [\begin{matrix}1&2\end{matrix}]
+\begin{pmatrix}4&-1\\5&-1\end{pmatrix} | \begin{pmatrix}1&2\\1&3\end{pmatrix}\begin{pmatrix}2&-1\\1&0\end{pmatrix}
+(ax+by, cx+dy) | \begin{pmatrix}a&b\\c&d\end{pmatrix} \cdot \begin{pmatrix}x\\y\end{pmatrix}
+(2,4) | \begin{pmatrix}4\\8\end{pmatrix}/2
+(2,4) | -\begin{pmatrix}-1\\-2\end{pmatrix} \times 2
+A^{-1}=\begin{bmatrix}1&2\\3&4\end{bmatrix} | \frac12\left[\begin{array}{cc}2&4\\6&8\end{array}\right]
+M^T = \begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+|x|>3 | x<-3 \text{ or } x>3
+|x| \ge 3 | (-\infty,-3]\cup[3,\infty)
+|x|<3 | -3<x<3
+|x|<3 | (-3,3)
+1 \le |z| < \frac{3}{2} | z \in (-\frac{3}{2}, -1] \cup [1, 1.5)
+F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
+5 | 5€
+5 | £5
+1000.99 | 1,000.99 €
 12:30 | 12:30
 2:3 | 6:9
 100! | 100 \cdot 99!
@@ -450,6 +468,27 @@ x = 1/3 \approx 11 | 11
 \begin{pmatrix}1&2\\3&4\end{pmatrix} | (1,2,3,4)
 \begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2&3&4\end{pmatrix}
 \begin{vmatrix}1&2\\3&4\end{vmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | 2\begin{pmatrix}1&2\\3&4\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | -\begin{pmatrix}1&2\\3&4\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}2&3\\4&5\end{pmatrix} - 1
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix} +
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix} cm
+\begin{pmatrix}2&-1\\1&0\end{pmatrix}\begin{pmatrix}1&2\\1&3\end{pmatrix} | \begin{pmatrix}4&-1\\5&-1\end{pmatrix}
+\begin{pmatrix}2,4\end{pmatrix} | \begin{pmatrix}2\\4\end{pmatrix}^2
+(5,5) | \begin{pmatrix}1&2\end{pmatrix}\begin{pmatrix}5&5\end{pmatrix}
+(1,2) | \begin{pmatrix}1\\2\\3\end{pmatrix}+\begin{pmatrix}0\\0\end{pmatrix}
+A^{-1} = 5 | A^2 = 5
+x^{2} = 5 | 5
+|x|>3 | x>3
+|x|>3 | (-\infty,-3)
+|x|<3 | -3, 3
+|x|<3 | (-3,3]
+|x|<3 | (-\infty,3)
+|x|>3 | |y|<3
+|AB|<3 | (-3,3)
+\angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
+\sum a_k b_j | \sum a_j b_k
+53 | 5€3
 (1 | 1
 1) | 1
 1 + | 1

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
+from papo.equivalence.intervals import MIRRORED, interval, mirrored
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
@@ -23,8 +24,9 @@ COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 DECIMAL_COMMA = re.compile(r"[-+]?(?:0,[0-9]++|[0-9]++,(?![0-9]{3}\Z)[0-9]++)")
 FUNCTION = re.compile(r"y|[fgh](\([a-z]\))?")
 WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")  # no command: 5 apples, but not 5\pi
-MIRRORED = {"<": ">", "≤": "≥", ">": "<", "≥": "≤"}
-INFINITY, MINUS_INFINITY = read(r"\infty"), read(r"-\infty")
+# What is multiplied in any order; only under a sum: an angle A_1 B_1 C_1 has its corner in the middle.
+FACTOR = re.compile(r"[A-Za-z]_(?:[A-Za-z0-9]|\{[^{}]{1,20}\})")
+INDEXED = re.compile(rf"(?:{FACTOR.pattern}){{2,9}}")
 
 
 def equivalent(gold: str, answer: str) -> bool:
@@ -58,10 +60,13 @@ class Seen(NamedTuple):
 
 
 def looked_into(text: str) -> Seen:
+    written = plain(text)
+    if "\\sum" in written or "\\prod" in written:
+        written = INDEXED.sub(lambda found: "".join(sorted(FACTOR.findall(found[0]))), written)
     try:
-        return Seen(plain(text), read(text), only_words(prepared(text)), number_and_unit(text))
+        return Seen(written, read(text), only_words(prepared(text)), number_and_unit(text))
     except Unreadable:
-        return Seen(plain(text), None)
+        return Seen(written, None)
 
 
 remembered = lru_cache(4096)(looked_into)
@@ -201,8 +206,11 @@ def scaled(value: Value, factor: Fraction) -> Value:
 def same_relation(a: Answer, b: Answer) -> bool:
     if not (isinstance(a, Relation) and isinstance(b, Relation)):
         relation, other = (a, b) if isinstance(a, Relation) else (b, a)
-        meant = said(relation) or (None if isinstance(other, Many) else interval(relation))  # 0 < x < 1 is no 0, 1
-        return meant is not None and same_answer(meant[1], other)
+        stated = said(relation)
+        meant = stated or interval(relation)
+        if meant is None or (stated is None and isinstance(other, Many) and not isinstance(meant[1], Many)):
+            return False  # 0 < x < 1 is no 0, 1
+        return same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
         return same_equation(a, b)
     for x, y in ((a, b), (a, mirrored(b))):
@@ -261,26 +269,3 @@ def both_sides(relation: Relation) -> tuple[Value, Value] | None:
         return None
     left, right = relation.sides
     return left.value, right.value
-
-
-def mirrored(relation: Relation) -> Relation:
-    """Read from right to left."""
-    signs = tuple(MIRRORED.get(sign, sign) for sign in reversed(relation.signs))
-    return Relation(relation.sides[::-1], relation.labels[::-1], relation.names[::-1], signs)
-
-
-def interval(inequality: Relation) -> tuple[str, Answer] | None:
-    """What x > 3 or 1 < x ≤ 5 says: of what, and the interval (3, ∞) or (1, 5]."""
-    for relation in (inequality, mirrored(inequality)):
-        names = list(relation.names)
-        if set(relation.signs) <= {"<", "≤"} and names in ([True, False], [False, True], [False, True, False]):
-            where = names.index(True)
-            low, opening, high, closing = MINUS_INFINITY, "(", INFINITY, ")"
-            if where > 0:
-                low, opening = relation.sides[where - 1], "(" if relation.signs[where - 1] == "<" else "["
-            if where < len(names) - 1:
-                high, closing = relation.sides[where + 1], ")" if relation.signs[where] == "<" else "]"
-            if low is None or high is None:
-                return None
-            return relation.labels[where], Bracket(opening, closing, (low, high))
-    return None

@@ -11,15 +11,16 @@ from papo.equivalence.tokens import Token
 
 # Ratios of segments, or of two sides: \frac{AB}{CD}, AB/CD, \frac{a}{c}.
 SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A-Z]\w*)* / [A-Z]\w*(?: [A-Z]\w*)*")
+OF_MATRICES = (["^", "-", "1"], ["^", "T"], ["^", "*"])
 FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
 
 
 def names_a_side(tokens: Sequence[Token]) -> bool:
     r"""Whether tokens name a quantity and say nothing about it.
 
-    x, x_1, AB, |AB|, [ABC], \angle ABC, m\angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), AB : CD and
-    \frac{AB}{CD} do. In \sqrt{x} = 3, x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is not
-    the answer.
+    x, x_1, AB, |AB|, [ABC], \angle ABC, m\angle 1, \vec{a}, f(2), E(X), \sin A, \tan 30°, Area, (x, y), A^{-1}, AB : CD
+    and \frac{AB}{CD} do. In \sqrt{x} = 3, x^2 = 4y and x - 3y + 24 = 0 no side does: what stands on the other one is
+    not the answer.
     """
     tokens = [token for token in tokens if token.text not in ("{", "}") or token.kind != "sign"]
     if not tokens:
@@ -35,6 +36,8 @@ def names_a_side(tokens: Sequence[Token]) -> bool:
     if first.text == "frac" or "/" in [token.text for token in tokens]:
         return bool(SEGMENTS.fullmatch(" ".join(token.text for token in tokens)))
     if first.kind == "name" and len(first.text.partition("_")[0]) == 1 and calls(tokens):
+        return True
+    if first.text.isupper() and [token.text for token in tokens[1:]] in OF_MATRICES:
         return True
     kinds = {token.kind for token in tokens}
     if kinds == {"name"}:

@@ -18,6 +18,7 @@ SIGNS = {
     "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "∠": r"\angle ", "△": r"\triangle ", "\xa0": " ", "。": ".",
     "∅": r"\emptyset ", "⁄": "/", "、": ",", "∶": ":", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "⟨": "(", "⟩": ")",
     "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
+    "€": " ", "£": " ", "¥": " ",
 }  # fmt: skip
 # What keyboards of other languages write: digits, letters and signs of full width.
 WIDE = {0xFEE0 + ord(sign): sign for sign in "0123456789+-.%" + ascii_letters}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
+from papo.equivalence.matrices import matrix
 from papo.equivalence.naming import names_a_side
 from papo.equivalence.numbers import mapped
 from papo.equivalence.scalars import rounds_to, scalar
@@ -92,17 +93,16 @@ def counted(tokens: Sequence[Token]) -> bool:
 def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answer:
     if levels == 0 or not tokens:
         raise Unreadable
-    if tokens[0].text in OPEN and closes(tokens) == len(tokens) - 1:
+    if tokens[0].text in OPEN and tokens[0].text != "⟦" and closes(tokens) == len(tokens) - 1:
         opening, closing = tokens[0].text, tokens[-1].text
-        if opening == "⟦":
-            return read_matrix(tokens[1:-1], levels - 1)
-        if tokens[1].text == "⟦" and closes(tokens[1:-1]) == len(tokens) - 3:
-            return read_matrix(tokens[2:-2], levels - 1)
         parts = split(tokens[1:-1], (",", ";"))
         if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
             return Many(tuple(read_relation(part, levels - 1) for part in parts))
         if len(parts) > 1:
             return Bracket(opening, closing, tuple(read_relation(part, levels - 1) for part in parts))
+    found = matrix(tokens, lambda cell: read_relation(cell, levels - 1))
+    if found is not None:
+        return found
     parts = split(tokens, (":",))
     if len(parts) > 1:
         return clock(parts) or ratio([scalar(part, 1) for part in parts])
@@ -112,16 +112,6 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
     if any(token.text in ("±", "∓") for token in tokens):
         return Many((scalar(tokens, 1), scalar(tokens, -1)))
     return scalar(tokens, 1)
-
-
-def read_matrix(tokens: Sequence[Token], levels: int) -> Answer:
-    """Rows of cells; a single row or column is a vector, (1, 2)."""
-    rows = [
-        tuple(read_relation(cell, levels) for cell in split(row, ("&",))) for row in split(tokens, ("⏎",)) if len(row)
-    ]
-    if len(rows) == 1 or all(len(row) == 1 for row in rows):
-        return Bracket("(", ")", tuple(cell for row in rows for cell in row))
-    return Bracket("⟦", "⟧", tuple(Bracket("(", ")", row) for row in rows))
 
 
 def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
