@@ -513,11 +513,11 @@ def test_pictures_stream(saved, tmp_path):
 def test_a_stream_says_which_file_is_broken(broken, tmp_path):
     """Further in than what its reader reads at once, which is looked at before the start."""
     write_lines(tmp_path / "a.jsonl", lines(3))
-    rows = "".join(json.dumps({"question": "?" * 2000, "answer": n}) + "\n" for n in range(10_000))
+    rows = "".join(json.dumps({"question": "?" * 20_000, "answer": n}) + "\n" for n in range(1000))
     (tmp_path / "b.jsonl").write_text(rows + broken + "\n")
     reader = source(tmp_path, streaming=True).endless(0)
     with pytest.raises(ConfigError, match=r"^path with streaming=true: .*/b\.jsonl cannot be read to its end \("):
-        reader[10_010]
+        reader[1010]
 
 
 def test_a_stream_checks_its_columns_at_start(tmp_path):
