@@ -291,6 +291,17 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
+20\%\text{ decrease} | 20\%
+5\text{ m north} | 5\text{ m}
+5 apples | 5\text{ red apples}
+5\text{ years old} | 5 years
+4\text{ square units} | 4\text{ cm}^2
+5\text{ units} | 5\text{ boys}
+5\text{ kWh} | 5\text{ kW}\cdot\text{h}
+5 Boys | 5 boys
+2 pounds | 2 lb
+1 gallon | 3785.411784 mL
+5 mins | 300 secs
 """
 DIFFERENT = r"""
 7 | 8
@@ -489,6 +500,22 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
+20\%\text{ decrease} | 20\%\text{ increase}
+30^\circ\text{ clockwise} | 30^\circ\text{ counterclockwise}
+30^\circ\text{ north of east} | 30^\circ\text{ east of north}
+5\text{ m north} | 5\text{ m south}
+5 N upward | 5 N downward
+\$5\text{ profit} | \$5\text{ loss}
+5 boys | 5 girls
+3 A to the left | 3 A to the right
+0.5\text{ into the page} | 0.5\text{ out of the page}
+5\text{ eV} | 5\text{ MeV}
+5\text{ MeV} | 5\text{ meV}
+1\text{ kWh} | 1\text{ J}
+3\text{ pF} | 3\text{ nF}
+5\text{ units left} | 5\text{ units right}
+5\text{ acres} | 5\text{ m}^2
+5\text{ euros} | 5\text{ dollars}
 (1 | 1
 1) | 1
 1 + | 1
