@@ -301,6 +301,12 @@ y=2x+1 | 10^{30}y=10^{30}(2x+1)
 5 Boys | 5 boys
 2 pounds | 2 lb
 1 gallon | 3785.411784 mL
+\{(1,2)\} | (1,2)
+1<x<3 | x>1 \text{ and } x<3
+(1,3] | x \le 3, x>1
+x>1 \text{ and } x<3 | 1<x \text{ and } x<3
+x<-1 \text{ or } x>2 | x>2, x<-1
+x>2 \text{ and } x \ne 3 | x \ne 3 \text{ and } x>2
 5 mins | 300 secs
 """
 DIFFERENT = r"""
@@ -516,6 +522,22 @@ x^{2} = 5 | 5
 5\text{ units left} | 5\text{ units right}
 5\text{ acres} | 5\text{ m}^2
 5\text{ euros} | 5\text{ dollars}
+1<x<2 | x\in\{1,2\}
+x\in(1,2) | 1,2
+x\in(-1,3) | x=-1,x=3
+x\in(-1,3) | x\in\{-1,3\}
+(-1,3) | x_1=-1,x_2=3
+(1,2) | x=1 \text{ or } x=2
+\{-3,3\} | (-3,3)
+x=-3, x=3 | (-3,3)
+\pm 3 | (3,-3)
+x=\pm3 | -3<x<3
+x<-1 \text{ or } x>2 | x<-1 \text{ and } x>2
+x>1 \text{ and } x<3 | x>1 \text{ or } x<3
+(-\infty,-1)\cup(2,\infty) | x<-1 \text{ and } x>2
+x>1 \text{ and } x<3 | x>1 \text{ and } y<3
+x>1 \text{ and } x\le3 | 1<x<3
+|x|>3 | x<-3 \text{ and } x>3
 (1 | 1
 1) | 1
 1 + | 1

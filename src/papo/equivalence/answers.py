@@ -38,6 +38,7 @@ class Many:
     """Several answers in any order: a list, a set, a union, both signs of ±."""
 
     items: tuple[Answer, ...]
+    joined: str = ","  # or ";" as a union is; "{" of a set; "±"; "and" or "or" between inequalities
 
 
 @dataclass(frozen=True)

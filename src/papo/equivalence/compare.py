@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
-from papo.equivalence.intervals import MIRRORED, interval, mirrored
+from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
@@ -101,8 +101,9 @@ def same_answer(a: Answer, b: Answer) -> bool:
     """Two numbers or formulas by value; brackets by kind and item by item; lists and sets in any order.
 
     An equation that names a quantity stands for its value where the other is none. A list needs no brackets to be a
-    point.
+    point; a set, both signs of ± and several values of one name are none.
     """
+    a, b = narrowed(a), narrowed(b)
     if isinstance(a, Rounded) or isinstance(b, Rounded):
         return any(same_answer(x, y) for x in forms(a) for y in forms(b))
     if isinstance(a, Relation) or isinstance(b, Relation):
@@ -113,11 +114,13 @@ def same_answer(a: Answer, b: Answer) -> bool:
     if isinstance(a, Bracket) and isinstance(b, Bracket):
         return (a.opening, a.closing) == (b.opening, b.closing) and in_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Many):
+        if {a.joined, b.joined} in ({"and", "or"}, {"and", ";"}):
+            return False
         same_order = in_order if assigns(a) != assigns(b) else any_order
         return same_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Bracket):
         a, b = b, a
-    if isinstance(a, Bracket) and isinstance(b, Many):
+    if isinstance(a, Bracket) and isinstance(b, Many) and is_point(b):
         return (a.opening, a.closing) == ("(", ")") and in_order(a.items, b.items)
     several, one = (a, b) if isinstance(a, Many) else (b, a)
     # 3/4 or 0.75 says one thing twice.
@@ -126,6 +129,13 @@ def same_answer(a: Answer, b: Answer) -> bool:
 
 def forms(answer: Answer) -> tuple[Answer, ...]:
     return answer.forms if isinstance(answer, Rounded) else (answer,)
+
+
+def is_point(several: Many) -> bool:
+    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4."""
+    return several.joined in (",", ";") and (
+        assigns(several) or not any(isinstance(item, Relation) for item in several.items)
+    )
 
 
 def assigns(several: Many) -> bool:
@@ -210,7 +220,8 @@ def same_relation(a: Answer, b: Answer) -> bool:
         relation, other = (a, b) if isinstance(a, Relation) else (b, a)
         stated = said(relation)
         meant = stated or interval(relation)
-        if meant is None or (stated is None and isinstance(other, Many) and not isinstance(meant[1], Many)):
+        within = stated is None or "∈" in relation.signs
+        if meant is None or (within and isinstance(other, Many) and not isinstance(meant[1], Many)):
             return False  # 0 < x < 1 is no 0, 1
         return same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:

@@ -45,8 +45,9 @@ DEGREES = re.compile(
     r"\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])|(?<=[0-9])\^(?:o(?![a-zA-Z])|\{o\})"
 )
 JOINING = re.compile(
-    r"(?:,\s*+)?(?:\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s))|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
+    r"(?:,\s*+)?(?:\\text\s*+\{\s*+(or|and)\s*+\}|(?<=\s)(or|and)(?=\s))|(?<=[)\]}])\s*+(or|and)\s*+(?=[(\[{\\])"
 )
+INEQUALITY = re.compile(r"[<>]|\\(?:[lg](?:e|eq|eqslant|t)|neq?)(?![a-zA-Z])")
 OPENING = re.compile(r"\s*+(?:=|\\approx|\\therefore)(?![a-zA-Z])\s*+")
 # 7 (cm): a unit, which a single letter need not be; (ab)^2 is none.
 UPRIGHT = r"\\(?:text|mathrm)\s*+\{[^{}]{1,20}\}"
@@ -100,6 +101,8 @@ def rows(text: str) -> str:
 def prepared(text: str) -> str:
     r"""What the tokens are cut from: one sign for each thing, ° for degrees, a comma for "or" and "and".
 
+    Between inequalities these two are not the same, and stay behind their comma.
+
     >>> prepared(r"$x = 1\,000$ or $\dfrac12^\circ$.")
     'x = 1000 , \\frac{1}{2}°'
     """
@@ -108,5 +111,7 @@ def prepared(text: str) -> str:
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
     text = IN_BRACKETS.sub(r" \1 ", OPENING.sub("", text) if OPENING.match(text) else text)
-    text = JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%"))
+    apart = INEQUALITY.search(text) is not None
+    text = DEGREES.sub("°", text).replace("\\%", "%")
+    text = JOINING.sub(lambda found: "," + found[found.lastindex] * apart, text)
     return " ".join(text.split()).rstrip(".,; ")

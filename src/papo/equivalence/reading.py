@@ -14,6 +14,7 @@ from papo.equivalence.splitting import OPEN, closes, split
 from papo.equivalence.tokens import Token, Unreadable, tokenise
 
 LEVELS = 4  # of brackets in brackets, the innermost items included
+JOINING = {",and": "and", ",or": "or"}
 RELATIONS = ("=", "<", ">", "≤", "≥", "∈", "≠")
 
 
@@ -32,11 +33,12 @@ def read_list(tokens: Sequence[Token], levels: int) -> Answer:
         raise Unreadable
     groups = split(tokens, (";",))
     if len(groups) > 1:
-        return Many(tuple(read_list(group, levels - 1) for group in groups))
-    parts = split(tokens, (",",))
+        return Many(tuple(read_list(group, levels - 1) for group in groups), ";")
+    parts = split(tokens, (",", *JOINING))
     if len(parts) == 1:
         return read_relation(tokens, levels)
-    return Many(tuple(read_relation(part, levels) for part in parts))
+    joined = "".join(word for sign, word in JOINING.items() if any(token.text == sign for token in tokens))
+    return Many(tuple(read_relation(part, levels) for part in parts), joined or ",")
 
 
 def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
@@ -97,7 +99,7 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
         opening, closing = tokens[0].text, tokens[-1].text
         parts = split(tokens[1:-1], (",", ";"))
         if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
-            return Many(tuple(read_relation(part, levels - 1) for part in parts))
+            return Many(tuple(read_relation(part, levels - 1) for part in parts), "{")
         if len(parts) > 1:
             return Bracket(opening, closing, tuple(read_relation(part, levels - 1) for part in parts))
     found = matrix(tokens, lambda cell: read_relation(cell, levels - 1))
@@ -110,7 +112,7 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
     if len(parts) > 1 and ranges and all(map(counted, parts)):
         return Bracket("-", "", tuple(scalar(part, 1) for part in parts))  # from 10 to 20 cm, a score, a date
     if any(token.text in ("±", "∓") for token in tokens):
-        return Many((scalar(tokens, 1), scalar(tokens, -1)))
+        return Many((scalar(tokens, 1), scalar(tokens, -1)), "±")
     return scalar(tokens, 1)
 
 

@@ -35,6 +35,7 @@ UNIT_TEXT = re.compile(r"(?:[A-Za-z°Ωμ.]++(?:\s*+\^?\{?-?[1-9]\}?)?[\s/*·-]*
 
 PATTERN = re.compile(
     r"""(?P<unequal>\s!=)
+    | (?P<joining>,(?:and|or)(?![A-Za-z]))
     | (?P<space>\s+)
     | (?P<grouped>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,]))
     | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![0-9.]))?)
@@ -128,6 +129,8 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
                 raise Unreadable
             last = before.pop()
             yield Token(last.kind, f"{last.text}_{found[1:].strip(' {}')}")
+        case "joining":
+            yield Token("sign", found)
         case "sign":
             yield Token("sign", SIGNS.get(found, found))
         case "unequal":  # with a space before it: 5!=120 is a factorial
