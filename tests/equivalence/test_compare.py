@@ -302,6 +302,18 @@ y=2x+1 | 10^{30}y=10^{30}(2x+1)
 2 pounds | 2 lb
 1 gallon | 3785.411784 mL
 \{(1,2)\} | (1,2)
+3:30 PM | 3:30 pm
+3:30\text{ p.m.} | 3:30 pm
+3:00 P.M. | 3:00\text{pm}
+3:00 pm | 03:00 pm
+v_A=3, v_B=4 | v_B=4, v_{A}=3
+F_1=10, F_2=20 | 10, 20
+S_{\text{shaded}}=7 | S=7
+S_{\text{shaded}}=7 | S_{shaded}=7
+S_{\triangle ABC}=7 | S_{ABC}=7
+x_1=3 | x=3
+t_1=2, t_2=5 | t_1=5, t_2=2
+v_A:v_B=1:2 | 0.5
 1<x<3 | x>1 \text{ and } x<3
 (1,3] | x \le 3, x>1
 x>1 \text{ and } x<3 | 1<x \text{ and } x<3
@@ -538,6 +550,20 @@ x>1 \text{ and } x<3 | x>1 \text{ or } x<3
 x>1 \text{ and } x<3 | x>1 \text{ and } y<3
 x>1 \text{ and } x\le3 | 1<x<3
 |x|>3 | x<-3 \text{ and } x>3
+2:40 pm | 1:20 pm
+3:30 pm | 3:30 am
+9:45\text{ AM} | 9:45\text{ PM}
+9:45\text{ a.m.} | 9:45\text{ p.m.}
+3:30 pm | 3:30
+v_A=3 | v_B=3
+v_A:v_B=1:2 | v_B:v_A=1:2
+\frac{m_1}{m_2}=3 | \frac{m_2}{m_1}=3
+\frac{m_1}{m_2}=3 | \frac{m_1}{v_2}=3
+v_A=3, v_B=4 | v_A=4, v_B=3
+F_1=10, F_2=20 | F_1=20, F_2=10
+y_1=x+1, y_2=2x | y_1=2x, y_2=x+1
+a_1=1, a_2=3 | 3, 1
+(x_1,y_1)=(1,2) | (x,z)=(1,2)
 (1 | 1
 1) | 1
 1 + | 1

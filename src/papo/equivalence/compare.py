@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
+from papo.equivalence.naming import same_name, stem
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
@@ -140,7 +141,7 @@ def is_point(several: Many) -> bool:
 
 def assigns(several: Many) -> bool:
     """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
-    stems = [item.labels[0].partition("_")[0] for item in several.items if isinstance(item, Relation) and item.names[0]]
+    stems = [stem(item.labels[0]) for item in several.items if isinstance(item, Relation) and item.names[0]]
     return len(stems) == len(several.items) == len(set(stems))
 
 
@@ -259,11 +260,6 @@ def same_equation(a: Relation, b: Relation) -> bool:
             return True
     sides = both_sides(a), both_sides(b)
     return None not in sides and factor(*sides) is not None
-
-
-def same_name(a: str, b: str) -> bool:
-    """x_1 = 3 is one of the x that x = 3 or x = 4 names, in whatever order they are numbered."""
-    return a.partition("_")[0] == b.partition("_")[0]
 
 
 def same_half(a: Relation, b: Relation) -> bool:

@@ -47,6 +47,10 @@ DEGREES = re.compile(
 JOINING = re.compile(
     r"(?:,\s*+)?(?:\\text\s*+\{\s*+(or|and)\s*+\}|(?<=\s)(or|and)(?=\s))|(?<=[)\]}])\s*+(or|and)\s*+(?=[(\[{\\])"
 )
+# 3:30 p.m., with or without its dots and \text{}.
+TIME = re.compile(
+    r"(?<![0-9:])([0-9]{1,2}:[0-9]{2})\s*+(?:\\(?:text|mathrm)\s*+\{\s*+)?([AaPp])\.?\s?[Mm](?![A-Za-z])\.?(?:\s*+\})?"
+)
 INEQUALITY = re.compile(r"[<>]|\\(?:[lg](?:e|eq|eqslant|t)|neq?)(?![a-zA-Z])")
 OPENING = re.compile(r"\s*+(?:=|\\approx|\\therefore)(?![a-zA-Z])\s*+")
 # 7 (cm): a unit, which a single letter need not be; (ab)^2 is none.
@@ -113,5 +117,6 @@ def prepared(text: str) -> str:
     text = IN_BRACKETS.sub(r" \1 ", OPENING.sub("", text) if OPENING.match(text) else text)
     apart = INEQUALITY.search(text) is not None
     text = DEGREES.sub("°", text).replace("\\%", "%")
+    text = TIME.sub(lambda found: f"{found[1]}\\text{{{found[2].lower()}m}}", text)
     text = JOINING.sub(lambda found: "," + found[found.lastindex] * apart, text)
     return " ".join(text.split()).rstrip(".,; ")

@@ -117,15 +117,18 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
 
 
 def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
-    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor."""
+    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor. 3:30 pm is a time."""
+    last = parts[-1]
+    half = last[1].text if len(last) == 2 and last[1].kind == "unit" and last[1].text in ("am", "pm") else ""
+    parts = [*parts[:-1], last[:1]] if half else parts
     texts = ["".join(token.text for token in part) for part in parts]
     if len(texts) != 2 or not all(text.isdigit() and len(text) <= 2 for text in texts) or len(texts[1]) != 2:
         return None
     hours, minutes = map(int, texts)
     reduced = math.gcd(hours, minutes) == 1 and not texts[1].startswith("0")
-    if hours > 24 or minutes > 59 or reduced:
+    if hours > 24 or minutes > 59 or (reduced and not half):
         return None
-    return Bracket(":", "", tuple(scalar(part, 1) for part in parts))
+    return Bracket(":", half, tuple(scalar(part, 1) for part in parts))
 
 
 def ratio(terms: Sequence[Scalar]) -> Answer:
