@@ -314,6 +314,52 @@ S_{\triangle ABC}=7 | S_{ABC}=7
 x_1=3 | x=3
 t_1=2, t_2=5 | t_1=5, t_2=2
 v_A:v_B=1:2 | 0.5
+5 | 5\,\mathrm{N\cdot m}
+5\text{ N·m} | 5 J
+5\text{ m/s} | 5\,\mathrm{m\,s^{-1}}
+5\text{ m/s} | 5\,\mathrm{m\cdot s^{-1}}
+5000\text{ kg/m}^3 | 5\,\mathrm{g\cdot cm^{-3}}
+5\text{ mol/L} | 5\text{ mol·L}^{-1}
+5\text{ J/(kg·K)} | 5\,\mathrm{J/(kg\cdot K)}
+5 | 5\,\mathrm{J/(kg\cdot{}^\circ C)}
+5\,\mathrm{k\Omega} | 5000\,\Omega
+5 kΩ | 5\ \text{k}\Omega
+5 | 5 k\Omega
+0.000005\text{ m} | 5\,\mu\text{m}
+5\ \mu\mathrm{F} | 5\text{ μF}
+5\ \mu\mathrm{C} | 0.000005\text{ C}
+5 | 5\,\mathrm{W/(m^2\,K)}
+2\vec{a}-\vec{b} | 2\vec a-\vec b
+\bar{x} | \bar x
+\angle ABC | \angle{ABC}
+\angle ABC | ∠CBA
+\angle ABC=60^\circ | \angle CBA=60^\circ
+\log_a b | \log_{a} b
+101_2 | 101_{2}
+Na^+ | Na^{+}
+C_n^2 | C_{n}^{2}
+f'(x) | f^{\prime}(x)
+\lambda/2 | λ/2
+\rho gh | ρgh
+\Delta x | Δx
+\omega t | t ω
+\mu | μ
+\varphi+1 | 1+φ
+AB \parallel CD | AB ∥ CD
+AB \perp CD | AB⊥CD
+\triangle ABC \cong \triangle DEF | △ABC≅△DEF
+A \cap B | A∩B
+p \Rightarrow q | p ⇒ q
+a \to b | a \rightarrow b
+x>3 | x＞3
+x \ge 3 | x≧3
+3/4 | 3／4
+7/8 | ⅞
+2/5 | ⅖
+3 | 1½ + 1½
+\sqrt[3]{5} | ∛5
+-5 | ﹣5
+9^{9^{9^{9}}} | 9^{9^{9^9}}
 1<x<3 | x>1 \text{ and } x<3
 (1,3] | x \le 3, x>1
 x>1 \text{ and } x<3 | 1<x \text{ and } x<3
@@ -382,7 +428,7 @@ x | y
 \sqrt{-1} | \sqrt{-2}
 \ln 0 | \ln(-1)
 9^{9^{9^{9}}} | 1
-9^{9^{9^{9}}} | 9^{9^{9^9}}
+9^{9^{9^{9}}} | 9^{9^{9^8}}
 1e400 | 2e400
 10^{400} | 10^{401}
 2^x | 2x
@@ -563,6 +609,22 @@ v_A=3, v_B=4 | v_A=4, v_B=3
 F_1=10, F_2=20 | F_1=20, F_2=10
 y_1=x+1, y_2=2x | y_1=2x, y_2=x+1
 a_1=1, a_2=3 | 3, 1
+5\,\mathrm{N\cdot m} | 5\,\mathrm{N/m}
+5\,\mu\text{m} | 5\text{ m}
+5\,\mathrm{m\,s^{-1}} | 5\,\mathrm{m\,s^{-2}}
+5\,\mathrm{k\Omega} | 5\,\Omega
+5\,\mathrm{J/(kg\cdot K)} | 5\,\mathrm{J\cdot K/kg}
+5\,\mu\text{F} | 5\text{ pF}
+\angle ABC | \angle BAC
+\vec{a} | \bar{a}
+\vec{a} | \vec b
+\Delta x | \triangle x
+AB \parallel CD | AB \perp CD
+x_{1}2 | x_12
+x^{1}0 | x^10
+f'(x) | f''(x)
+\lambda/2 | μ/2
+7/8 | ⅝
 (x_1,y_1)=(1,2) | (x,z)=(1,2)
 (1 | 1
 1) | 1
