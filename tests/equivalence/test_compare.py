@@ -360,6 +360,31 @@ x \ge 3 | x≧3
 \sqrt[3]{5} | ∛5
 -5 | ﹣5
 9^{9^{9^{9}}} | 9^{9^{9^9}}
+(3,\infty) | \{x|x>3\}
+x>3 | \left\{ x \mid x>3 \right\}
+\{x \in \mathbb{R} \mid 1<x<3\} | (1,3)
+\{x|x>3\} | \{x \mid 3<x\}
+\{x|x<-1\text{ or }x>2\} | (-\infty,-1)\cup(2,\infty)
+[0,\infty) | \{y : y\ge0\}
+\mathbb{R} | (-\infty,+\infty)
+\mathbb{R} | \text{all real numbers}
+\mathbb{R} | x \in \mathbb{R}
+1/3 | 0.\overline{3}
+1/6 | 0.1\overline{6}
+1/3 | 0.\dot 3
+12/11 | 1.\overline{09}
+(1,2) | A(1,2)
+A(1,2) | A=(1,2)
+(2,0),(0,2) | A(2,0),B(0,2)
+n!/2 | \frac{n!}{2}
+n! | n(n-1)!
+AB, CD | AB \text{ and } CD
+red and blue | blue and red
+NO | No
+ON | on
+AB\cdot CD | CD\cdot BA
+\frac{PV}{RT} | \frac{VP}{TR}
+\frac{AB}{CD}=2 | 2
 1<x<3 | x>1 \text{ and } x<3
 (1,3] | x \le 3, x>1
 x>1 \text{ and } x<3 | 1<x \text{ and } x<3
@@ -625,6 +650,28 @@ x^{1}0 | x^10
 f'(x) | f''(x)
 \lambda/2 | μ/2
 7/8 | ⅝
+\{x|x>3\} | (-\infty,3)
+\{x|x>3\} | y>3
+\{x \in \mathbb{Z} | 1<x<3\} | (1,3)
+\mathbb{R} | \mathbb{Z}
+\mathbb{R}^+ | \mathbb{R}
+\mathbb{R}\setminus\{0\} | \mathbb{R}
+1/3 | 0.\overline{34}
+0.\dot{1}2\dot{3} | 0.\dot{1}
+(1,2) | A(2,1)
+A(1,2) | B(1,2)
+A(2,0), B(0,2) | A(0,2), B(2,0)
+C(5,2) | 10
+n! | (n+1)!
+red, blue | blue, red
+CO | Co
+red or blue | red and blue
+red or blue | red, blue
+1.5! | \sqrt{\pi} \cdot 0.75
+CO and AB | Co and AB
+AB\cdot CD | AC\cdot BD
+\frac{AB}{AC} | \frac{DB}{DC}
+AB=CD | AC=BD
 (x_1,y_1)=(1,2) | (x,z)=(1,2)
 (1 | 1
 1) | 1

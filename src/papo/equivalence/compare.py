@@ -16,7 +16,7 @@ from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable, only_words
-from papo.equivalence.wording import other_things
+from papo.equivalence.wording import other_things, same_letters, same_words, segments
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept
@@ -45,8 +45,12 @@ def equivalent(gold: str, answer: str) -> bool:
     a, b = seen(gold), seen(answer)
     if a.plain == b.plain:
         return True
-    if a.answer is None or b.answer is None or (a.words and b.words):
-        return a.plain.casefold() == b.plain.casefold()
+    if a.words and b.words:
+        return same_words(gold, answer)
+    if a.answer is None or b.answer is None:
+        return same_letters(a.plain, b.plain)
+    if a.segments and b.segments and a.segments != b.segments:
+        return False
     if same_answer(a.answer, b.answer) or (", " not in answer and same_with_comma(a, b)):
         return True
     return same_with_unit(b.measured, a, gold) or (
@@ -58,6 +62,7 @@ class Seen(NamedTuple):
     plain: str
     answer: Answer | None  # None: it cannot be read
     words: bool = False  # whether it is words alone: two of those are compared letter by letter
+    segments: frozenset[str] = frozenset()  # where it is a formula of several and nothing else
     measured: Measured | None = None  # where it is a number with a unit in plain text, as 300 K
 
 
@@ -65,10 +70,11 @@ def looked_into(text: str) -> Seen:
     written = plain(text)
     if "\\sum" in written or "\\prod" in written:
         written = INDEXED.sub(lambda found: "".join(sorted(FACTOR.findall(found[0]))), written)
+    form = prepared(text)
     try:
-        return Seen(written, read(text), only_words(prepared(text)), number_and_unit(text))
+        return Seen(written, read(text), only_words(form), segments(form), number_and_unit(text))
     except Unreadable:
-        return Seen(written, None)
+        return Seen(written, None, only_words(form))
 
 
 remembered = lru_cache(4096)(looked_into)

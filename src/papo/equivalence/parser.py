@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial
+from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial, factorial_between
 from papo.equivalence.numbers import Value, constant, mapped, power, variable
 from papo.equivalence.tokens import Token, Unreadable
 from papo.equivalence.units import LETTERS, Unit, unit
@@ -137,7 +137,7 @@ class Parser:
         while True:
             token = self.peek()
             if self.accept("!"):
-                value = mapped(factorial, value)
+                value = mapped(factorial_between if self.letters else factorial, value)
             elif self.accept("%"):
                 self.percent = True
             elif self.accept("°"):

@@ -9,6 +9,7 @@ import re
 
 from papo.equivalence.lettering import one_spelling, without_braces
 from papo.equivalence.signs import SIGN
+from papo.equivalence.textbook import textbook
 from papo.equivalence.upright import outside
 
 SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n|\{\}(?=\s*+\^)")
@@ -100,11 +101,12 @@ def prepared(text: str) -> str:
     """
     text = one_spelling(outside(rows(levelled(text))).translate(SIGN))
     text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text)))
-    text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
+    text = textbook(SIZING.sub("", SPACING.sub(" ", text)))
+    text = DELIMITER.sub(" ", STYLE.sub("", text))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
     text = IN_BRACKETS.sub(r" \1 ", OPENING.sub("", text) if OPENING.match(text) else text)
     apart = INEQUALITY.search(text) is not None
     text = DEGREES.sub("°", text).replace("\\%", "%")
     text = TIME.sub(lambda found: f"{found[1]}\\text{{{found[2].lower()}m}}", text)
-    text = JOINING.sub(lambda found: "," + found[found.lastindex] * apart, text)
+    text = JOINING.sub(lambda found: "," + f"{found[found.lastindex]} " * apart, text)
     return " ".join(text.split()).rstrip(".,; ")

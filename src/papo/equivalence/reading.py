@@ -62,7 +62,7 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
 def read_exact(tokens: Sequence[Token], levels: int) -> Answer:
     sides = split(tokens, RELATIONS)
     if len(sides) == 1:
-        return read_side(tokens, levels)
+        return named_point(tokens, levels) or read_side(tokens, levels)
     signs, position = [], -1
     for side in sides[:-1]:
         position += len(side) + 1
@@ -76,6 +76,16 @@ def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: i
         raise Unreadable
     names = tuple(map(names_a_side, sides))
     return Relation(tuple(attempt(side, levels) for side in sides), labels, names, signs)
+
+
+def named_point(tokens: Sequence[Token], levels: int) -> Relation | None:
+    """A(1, 2) as A = (1, 2)."""
+    name, point = tokens[:1], tokens[1:]
+    if not point or name[0].kind != "name" or not name[0].text.partition("_")[0].isupper():
+        return None
+    if point[0].text != "(" or closes(point) != len(point) - 1 or len(split(point[1:-1], (",",))) < 2:
+        return None
+    return relation((name, point), ("=",), levels)
 
 
 def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:

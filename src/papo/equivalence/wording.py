@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from papo.equivalence.prepare import prepared
+
 SHORT = 3  # letters of a name that may be another one in capitals: MeV and meV
 # 5 square units are 5 of whatever is asked for.
 GENERIC = re.compile(r"(?:(?:square|sq\.?|cubic|cu\.?)\s+)?units?(?![a-z])(?:\s*\^?\{?[23]\}?)?")
 NAME = re.compile(r"[^\W\d_]+|\d+")
-SEGMENT = re.compile(r"(?<![\\A-Za-z])[A-Z]{2}(?![A-Za-z])")
+AND, OR = (re.compile(f"(?<![A-Za-z]){word}(?![A-Za-z])") for word in ("and", "or"))
+SEGMENT = re.compile("[A-Z]{2}")
 LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]+")
 ELEMENT = re.compile("[A-Z][A-Za-z]")  # or a molecule: Co, CO
 
@@ -35,3 +38,30 @@ def within(shorter: list[str], longer: list[str]) -> bool:
     """Whether the names of one come in the other, in their order."""
     rest = iter(longer)
     return all(name in rest for name in shorter)
+
+
+def same_words(a: str, b: str) -> bool:
+    """Whether two lists of words are the same, in their order, or in any where both are joined by "and".
+
+    >>> [same_words("red and blue", text) for text in ("blue and red", "red, blue", "blue, red", "red or blue")]
+    [True, True, False, False]
+    """
+    if (OR.search(a) is None) != (OR.search(b) is None):
+        return False
+    items = [["".join(item.split()) for item in prepared(text).split(",")] for text in (a, b)]
+    if AND.search(a) and AND.search(b):
+        items = [sorted(words, key=str.casefold) for words in items]
+    return len(items[0]) == len(items[1]) and all(map(same_letters, *items))
+
+
+def same_letters(a: str, b: str) -> bool:
+    """But for capitals: CO is no Co, though NO is No."""
+    if ELEMENT.fullmatch(a) and ELEMENT.fullmatch(b) and a.casefold() != "no":
+        return a == b
+    return a.casefold() == b.casefold()
+
+
+def segments(text: str) -> frozenset[str]:
+    r"""The segments of a formula of nothing else, where it is of several: of \frac{AB}{CA} AB and AC, no product."""
+    words = {"".join(sorted(word)) if SEGMENT.fullmatch(word) else "" for word in LETTERS.findall(text)}
+    return frozenset(words) if len(words) > 1 and "" not in words else frozenset()
