@@ -666,6 +666,10 @@ n! | (n+1)!
 red, blue | blue, red
 CO | Co
 red or blue | red and blue
+20^\circ\text{C} | 20^\circ\text{C below zero}
+10 | 10 below
+5 | 5 negative
+5 | 5\text{ factorials}
 red or blue | red, blue
 1.5! | \sqrt{\pi} \cdot 0.75
 CO and AB | Co and AB

@@ -15,7 +15,7 @@ from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, r
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
-from papo.equivalence.tokens import Unreadable, only_words
+from papo.equivalence.tokens import CHARACTERS, Unreadable, only_words
 from papo.equivalence.wording import other_things, same_letters, same_words, segments
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
@@ -70,6 +70,8 @@ def looked_into(text: str) -> Seen:
     written = plain(text)
     if "\\sum" in written or "\\prod" in written:
         written = INDEXED.sub(lambda found: "".join(sorted(FACTOR.findall(found[0]))), written)
+    if len(text) > CHARACTERS:
+        return Seen(written, None)
     form = prepared(text)
     try:
         return Seen(written, read(text), only_words(form), segments(form), number_and_unit(text))
