@@ -216,81 +216,6 @@ x>3 | x \in (3,\infty)
 35 | = 35
 10^5 | 10⁵
 10^{12} | 10¹²
-x_1 | x₁
-1/3 | ⅓
-1/2 | 1⁄2
-1,2 | 1、2
-1:4 | 1∶4
-24 months | 2 years
-5 dollars | 500 cents
-10-20 | 10–20
-\frac{1}{2} m | 0.5
-2\sqrt{3} m | 2\sqrt{3}
-60 | m\angle ABC = 60^\circ
-60 | m\angle 1=60
-\frac{ab}{c} | ab/c
-\frac{mv}{qB} | mv/(qB)
-xy | x \cdot y
-\frac{2h}{g} | 2h/g
-3(xy)^3 | 3x^3y^3
-2\pi r | 2(pi)r
-60⁰ | 60°
-8-3=5 | 5
-16 | 25-9=16
-3 | x=5-2
-2 \text{ MJ} | 2000 kJ
-5 m/s | 5 m s^{-1}
-2x\ge6 | x\ge3
--2x+4 \le 0 | x \ge 2
-x \ne 3 | x \neq 3
-x != 3 | x \ne 3
-3 \ne x | x \ne 3
-(p,q)=(3,2) | (3,2)
-(x,y)=(5,8) \text{ and } (8,5) | (8,5),(5,8)
-S_{ABC}:S=7:32 | 7:32
-\frac{NO}{BO}=\frac{1}{2} | 0.5
-A:B=2 | 2
-\sin A=\frac12 | 1/2
-f(2)=7 | 7
-P(A)=0.5 | 1/2
-|AB|=5 | 5
-2+3=5 | 5
-x=3, y=4 | 3, 4
-x=3, y=4 | (3,4)
-x=3, y=4 | y=4, x=3
-x_1=3, x_2=4 | x_2=3, x_1=4
-x_1=3, x_2=4 | x=4 \text{ or } x=3
-p=5, q=2; p=7, q=2 | (5,2),(7,2)
-(11,7)or(7,11) | (7,11), (11,7)
-$1$ $-1$ | 1, -1
-\begin{pmatrix}1&2\\3&4\end{pmatrix} | \left[\begin{array}{cc}1 & 2 \\ 3 & 4\end{array}\right]
-\begin{bmatrix}1&2\\3&4\\\end{bmatrix} | \begin{matrix}1&2\\3&\sqrt{16}\end{matrix}
-\begin{pmatrix}1\\2\end{pmatrix} | (1,2)
-\begin{pmatrix}1&2\\3&4\end{pmatrix} | \frac{1}{2}\begin{pmatrix}2&4\\6&8\end{pmatrix}
-\begin{pmatrix}6&8\\10&12\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}5&6\\7&8\end{pmatrix}
-\begin{pmatrix}-4&-4\end{pmatrix} | -\begin{pmatrix}5&6\end{pmatrix} + [\begin{matrix}1&2\end{matrix}]
-\begin{pmatrix}4&-1\\5&-1\end{pmatrix} | \begin{pmatrix}1&2\\1&3\end{pmatrix}\begin{pmatrix}2&-1\\1&0\end{pmatrix}
-(ax+by, cx+dy) | \begin{pmatrix}a&b\\c&d\end{pmatrix} \cdot \begin{pmatrix}x\\y\end{pmatrix}
-(2,4) | \begin{pmatrix}4\\8\end{pmatrix}/2
-(2,4) | -\begin{pmatrix}-1\\-2\end{pmatrix} \times 2
-A^{-1}=\begin{bmatrix}1&2\\3&4\end{bmatrix} | \frac12\left[\begin{array}{cc}2&4\\6&8\end{array}\right]
-M^T = \begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
-|x|>3 | x<-3 \text{ or } x>3
-|x| \ge 3 | (-\infty,-3]\cup[3,\infty)
-|x|<3 | -3<x<3
-|x|<3 | (-3,3)
-1 \le |z| < \frac{3}{2} | z \in (-\frac{3}{2}, -1] \cup [1, 1.5)
-F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
-5 | 5€
-5 | £5
-1000.99 | 1,000.99 €
-12:30 | 12:30
-2:3 | 6:9
-100! | 100 \cdot 99!
-10^{-20}\pi | \pi \times 10^{-20}
-\sin\pi | 0
-0.001667 | 1/600
-y=2x+1 | 10^{30}y=10^{30}(2x+1)
 20\%\text{ decrease} | 20\%
 5\text{ m north} | 5\text{ m}
 5 apples | 5\text{ red apples}
@@ -385,6 +310,81 @@ ON | on
 AB\cdot CD | CD\cdot BA
 \frac{PV}{RT} | \frac{VP}{TR}
 \frac{AB}{CD}=2 | 2
+x_1 | x₁
+1/3 | ⅓
+1/2 | 1⁄2
+1,2 | 1、2
+1:4 | 1∶4
+24 months | 2 years
+5 dollars | 500 cents
+10-20 | 10–20
+\frac{1}{2} m | 0.5
+2\sqrt{3} m | 2\sqrt{3}
+60 | m\angle ABC = 60^\circ
+60 | m\angle 1=60
+\frac{ab}{c} | ab/c
+\frac{mv}{qB} | mv/(qB)
+xy | x \cdot y
+\frac{2h}{g} | 2h/g
+3(xy)^3 | 3x^3y^3
+2\pi r | 2(pi)r
+60⁰ | 60°
+8-3=5 | 5
+16 | 25-9=16
+3 | x=5-2
+2 \text{ MJ} | 2000 kJ
+5 m/s | 5 m s^{-1}
+2x\ge6 | x\ge3
+-2x+4 \le 0 | x \ge 2
+x \ne 3 | x \neq 3
+x != 3 | x \ne 3
+3 \ne x | x \ne 3
+(p,q)=(3,2) | (3,2)
+(x,y)=(5,8) \text{ and } (8,5) | (8,5),(5,8)
+S_{ABC}:S=7:32 | 7:32
+\frac{NO}{BO}=\frac{1}{2} | 0.5
+A:B=2 | 2
+\sin A=\frac12 | 1/2
+f(2)=7 | 7
+P(A)=0.5 | 1/2
+|AB|=5 | 5
+2+3=5 | 5
+x=3, y=4 | 3, 4
+x=3, y=4 | (3,4)
+x=3, y=4 | y=4, x=3
+x_1=3, x_2=4 | x_2=3, x_1=4
+x_1=3, x_2=4 | x=4 \text{ or } x=3
+p=5, q=2; p=7, q=2 | (5,2),(7,2)
+(11,7)or(7,11) | (7,11), (11,7)
+$1$ $-1$ | 1, -1
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \left[\begin{array}{cc}1 & 2 \\ 3 & 4\end{array}\right]
+\begin{bmatrix}1&2\\3&4\\\end{bmatrix} | \begin{matrix}1&2\\3&\sqrt{16}\end{matrix}
+\begin{pmatrix}1\\2\end{pmatrix} | (1,2)
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \frac{1}{2}\begin{pmatrix}2&4\\6&8\end{pmatrix}
+\begin{pmatrix}6&8\\10&12\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}5&6\\7&8\end{pmatrix}
+\begin{pmatrix}-4&-4\end{pmatrix} | -\begin{pmatrix}5&6\end{pmatrix} + [\begin{matrix}1&2\end{matrix}]
+\begin{pmatrix}4&-1\\5&-1\end{pmatrix} | \begin{pmatrix}1&2\\1&3\end{pmatrix}\begin{pmatrix}2&-1\\1&0\end{pmatrix}
+(ax+by, cx+dy) | \begin{pmatrix}a&b\\c&d\end{pmatrix} \cdot \begin{pmatrix}x\\y\end{pmatrix}
+(2,4) | \begin{pmatrix}4\\8\end{pmatrix}/2
+(2,4) | -\begin{pmatrix}-1\\-2\end{pmatrix} \times 2
+A^{-1}=\begin{bmatrix}1&2\\3&4\end{bmatrix} | \frac12\left[\begin{array}{cc}2&4\\6&8\end{array}\right]
+M^T = \begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+|x|>3 | x<-3 \text{ or } x>3
+|x| \ge 3 | (-\infty,-3]\cup[3,\infty)
+|x|<3 | -3<x<3
+|x|<3 | (-3,3)
+1 \le |z| < \frac{3}{2} | z \in (-\frac{3}{2}, -1] \cup [1, 1.5)
+F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
+5 | 5€
+5 | £5
+1000.99 | 1,000.99 €
+12:30 | 12:30
+2:3 | 6:9
+100! | 100 \cdot 99!
+10^{-20}\pi | \pi \times 10^{-20}
+\sin\pi | 0
+0.001667 | 1/600
+y=2x+1 | 10^{30}y=10^{30}(2x+1)
 1<x<3 | x>1 \text{ and } x<3
 (1,3] | x \le 3, x>1
 x>1 \text{ and } x<3 | 1<x \text{ and } x<3
@@ -577,18 +577,6 @@ x = 1/3 \approx 11 | 11
 \begin{pmatrix}2,4\end{pmatrix} | \begin{pmatrix}2\\4\end{pmatrix}^2
 (5,5) | \begin{pmatrix}1&2\end{pmatrix}\begin{pmatrix}5&5\end{pmatrix}
 (1,2) | \begin{pmatrix}1\\2\\3\end{pmatrix}+\begin{pmatrix}0\\0\end{pmatrix}
-A^{-1} = 5 | A^2 = 5
-x^{2} = 5 | 5
-|x|>3 | x>3
-|x|>3 | (-\infty,-3)
-|x|<3 | -3, 3
-|x|<3 | (-3,3]
-|x|<3 | (-\infty,3)
-|x|>3 | |y|<3
-|AB|<3 | (-3,3)
-\angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
-\sum a_k b_j | \sum a_j b_k
-53 | 5€3
 20\%\text{ decrease} | 20\%\text{ increase}
 30^\circ\text{ clockwise} | 30^\circ\text{ counterclockwise}
 30^\circ\text{ north of east} | 30^\circ\text{ east of north}
@@ -676,6 +664,18 @@ CO and AB | Co and AB
 AB\cdot CD | AC\cdot BD
 \frac{AB}{AC} | \frac{DB}{DC}
 AB=CD | AC=BD
+A^{-1} = 5 | A^2 = 5
+x^{2} = 5 | 5
+|x|>3 | x>3
+|x|>3 | (-\infty,-3)
+|x|<3 | -3, 3
+|x|<3 | (-3,3]
+|x|<3 | (-\infty,3)
+|x|>3 | |y|<3
+|AB|<3 | (-3,3)
+\angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
+\sum a_k b_j | \sum a_j b_k
+53 | 5€3
 (x_1,y_1)=(1,2) | (x,z)=(1,2)
 (1 | 1
 1) | 1
