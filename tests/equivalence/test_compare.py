@@ -310,6 +310,12 @@ ON | on
 AB\cdot CD | CD\cdot BA
 \frac{PV}{RT} | \frac{VP}{TR}
 \frac{AB}{CD}=2 | 2
+1<x<3 | x>1 \text{ and } x<3
+(1,3] | x \le 3, x>1
+x>1 \text{ and } x<3 | 1<x \text{ and } x<3
+x<-1 \text{ or } x>2 | x>2, x<-1
+x>2 \text{ and } x \ne 3 | x \ne 3 \text{ and } x>2
+5 mins | 300 secs
 x_1 | x₁
 1/3 | ⅓
 1/2 | 1⁄2
@@ -385,12 +391,6 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
-1<x<3 | x>1 \text{ and } x<3
-(1,3] | x \le 3, x>1
-x>1 \text{ and } x<3 | 1<x \text{ and } x<3
-x<-1 \text{ or } x>2 | x>2, x<-1
-x>2 \text{ and } x \ne 3 | x \ne 3 \text{ and } x>2
-5 mins | 300 secs
 """
 DIFFERENT = r"""
 7 | 8
@@ -664,6 +664,7 @@ CO and AB | Co and AB
 AB\cdot CD | AC\cdot BD
 \frac{AB}{AC} | \frac{DB}{DC}
 AB=CD | AC=BD
+(x_1,y_1)=(1,2) | (x,z)=(1,2)
 A^{-1} = 5 | A^2 = 5
 x^{2} = 5 | 5
 |x|>3 | x>3
@@ -676,7 +677,6 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
-(x_1,y_1)=(1,2) | (x,z)=(1,2)
 (1 | 1
 1) | 1
 1 + | 1
