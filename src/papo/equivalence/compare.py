@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
-from papo.equivalence.naming import same_name, stem
+from papo.equivalence.naming import assigns, is_point, same_name
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
@@ -138,19 +138,6 @@ def same_answer(a: Answer, b: Answer) -> bool:
 
 def forms(answer: Answer) -> tuple[Answer, ...]:
     return answer.forms if isinstance(answer, Rounded) else (answer,)
-
-
-def is_point(several: Many) -> bool:
-    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4."""
-    return several.joined in (",", ";") and (
-        assigns(several) or not any(isinstance(item, Relation) for item in several.items)
-    )
-
-
-def assigns(several: Many) -> bool:
-    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
-    stems = [stem(item.labels[0]) for item in several.items if isinstance(item, Relation) and item.names[0]]
-    return len(stems) == len(several.items) == len(set(stems))
 
 
 def in_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from papo.equivalence.answers import Many, Relation
 from papo.equivalence.functions import TRIGONOMETRIC
 from papo.equivalence.splitting import closes, split
 from papo.equivalence.tokens import Token
@@ -73,6 +74,19 @@ def indexed(label: str) -> tuple[str, str]:
     """A label's name and index; of one that is no single name all of it, and none."""
     found = INDEXED.fullmatch(SHOWS_NOT.sub("", label))
     return (found[1], found[2] or "") if found is not None else (label, "")
+
+
+def is_point(several: Many) -> bool:
+    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4."""
+    return several.joined in (",", ";") and (
+        assigns(several) or not any(isinstance(item, Relation) for item in several.items)
+    )
+
+
+def assigns(several: Many) -> bool:
+    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
+    stems = [stem(item.labels[0]) for item in several.items if isinstance(item, Relation) and item.names[0]]
+    return len(stems) == len(several.items) == len(set(stems))
 
 
 def calls(tokens: Sequence[Token]) -> bool:
