@@ -316,6 +316,8 @@ x>1 \text{ and } x<3 | 1<x \text{ and } x<3
 x<-1 \text{ or } x>2 | x>2, x<-1
 x>2 \text{ and } x \ne 3 | x \ne 3 \text{ and } x>2
 5 mins | 300 secs
+\mathbb{R} | R
+x=5\text{ cm} | x=50\text{ mm}
 x_1 | x₁
 1/3 | ⅓
 1/2 | 1⁄2
@@ -665,6 +667,9 @@ AB\cdot CD | AC\cdot BD
 \frac{AB}{AC} | \frac{DB}{DC}
 AB=CD | AC=BD
 (x_1,y_1)=(1,2) | (x,z)=(1,2)
+x=5\text{ cm} | x=5\text{ m}
+x=5\text{ boys} | x=5\text{ girls}
+x>5\text{ cm} | x>5\text{ m}
 A^{-1} = 5 | A^2 = 5
 x^{2} = 5 | 5
 |x|>3 | x>3

@@ -269,7 +269,10 @@ def same_half(a: Relation, b: Relation) -> bool:
 
 
 def both_sides(relation: Relation) -> tuple[Value, Value] | None:
+    """The values of an equation's sides; None where one has a unit, which they leave out."""
     if len(relation.sides) != 2 or not all(isinstance(side, Scalar) for side in relation.sides):
         return None
     left, right = relation.sides
+    if left.words or right.words:
+        return None
     return left.value, right.value

@@ -77,7 +77,8 @@ def plain(text: str) -> str:
     text = text.replace("\\varnothing", "\\emptyset")
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = FRACTION.sub(r"\\frac", TEXT.sub(r"\1", DEGREES.sub(r"^{\\circ}", text)))
-    return " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
+    text = " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
+    return text[1:-1] if len(text) == 3 and text[0] + text[2] == "{}" else text  # \mathbb{R}
 
 
 def joined(number: re.Match[str]) -> str:
