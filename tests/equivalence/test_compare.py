@@ -216,6 +216,108 @@ x>3 | x \in (3,\infty)
 35 | = 35
 10^5 | 10⁵
 10^{12} | 10¹²
+20\%\text{ decrease} | 20\%
+5\text{ m north} | 5\text{ m}
+5 apples | 5\text{ red apples}
+5\text{ years old} | 5 years
+4\text{ square units} | 4\text{ cm}^2
+5\text{ units} | 5\text{ boys}
+5\text{ kWh} | 5\text{ kW}\cdot\text{h}
+5 Boys | 5 boys
+2 pounds | 2 lb
+1 gallon | 3785.411784 mL
+\{(1,2)\} | (1,2)
+3:30 PM | 3:30 pm
+3:30\text{ p.m.} | 3:30 pm
+3:00 P.M. | 3:00\text{pm}
+3:00 pm | 03:00 pm
+v_A=3, v_B=4 | v_B=4, v_{A}=3
+F_1=10, F_2=20 | 10, 20
+S_{\text{shaded}}=7 | S=7
+S_{\text{shaded}}=7 | S_{shaded}=7
+S_{\triangle ABC}=7 | S_{ABC}=7
+x_1=3 | x=3
+t_1=2, t_2=5 | t_1=5, t_2=2
+v_A:v_B=1:2 | 0.5
+5 | 5\,\mathrm{N\cdot m}
+5\text{ N·m} | 5 J
+5\text{ m/s} | 5\,\mathrm{m\,s^{-1}}
+5\text{ m/s} | 5\,\mathrm{m\cdot s^{-1}}
+5000\text{ kg/m}^3 | 5\,\mathrm{g\cdot cm^{-3}}
+5\text{ mol/L} | 5\text{ mol·L}^{-1}
+5\text{ J/(kg·K)} | 5\,\mathrm{J/(kg\cdot K)}
+5 | 5\,\mathrm{J/(kg\cdot{}^\circ C)}
+5\,\mathrm{k\Omega} | 5000\,\Omega
+5 kΩ | 5\ \text{k}\Omega
+5 | 5 k\Omega
+0.000005\text{ m} | 5\,\mu\text{m}
+5\ \mu\mathrm{F} | 5\text{ μF}
+5\ \mu\mathrm{C} | 0.000005\text{ C}
+5 | 5\,\mathrm{W/(m^2\,K)}
+2\vec{a}-\vec{b} | 2\vec a-\vec b
+\bar{x} | \bar x
+\angle ABC | \angle{ABC}
+\angle ABC | ∠CBA
+\angle ABC=60^\circ | \angle CBA=60^\circ
+\log_a b | \log_{a} b
+101_2 | 101_{2}
+Na^+ | Na^{+}
+C_n^2 | C_{n}^{2}
+f'(x) | f^{\prime}(x)
+\lambda/2 | λ/2
+\rho gh | ρgh
+\Delta x | Δx
+\omega t | t ω
+\mu | μ
+\varphi+1 | 1+φ
+AB \parallel CD | AB ∥ CD
+AB \perp CD | AB⊥CD
+\triangle ABC \cong \triangle DEF | △ABC≅△DEF
+A \cap B | A∩B
+p \Rightarrow q | p ⇒ q
+a \to b | a \rightarrow b
+x>3 | x＞3
+x \ge 3 | x≧3
+3/4 | 3／4
+7/8 | ⅞
+2/5 | ⅖
+3 | 1½ + 1½
+\sqrt[3]{5} | ∛5
+-5 | ﹣5
+9^{9^{9^{9}}} | 9^{9^{9^9}}
+(3,\infty) | \{x|x>3\}
+x>3 | \left\{ x \mid x>3 \right\}
+\{x \in \mathbb{R} \mid 1<x<3\} | (1,3)
+\{x|x>3\} | \{x \mid 3<x\}
+\{x|x<-1\text{ or }x>2\} | (-\infty,-1)\cup(2,\infty)
+[0,\infty) | \{y : y\ge0\}
+\mathbb{R} | (-\infty,+\infty)
+\mathbb{R} | \text{all real numbers}
+\mathbb{R} | x \in \mathbb{R}
+1/3 | 0.\overline{3}
+1/6 | 0.1\overline{6}
+1/3 | 0.\dot 3
+12/11 | 1.\overline{09}
+(1,2) | A(1,2)
+A(1,2) | A=(1,2)
+(2,0),(0,2) | A(2,0),B(0,2)
+n!/2 | \frac{n!}{2}
+n! | n(n-1)!
+AB, CD | AB \text{ and } CD
+red and blue | blue and red
+NO | No
+ON | on
+AB\cdot CD | CD\cdot BA
+\frac{PV}{RT} | \frac{VP}{TR}
+\frac{AB}{CD}=2 | 2
+1<x<3 | x>1 \text{ and } x<3
+(1,3] | x \le 3, x>1
+x>1 \text{ and } x<3 | 1<x \text{ and } x<3
+x<-1 \text{ or } x>2 | x>2, x<-1
+x>2 \text{ and } x \ne 3 | x \ne 3 \text{ and } x>2
+5 mins | 300 secs
+\mathbb{R} | R
+x=5\text{ cm} | x=50\text{ mm}
 x_1 | x₁
 1/3 | ⅓
 1/2 | 1⁄2
@@ -353,7 +455,7 @@ x | y
 \sqrt{-1} | \sqrt{-2}
 \ln 0 | \ln(-1)
 9^{9^{9^{9}}} | 1
-9^{9^{9^{9}}} | 9^{9^{9^9}}
+9^{9^{9^{9}}} | 9^{9^{9^8}}
 1e400 | 2e400
 10^{400} | 10^{401}
 2^x | 2x
@@ -477,6 +579,97 @@ x = 1/3 \approx 11 | 11
 \begin{pmatrix}2,4\end{pmatrix} | \begin{pmatrix}2\\4\end{pmatrix}^2
 (5,5) | \begin{pmatrix}1&2\end{pmatrix}\begin{pmatrix}5&5\end{pmatrix}
 (1,2) | \begin{pmatrix}1\\2\\3\end{pmatrix}+\begin{pmatrix}0\\0\end{pmatrix}
+20\%\text{ decrease} | 20\%\text{ increase}
+30^\circ\text{ clockwise} | 30^\circ\text{ counterclockwise}
+30^\circ\text{ north of east} | 30^\circ\text{ east of north}
+5\text{ m north} | 5\text{ m south}
+5 N upward | 5 N downward
+\$5\text{ profit} | \$5\text{ loss}
+5 boys | 5 girls
+3 A to the left | 3 A to the right
+0.5\text{ into the page} | 0.5\text{ out of the page}
+5\text{ eV} | 5\text{ MeV}
+5\text{ MeV} | 5\text{ meV}
+1\text{ kWh} | 1\text{ J}
+3\text{ pF} | 3\text{ nF}
+5\text{ units left} | 5\text{ units right}
+5\text{ acres} | 5\text{ m}^2
+5\text{ euros} | 5\text{ dollars}
+1<x<2 | x\in\{1,2\}
+x\in(1,2) | 1,2
+x\in(-1,3) | x=-1,x=3
+x\in(-1,3) | x\in\{-1,3\}
+(-1,3) | x_1=-1,x_2=3
+(1,2) | x=1 \text{ or } x=2
+\{-3,3\} | (-3,3)
+x=-3, x=3 | (-3,3)
+\pm 3 | (3,-3)
+x=\pm3 | -3<x<3
+x<-1 \text{ or } x>2 | x<-1 \text{ and } x>2
+x>1 \text{ and } x<3 | x>1 \text{ or } x<3
+(-\infty,-1)\cup(2,\infty) | x<-1 \text{ and } x>2
+x>1 \text{ and } x<3 | x>1 \text{ and } y<3
+x>1 \text{ and } x\le3 | 1<x<3
+|x|>3 | x<-3 \text{ and } x>3
+2:40 pm | 1:20 pm
+3:30 pm | 3:30 am
+9:45\text{ AM} | 9:45\text{ PM}
+9:45\text{ a.m.} | 9:45\text{ p.m.}
+3:30 pm | 3:30
+v_A=3 | v_B=3
+v_A:v_B=1:2 | v_B:v_A=1:2
+\frac{m_1}{m_2}=3 | \frac{m_2}{m_1}=3
+\frac{m_1}{m_2}=3 | \frac{m_1}{v_2}=3
+v_A=3, v_B=4 | v_A=4, v_B=3
+F_1=10, F_2=20 | F_1=20, F_2=10
+y_1=x+1, y_2=2x | y_1=2x, y_2=x+1
+a_1=1, a_2=3 | 3, 1
+5\,\mathrm{N\cdot m} | 5\,\mathrm{N/m}
+5\,\mu\text{m} | 5\text{ m}
+5\,\mathrm{m\,s^{-1}} | 5\,\mathrm{m\,s^{-2}}
+5\,\mathrm{k\Omega} | 5\,\Omega
+5\,\mathrm{J/(kg\cdot K)} | 5\,\mathrm{J\cdot K/kg}
+5\,\mu\text{F} | 5\text{ pF}
+\angle ABC | \angle BAC
+\vec{a} | \bar{a}
+\vec{a} | \vec b
+\Delta x | \triangle x
+AB \parallel CD | AB \perp CD
+x_{1}2 | x_12
+x^{1}0 | x^10
+f'(x) | f''(x)
+\lambda/2 | μ/2
+7/8 | ⅝
+\{x|x>3\} | (-\infty,3)
+\{x|x>3\} | y>3
+\{x \in \mathbb{Z} | 1<x<3\} | (1,3)
+\mathbb{R} | \mathbb{Z}
+\mathbb{R}^+ | \mathbb{R}
+\mathbb{R}\setminus\{0\} | \mathbb{R}
+1/3 | 0.\overline{34}
+0.\dot{1}2\dot{3} | 0.\dot{1}
+(1,2) | A(2,1)
+A(1,2) | B(1,2)
+A(2,0), B(0,2) | A(0,2), B(2,0)
+C(5,2) | 10
+n! | (n+1)!
+red, blue | blue, red
+CO | Co
+red or blue | red and blue
+20^\circ\text{C} | 20^\circ\text{C below zero}
+10 | 10 below
+5 | 5 negative
+5 | 5\text{ factorials}
+red or blue | red, blue
+1.5! | \sqrt{\pi} \cdot 0.75
+CO and AB | Co and AB
+AB\cdot CD | AC\cdot BD
+\frac{AB}{AC} | \frac{DB}{DC}
+AB=CD | AC=BD
+(x_1,y_1)=(1,2) | (x,z)=(1,2)
+x=5\text{ cm} | x=5\text{ m}
+x=5\text{ boys} | x=5\text{ girls}
+x>5\text{ cm} | x>5\text{ m}
 A^{-1} = 5 | A^2 = 5
 x^{2} = 5 | 5
 |x|>3 | x>3

@@ -56,6 +56,8 @@ def test_plain(text, form):
         ("60^{ \\circ }", "60\N{DEGREE SIGN}"),
         ("1\\text{ or }2", "1,2"),
         ("1 and 2", "1 , 2"),
+        ("x<1 or x>2", "x<1 ,or x>2"),
+        ("x\\le 1\\text{ and }x\\ne 0", "x\\le 1,and x\\ne 0"),
         ("for 2", "for 2"),
         ("5\\%", "5%"),
         (" x , ", "x"),

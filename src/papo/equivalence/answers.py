@@ -16,6 +16,7 @@ class Scalar:
     letters: frozenset[str]  # its variables
     name: str | None = None  # where it is one variable and nothing else
     unit: Unit | None = None
+    words: str = ""  # what its unit is written as, known or not
     percent: bool = False
     cancels: bool = False  # whether a difference or a function is in it, and rounding may leave something of a 0
     decimals: int = 0  # where it is one number written with decimals
@@ -37,6 +38,7 @@ class Many:
     """Several answers in any order: a list, a set, a union, both signs of ±."""
 
     items: tuple[Answer, ...]
+    joined: str = ","  # or ";" as a union is; "{" of a set; "±"; "and" or "or" between inequalities
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
-from papo.equivalence.intervals import MIRRORED, interval, mirrored
+from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
+from papo.equivalence.naming import assigns, is_point, same_name
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
-from papo.equivalence.tokens import Unreadable, only_words
+from papo.equivalence.tokens import CHARACTERS, Unreadable, only_words
+from papo.equivalence.wording import other_things, same_letters, same_words, segments
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept
@@ -43,8 +45,12 @@ def equivalent(gold: str, answer: str) -> bool:
     a, b = seen(gold), seen(answer)
     if a.plain == b.plain:
         return True
-    if a.answer is None or b.answer is None or (a.words and b.words):
-        return a.plain.casefold() == b.plain.casefold()
+    if a.words and b.words:
+        return same_words(gold, answer)
+    if a.answer is None or b.answer is None:
+        return same_letters(a.plain, b.plain)
+    if a.segments and b.segments and a.segments != b.segments:
+        return False
     if same_answer(a.answer, b.answer) or (", " not in answer and same_with_comma(a, b)):
         return True
     return same_with_unit(b.measured, a, gold) or (
@@ -56,6 +62,7 @@ class Seen(NamedTuple):
     plain: str
     answer: Answer | None  # None: it cannot be read
     words: bool = False  # whether it is words alone: two of those are compared letter by letter
+    segments: frozenset[str] = frozenset()  # where it is a formula of several and nothing else
     measured: Measured | None = None  # where it is a number with a unit in plain text, as 300 K
 
 
@@ -63,10 +70,13 @@ def looked_into(text: str) -> Seen:
     written = plain(text)
     if "\\sum" in written or "\\prod" in written:
         written = INDEXED.sub(lambda found: "".join(sorted(FACTOR.findall(found[0]))), written)
-    try:
-        return Seen(written, read(text), only_words(prepared(text)), number_and_unit(text))
-    except Unreadable:
+    if len(text) > CHARACTERS:
         return Seen(written, None)
+    form = prepared(text)
+    try:
+        return Seen(written, read(text), only_words(form), segments(form), number_and_unit(text))
+    except Unreadable:
+        return Seen(written, None, only_words(form))
 
 
 remembered = lru_cache(4096)(looked_into)
@@ -100,22 +110,26 @@ def same_answer(a: Answer, b: Answer) -> bool:
     """Two numbers or formulas by value; brackets by kind and item by item; lists and sets in any order.
 
     An equation that names a quantity stands for its value where the other is none. A list needs no brackets to be a
-    point.
+    point; a set, both signs of ± and several values of one name are none.
     """
+    a, b = narrowed(a), narrowed(b)
     if isinstance(a, Rounded) or isinstance(b, Rounded):
         return any(same_answer(x, y) for x in forms(a) for y in forms(b))
     if isinstance(a, Relation) or isinstance(b, Relation):
         return same_relation(a, b)
     if isinstance(a, Scalar) and isinstance(b, Scalar):
-        return same_scalar(a, b)
+        known = a.unit is not None and b.unit is not None
+        return (known or not other_things(a.words, b.words)) and same_scalar(a, b)
     if isinstance(a, Bracket) and isinstance(b, Bracket):
         return (a.opening, a.closing) == (b.opening, b.closing) and in_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Many):
+        if {a.joined, b.joined} in ({"and", "or"}, {"and", ";"}):
+            return False
         same_order = in_order if assigns(a) != assigns(b) else any_order
         return same_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Bracket):
         a, b = b, a
-    if isinstance(a, Bracket) and isinstance(b, Many):
+    if isinstance(a, Bracket) and isinstance(b, Many) and is_point(b):
         return (a.opening, a.closing) == ("(", ")") and in_order(a.items, b.items)
     several, one = (a, b) if isinstance(a, Many) else (b, a)
     # 3/4 or 0.75 says one thing twice.
@@ -124,12 +138,6 @@ def same_answer(a: Answer, b: Answer) -> bool:
 
 def forms(answer: Answer) -> tuple[Answer, ...]:
     return answer.forms if isinstance(answer, Rounded) else (answer,)
-
-
-def assigns(several: Many) -> bool:
-    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
-    stems = [item.labels[0].partition("_")[0] for item in several.items if isinstance(item, Relation) and item.names[0]]
-    return len(stems) == len(several.items) == len(set(stems))
 
 
 def in_order(a: Sequence[Answer], b: Sequence[Answer]) -> bool:
@@ -208,7 +216,8 @@ def same_relation(a: Answer, b: Answer) -> bool:
         relation, other = (a, b) if isinstance(a, Relation) else (b, a)
         stated = said(relation)
         meant = stated or interval(relation)
-        if meant is None or (stated is None and isinstance(other, Many) and not isinstance(meant[1], Many)):
+        within = stated is None or "∈" in relation.signs
+        if meant is None or (within and isinstance(other, Many) and not isinstance(meant[1], Many)):
             return False  # 0 < x < 1 is no 0, 1
         return same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
@@ -248,11 +257,6 @@ def same_equation(a: Relation, b: Relation) -> bool:
     return None not in sides and factor(*sides) is not None
 
 
-def same_name(a: str, b: str) -> bool:
-    """x_1 = 3 is one of the x that x = 3 or x = 4 names, in whatever order they are numbered."""
-    return a.partition("_")[0] == b.partition("_")[0]
-
-
 def same_half(a: Relation, b: Relation) -> bool:
     """-2x > -6 and x < 3: the same side of the same, its border in or out of both."""
     if not (len(a.signs) == len(b.signs) == 1 and a.signs[0] in MIRRORED and b.signs[0] in MIRRORED):
@@ -265,7 +269,10 @@ def same_half(a: Relation, b: Relation) -> bool:
 
 
 def both_sides(relation: Relation) -> tuple[Value, Value] | None:
+    """The values of an equation's sides; None where one has a unit, which they leave out."""
     if len(relation.sides) != 2 or not all(isinstance(side, Scalar) for side in relation.sides):
         return None
     left, right = relation.sides
+    if left.words or right.words:
+        return None
     return left.value, right.value

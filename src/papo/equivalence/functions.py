@@ -37,3 +37,8 @@ def factorial(number: Fraction | float) -> Fraction:
     if not isinstance(number, Fraction) or number.denominator != 1 or not 0 <= number <= LARGEST_FACTORIAL:
         raise ValueError
     return Fraction(math.factorial(number.numerator))
+
+
+def factorial_between(number: Fraction | float) -> Fraction | float:
+    """n! at the points where n is tried, which are no integers: there, too, it is n times (n - 1)!."""
+    return factorial(number) if number % 1 == 0 else math.gamma(number + 1)

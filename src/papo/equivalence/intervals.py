@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Scalar
-from papo.equivalence.numbers import mapped
+from papo.equivalence.numbers import mapped, real
 from papo.equivalence.reading import read
 
 MODULUS = re.compile(r"\|([a-z])\|")
@@ -49,4 +49,25 @@ def of_modulus(label: str, where: Bracket) -> tuple[str, Answer]:
         return found[1], Bracket(CLOSED[where.closing], where.closing, (less, high))
     more = replace(low, value=mapped(lambda x: -x, low.value))
     below = Bracket(CLOSED[where.closing], CLOSED[where.opening], (less, more))
-    return found[1], Many((below, where))
+    return found[1], Many((below, where), "or")
+
+
+def narrowed(answer: Answer) -> Answer:
+    """x > 1 and x < 3, perhaps with a comma, as 1 < x < 3; all else as it is, such as what no x meets."""
+    if not (isinstance(answer, Many) and len(answer.items) == 2 and answer.joined in (",", "and")):
+        return answer
+    meant = [interval(item) if isinstance(item, Relation) else None for item in answer.items]
+    if None in meant or meant[0][0] != meant[1][0] or not all(isinstance(where, Bracket) for _, where in meant):
+        return answer
+    (label, above), (_, below) = sorted(meant, key=lambda of: of[1].items[0] is MINUS_INFINITY)
+    low, high = above.items[0], below.items[1]
+    if above.items[1] is not INFINITY or below.items[0] is not MINUS_INFINITY or not less(low, high):
+        return answer
+    signs = ("<" if above.opening == "(" else "≤", "<" if below.closing == ")" else "≤")
+    return Relation((low, read(label), high), ("", label, ""), (False, True, False), signs)
+
+
+def less(a: Answer, b: Answer) -> bool:
+    """Whether a number is less than another one; of formulas it is not known."""
+    numbers = [real(end.value[0]) for end in (a, b) if isinstance(end, Scalar) and not end.letters]
+    return len(numbers) == 2 and None not in numbers and numbers[0] < numbers[1]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from papo.equivalence.answers import Many, Relation
 from papo.equivalence.functions import TRIGONOMETRIC
 from papo.equivalence.splitting import closes, split
 from papo.equivalence.tokens import Token
 
 # Ratios of segments, or of two sides: \frac{AB}{CD}, AB/CD, \frac{a}{c}.
 SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A-Z]\w*)* / [A-Z]\w*(?: [A-Z]\w*)*")
+# A single name, and what tells it from others of its kind: v_A, S_ABC, x_1.
+INDEXED = re.compile(r"([A-Za-z]+)(?:_([^_:/,()]+))?")
+ROOTS = "xzt"  # as solutions are numbered; m_1 and m_2 are two masses, y_1 and y_2 two functions
+SHOWS_NOT = re.compile(r"\\[A-Za-z]+|[{}\s]")  # S_{\text{shaded}}
 OF_MATRICES = (["^", "-", "1"], ["^", "T"], ["^", "*"])
 FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
 
@@ -48,6 +53,40 @@ def names_a_side(tokens: Sequence[Token]) -> bool:
         asked_for = first.text in TRIGONOMETRIC or "name" not in kinds
         return len(tokens) > 1 and asked_for and signs <= {"(", ")", "°", "^"}
     return "opaque" in [token.kind for token in tokens[:2]] and kinds <= {"name", "opaque", "number"}
+
+
+def stem(label: str) -> str:
+    """Of a numbered solution, x_1, the unknown; all of any other label."""
+    name, index = indexed(label)
+    return name if name in ROOTS and index.isdigit() else label
+
+
+def same_name(a: str, b: str) -> bool:
+    """x_1 = 3 is one of the x that x = 3 or x = 4 names, in whatever order they are numbered; v_A is not v_B.
+
+    An index may be left out: S = 7 where S_shaded = 7 is asked for.
+    """
+    (name, index), (other, its_index) = indexed(stem(a)), indexed(stem(b))
+    return name == other and (index == its_index or not index or not its_index)
+
+
+def indexed(label: str) -> tuple[str, str]:
+    """A label's name and index; of one that is no single name all of it, and none."""
+    found = INDEXED.fullmatch(SHOWS_NOT.sub("", label))
+    return (found[1], found[2] or "") if found is not None else (label, "")
+
+
+def is_point(several: Many) -> bool:
+    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4."""
+    return several.joined in (",", ";") and (
+        assigns(several) or not any(isinstance(item, Relation) for item in several.items)
+    )
+
+
+def assigns(several: Many) -> bool:
+    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
+    stems = [stem(item.labels[0]) for item in several.items if isinstance(item, Relation) and item.names[0]]
+    return len(stems) == len(several.items) == len(set(stems))
 
 
 def calls(tokens: Sequence[Token]) -> bool:

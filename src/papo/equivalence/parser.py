@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial
+from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial, factorial_between
 from papo.equivalence.numbers import Value, constant, mapped, power, variable
 from papo.equivalence.tokens import Token, Unreadable
 from papo.equivalence.units import LETTERS, Unit, unit
@@ -29,7 +29,8 @@ class Parser:
         self.tokens, self.sign = tokens, sign
         self.position = self.depth = self.angle = 0  # angle: how many trigonometric functions are around
         self.unit: Unit | None = None  # of the last operand
-        self.unit_end: int | None = None  # where its words end
+        self.words = ""  # what is written there
+        self.unit_end: int | None = None  # where they end
         self.percent = False
         self.letters: set[str] = set()  # variables
         self.cancels = False  # whether rounding may leave something of a 0
@@ -136,7 +137,7 @@ class Parser:
         while True:
             token = self.peek()
             if self.accept("!"):
-                value = mapped(factorial, value)
+                value = mapped(factorial_between if self.letters else factorial, value)
             elif self.accept("%"):
                 self.percent = True
             elif self.accept("°"):
@@ -166,7 +167,7 @@ class Parser:
                 break
             self.position += 1 + (between != " ")
             words += between + token.text + self.unit_exponent()
-        self.unit, self.unit_end = unit(words), self.position
+        self.unit, self.words, self.unit_end = unit(words), words, self.position
 
     def unit_exponent(self) -> str:
         if not self.accept("^"):

@@ -3,26 +3,14 @@ r"""Two forms of an answer's text: what is compared letter by letter, and what t
 Every pattern reads each character a bounded number of times: answers may be a megabyte long.
 """
 
-# ruff: noqa: RUF001
 from __future__ import annotations
 
 import re
-from string import ascii_letters
 
-SIGNS = {
-    "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∗": "*", "÷": "/", "∕": "/",
-    "√": r"\sqrt ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ",
-    "≠": r"\ne ", "≈": r"\approx ", "∈": r"\in ", "∪": r"\cup ", "±": r"\pm ", "∓": r"\mp ", "°": r"^{\circ}",
-    "º": r"^{\circ}", "˚": r"^{\circ}", "′": "'", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "＝": "=", "θ": r"\theta ",
-    "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "∠": r"\angle ", "△": r"\triangle ", "\xa0": " ", "。": ".",
-    "∅": r"\emptyset ", "⁄": "/", "、": ",", "∶": ":", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "⟨": "(", "⟩": ")",
-    "℃": "^{\\circ}C", "℉": "^{\\circ}F", "\u00b5": "μ", "\u2126": "Ω",
-    "€": " ", "£": " ", "¥": " ",
-}  # fmt: skip
-# What keyboards of other languages write: digits, letters and signs of full width.
-WIDE = {0xFEE0 + ord(sign): sign for sign in "0123456789+-.%" + ascii_letters}
-SIGN = str.maketrans(SIGNS) | WIDE
+from papo.equivalence.lettering import one_spelling, without_braces
+from papo.equivalence.signs import SIGN
+from papo.equivalence.textbook import textbook
+from papo.equivalence.upright import outside
 
 SPACING = re.compile(r"\\(?:[,;:! ]|(?:q?quad|displaystyle|textstyle|limits)(?![a-zA-Z]))|~|\\\n|\{\}(?=\s*+\^)")
 SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])\.?")
@@ -45,8 +33,13 @@ DEGREES = re.compile(
     r"\^\s*+(?:\{\s*+\\circ\s*+\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])|(?<=[0-9])\^(?:o(?![a-zA-Z])|\{o\})"
 )
 JOINING = re.compile(
-    r"(?:,\s*+)?(?:\\text\s*+\{\s*+(?:or|and)\s*+\}|(?<=\s)(?:or|and)(?=\s))|(?<=[)\]}])\s*+(?:or|and)\s*+(?=[(\[{\\])"
+    r"(?:,\s*+)?(?:\\text\s*+\{\s*+(or|and)\s*+\}|(?<=\s)(or|and)(?=\s))|(?<=[)\]}])\s*+(or|and)\s*+(?=[(\[{\\])"
 )
+# 3:30 p.m., with or without its dots and \text{}.
+TIME = re.compile(
+    r"(?<![0-9:])([0-9]{1,2}:[0-9]{2})\s*+(?:\\(?:text|mathrm)\s*+\{\s*+)?([AaPp])\.?\s?[Mm](?![A-Za-z])\.?(?:\s*+\})?"
+)
+INEQUALITY = re.compile(r"[<>]|\\(?:[lg](?:e|eq|eqslant|t)|neq?)(?![a-zA-Z])")
 OPENING = re.compile(r"\s*+(?:=|\\approx|\\therefore)(?![a-zA-Z])\s*+")
 # 7 (cm): a unit, which a single letter need not be; (ab)^2 is none.
 UPRIGHT = r"\\(?:text|mathrm)\s*+\{[^{}]{1,20}\}"
@@ -79,11 +72,13 @@ def plain(text: str) -> str:
     >>> plain(r"$\text{the  triangle } \left( ABC \right)$.")
     'thetriangle(ABC)'
     """
-    text = THOUSANDS.sub(joined, GROUPED.sub("", levelled(text).translate(SIGN)))
+    text = one_spelling(levelled(text).translate(SIGN))
+    text = THOUSANDS.sub(joined, GROUPED.sub("", without_braces(text)))
     text = text.replace("\\varnothing", "\\emptyset")
     text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
     text = FRACTION.sub(r"\\frac", TEXT.sub(r"\1", DEGREES.sub(r"^{\\circ}", text)))
-    return " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
+    text = " ".join("".join(part.split()) for part in DIGITS_APART.split(text)).strip(" ").rstrip(".")
+    return text[1:-1] if len(text) == 3 and text[0] + text[2] == "{}" else text  # \mathbb{R}
 
 
 def joined(number: re.Match[str]) -> str:
@@ -100,13 +95,19 @@ def rows(text: str) -> str:
 def prepared(text: str) -> str:
     r"""What the tokens are cut from: one sign for each thing, ° for degrees, a comma for "or" and "and".
 
+    Between inequalities these two are not the same, and stay behind their comma.
+
     >>> prepared(r"$x = 1\,000$ or $\dfrac12^\circ$.")
     'x = 1000 , \\frac{1}{2}°'
     """
-    text = rows(levelled(text))
-    text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text.translate(SIGN))))
-    text = DELIMITER.sub(" ", STYLE.sub("", SIZING.sub("", SPACING.sub(" ", text))))
+    text = one_spelling(outside(rows(levelled(text))).translate(SIGN))
+    text = THOUSANDS.sub(joined, GROUPED.sub("", SECOND.sub(" , ", text)))
+    text = textbook(SIZING.sub("", SPACING.sub(" ", text)))
+    text = DELIMITER.sub(" ", STYLE.sub("", text))
     text = SHORT_FRACTION.sub(r"\\frac{\1}{\2}", FRACTION.sub(r"\\frac", NUMBER.sub(r"\1", text)))
     text = IN_BRACKETS.sub(r" \1 ", OPENING.sub("", text) if OPENING.match(text) else text)
-    text = JOINING.sub(",", DEGREES.sub("°", text).replace("\\%", "%"))
+    apart = INEQUALITY.search(text) is not None
+    text = DEGREES.sub("°", text).replace("\\%", "%")
+    text = TIME.sub(lambda found: f"{found[1]}\\text{{{found[2].lower()}m}}", text)
+    text = JOINING.sub(lambda found: "," + f"{found[found.lastindex]} " * apart, text)
     return " ".join(text.split()).rstrip(".,; ")

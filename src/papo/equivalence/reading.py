@@ -14,6 +14,7 @@ from papo.equivalence.splitting import OPEN, closes, split
 from papo.equivalence.tokens import Token, Unreadable, tokenise
 
 LEVELS = 4  # of brackets in brackets, the innermost items included
+JOINING = {",and": "and", ",or": "or"}
 RELATIONS = ("=", "<", ">", "≤", "≥", "∈", "≠")
 
 
@@ -32,11 +33,12 @@ def read_list(tokens: Sequence[Token], levels: int) -> Answer:
         raise Unreadable
     groups = split(tokens, (";",))
     if len(groups) > 1:
-        return Many(tuple(read_list(group, levels - 1) for group in groups))
-    parts = split(tokens, (",",))
+        return Many(tuple(read_list(group, levels - 1) for group in groups), ";")
+    parts = split(tokens, (",", *JOINING))
     if len(parts) == 1:
         return read_relation(tokens, levels)
-    return Many(tuple(read_relation(part, levels) for part in parts))
+    joined = "".join(word for sign, word in JOINING.items() if any(token.text == sign for token in tokens))
+    return Many(tuple(read_relation(part, levels) for part in parts), joined or ",")
 
 
 def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
@@ -60,7 +62,7 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
 def read_exact(tokens: Sequence[Token], levels: int) -> Answer:
     sides = split(tokens, RELATIONS)
     if len(sides) == 1:
-        return read_side(tokens, levels)
+        return named_point(tokens, levels) or read_side(tokens, levels)
     signs, position = [], -1
     for side in sides[:-1]:
         position += len(side) + 1
@@ -74,6 +76,16 @@ def relation(sides: Sequence[Sequence[Token]], signs: tuple[str, ...], levels: i
         raise Unreadable
     names = tuple(map(names_a_side, sides))
     return Relation(tuple(attempt(side, levels) for side in sides), labels, names, signs)
+
+
+def named_point(tokens: Sequence[Token], levels: int) -> Relation | None:
+    """A(1, 2) as A = (1, 2)."""
+    name, point = tokens[:1], tokens[1:]
+    if not point or name[0].kind != "name" or not name[0].text.partition("_")[0].isupper():
+        return None
+    if point[0].text != "(" or closes(point) != len(point) - 1 or len(split(point[1:-1], (",",))) < 2:
+        return None
+    return relation((name, point), ("=",), levels)
 
 
 def attempt(tokens: Sequence[Token], levels: int) -> Answer | None:
@@ -97,7 +109,7 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
         opening, closing = tokens[0].text, tokens[-1].text
         parts = split(tokens[1:-1], (",", ";"))
         if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
-            return Many(tuple(read_relation(part, levels - 1) for part in parts))
+            return Many(tuple(read_relation(part, levels - 1) for part in parts), "{")
         if len(parts) > 1:
             return Bracket(opening, closing, tuple(read_relation(part, levels - 1) for part in parts))
     found = matrix(tokens, lambda cell: read_relation(cell, levels - 1))
@@ -110,20 +122,23 @@ def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answ
     if len(parts) > 1 and ranges and all(map(counted, parts)):
         return Bracket("-", "", tuple(scalar(part, 1) for part in parts))  # from 10 to 20 cm, a score, a date
     if any(token.text in ("±", "∓") for token in tokens):
-        return Many((scalar(tokens, 1), scalar(tokens, -1)))
+        return Many((scalar(tokens, 1), scalar(tokens, -1)), "±")
     return scalar(tokens, 1)
 
 
 def clock(parts: Sequence[Sequence[Token]]) -> Bracket | None:
-    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor."""
+    """12:30 as a time of day; None where it is a ratio, which nobody leaves with a common factor. 3:30 pm is a time."""
+    last = parts[-1]
+    half = last[1].text if len(last) == 2 and last[1].kind == "unit" and last[1].text in ("am", "pm") else ""
+    parts = [*parts[:-1], last[:1]] if half else parts
     texts = ["".join(token.text for token in part) for part in parts]
     if len(texts) != 2 or not all(text.isdigit() and len(text) <= 2 for text in texts) or len(texts[1]) != 2:
         return None
     hours, minutes = map(int, texts)
     reduced = math.gcd(hours, minutes) == 1 and not texts[1].startswith("0")
-    if hours > 24 or minutes > 59 or reduced:
+    if hours > 24 or minutes > 59 or (reduced and not half):
         return None
-    return Bracket(":", "", tuple(scalar(part, 1) for part in parts))
+    return Bracket(":", half, tuple(scalar(part, 1) for part in parts))
 
 
 def ratio(terms: Sequence[Scalar]) -> Answer:

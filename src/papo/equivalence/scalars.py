@@ -26,6 +26,7 @@ def scalar(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> 
         letters=frozenset(parser.letters),
         name=tokens[0].text if len(tokens) == 1 and tokens[0].kind == "name" else None,
         unit=parser.unit,
+        words=parser.words,
         percent=parser.percent,
         cancels=parser.cancels,
         decimals=len(number.partition(".")[2]),

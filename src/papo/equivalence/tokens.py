@@ -9,6 +9,7 @@ from typing import NamedTuple
 from papo.equivalence.functions import OTHER, TRIGONOMETRIC
 from papo.equivalence.prepare import prepared
 from papo.equivalence.units import BEHIND, FACTORS, LETTERS, POWERS, UNITS, unit
+from papo.equivalence.upright import inside
 
 CHARACTERS = 1000  # of an answer; the longest of these data sets have some 200
 TOKENS = 400
@@ -35,10 +36,11 @@ UNIT_TEXT = re.compile(r"(?:[A-Za-z°Ωμ.]++(?:\s*+\^?\{?-?[1-9]\}?)?[\s/*·-]*
 
 PATTERN = re.compile(
     r"""(?P<unequal>\s!=)
+    | (?P<joining>,(?:and|or)(?![A-Za-z]))
     | (?P<space>\s+)
     | (?P<grouped>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9,]))
     | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![0-9.]))?)
-    | (?P<text>\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*\{[^{}]*\})
+    | (?P<text>\\(?:text(?:bf|rm|it|sf|normal)?|mathrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*+\})
     | (?P<command>\\[A-Za-z]+)
     | (?P<word>[A-Za-zΩμ]+)
     | (?P<sub>_\s*(?:\{(?:[^{}]|\{[^{}]*\})*+\}|[A-Za-z0-9]))
@@ -113,7 +115,7 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
         case "grouped" | "number":
             yield Token("number", _digits(found.replace(",", "")))
         case "text":
-            yield from _text(found[found.index("{") + 1 : -1].replace("~", " ").strip(), operand or dividing)
+            yield from _text(inside(found[found.index("{") + 1 : -1]), operand or dividing)
         case "command":
             yield Token("unit", "Ω") if operand and found == r"\Omega" else _command(found[1:])
         case "word":
@@ -128,6 +130,8 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
                 raise Unreadable
             last = before.pop()
             yield Token(last.kind, f"{last.text}_{found[1:].strip(' {}')}")
+        case "joining":
+            yield Token("sign", found)
         case "sign":
             yield Token("sign", SIGNS.get(found, found))
         case "unequal":  # with a space before it: 5!=120 is a factorial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from papo.equivalence.prepare import WIDE
+from papo.equivalence.signs import WIDE
 
 BOX = "\\boxed"
 # A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text between,

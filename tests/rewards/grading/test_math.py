@@ -42,6 +42,10 @@ from .cases import item
         ("B", "\\boxed{B. (a) only}", True),
         ("B", "\\boxed{(A),(B),(C)}", False),
         ("B", "\\boxed{B. A}", False),
+        ("B", "\\boxed{\\text{Option B}}", True),
+        ("B", "\\boxed{\\left(B\\right)}", True),
+        ("B", "\\boxed{\N{FULLWIDTH LEFT PARENTHESIS}B\N{FULLWIDTH RIGHT PARENTHESIS}}", True),
+        ("B", "\\boxed{\\text{Option A or Option B}}", False),
     ],
 )
 def test_table(gold, response, right):

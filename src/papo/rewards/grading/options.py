@@ -10,11 +10,13 @@ from string import ascii_uppercase
 from papo.rewards.extraction import unwrapped
 
 # What may stand around a letter. Possessive (*+): a megabyte of it is read once.
-OPENING = r"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{|\\boxed\{|[\s$*{(])*+"
-LEADING = re.compile(OPENING + r"([A-Za-z])[\s$*}]*+(?:[).:]|\Z)")
+CALLED = "(?:[Oo]ption|[Cc]hoice)s?"
+BETWEEN = rf"or|and|text|(?<=\\)(?:left|right)|{CALLED}"  # letters in a list
+OPENING = rf"(?:\\(?:text|math)(?:bf|rm|sf|it)?\s*+\{{|\\boxed\{{|\\left(?![a-z])|{CALLED}\s|[\s$*{{(])*+"
+LEADING = re.compile(OPENING + r"([A-Za-z])(?:[\s$*}]|\\right(?![a-z]))*+(?:[).:]|\Z)")
 ALONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
 # No formula: it has digits, signs, or letters of variables.
-LETTERS_ALONE = re.compile(r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|or|and|text)(?![A-Za-z]))*+")
+LETTERS_ALONE = re.compile(rf"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Z]|{BETWEEN})(?![A-Za-z]))*+")
 MARKED = re.compile(r"(?<![A-Za-z0-9])\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9])([A-Z])(?:[):]|\.(?=\s*\S))")
 # In lower case a letter is as often an article, a variable or a unit: see `listed_small`.
 MARKED_SMALL = re.compile(r"(?<![A-Za-z0-9])\(\s?([a-z])\s?\)|(?<![A-Za-z0-9(.])([a-z])(?:\)|[.:](?=\s+\S))")
@@ -23,7 +25,7 @@ COMMAND, WORD = re.compile(r"\\[a-z]+"), re.compile(r"[0-9]+|[^\W\d_]+")
 # text: "(c) both (a) and (b)", "B. (a) and (c)".
 LIST = re.compile(
     r"(?:[^A-Za-z0-9+=<>^,;/&]|(?<=\\)text(?![a-z]))*+(?:[,;/&]|(?:or|and)(?![A-Za-z]))"
-    r"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Za-z]|or|and|text)(?![A-Za-z]))*+"
+    rf"(?:[^A-Za-z0-9+=<>^]++|(?<![A-Za-z])(?:[A-Za-z]|{BETWEEN})(?![A-Za-z]))*+"
 )
 MOST = 10  # options of a question that does not list them apart
 LONGEST = 10_000  # characters of an answer that is looked into
