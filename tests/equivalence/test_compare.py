@@ -291,6 +291,13 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
+\frac13\text{ km} | 0.333333\text{ km}
+\frac13\text{ km} | 333.333333\text{ m}
+\frac13 | 33.333333\%
+\frac{1}{7}\text{ h} | 0.142857\text{ h}
+632.8\text{ nm} | 632.800000\text{ nm}
+12.5\% \approx 13\% | 13\%
+\frac{1}{8} \approx 13\% | 0.125
 """
 DIFFERENT = r"""
 7 | 8
@@ -489,6 +496,16 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
+632.8\text{ nm} | 500.123456\text{ nm}
+3\text{ nC} | 400.123456\text{ nC}
+250\text{ mL} | 250.499999\text{ mL}
+25\text{ mg} | 25.444444\text{ mg}
+0.4\text{ mm} | 0.000000\text{ m}
+\frac13 | 33.333341\%
+0.5 \approx 1\% | 0.5
+0.5 \approx 1\% | 1
+0.5 \approx 1\% | 0.01
+0.5 \approx 1\% | 50\%
 (1 | 1
 1) | 1
 1 + | 1
@@ -562,6 +579,12 @@ def test_long_answers_are_not_looked_into():
 def test_an_answer_may_have_a_decimal_comma_where_a_decimal_is_asked_for(gold, answer, same):
     """A gold with a comma is a list, and 0.1 is no 0 and 1."""
     assert equivalent(gold, answer) is same
+
+
+def test_a_scale_may_be_beyond_the_floats():
+    unit = "\\text{" + "Gm^9 " * 4 + "}"
+    assert not equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}123457 {unit}")
+    assert equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}1234560 {unit}")
 
 
 def test_what_an_answer_says_again_it_has_said():

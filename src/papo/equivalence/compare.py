@@ -164,43 +164,45 @@ def same_scalar(a: Scalar, b: Scalar) -> bool:
 
     20 % is 20 and 0.2: data sets ask for either.
     """
-    left, right = a.value, b.value
+    scales = (Fraction(1), Fraction(1))
     if a.unit is not None and b.unit is not None:
-        if a.unit[0] != b.unit[0]:
+        if a.unit.measures != b.unit.measures:
             return False
-        left, right = scaled(left, a.unit[1]), scaled(right, b.unit[1])
-    if same_value(left, right, a, b):
+        scales = (a.unit.scale, b.unit.scale)
+    if same_value(a, b, scales):
         return True
     if a.percent != b.percent:
-        percent = Fraction(1, 100)
-        left, right = (scaled(left, percent), right) if a.percent else (left, scaled(right, percent))
-        return same_value(left, right, a, b)
+        share = (Fraction(1, 100), Fraction(1)) if a.percent else (Fraction(1), Fraction(1, 100))
+        return same_value(a, b, (scales[0] * share[0], scales[1] * share[1]))
     # 20m beside 20: the letter is a metre. Beside another formula it is a variable.
     if a.measured is not None and not b.letters:
         return same_scalar(a.measured, b)
     return b.measured is not None and not a.letters and same_scalar(a, b.measured)
 
 
-def same_value(left: Value, right: Value, a: Scalar, b: Scalar) -> bool:
+def same_value(a: Scalar, b: Scalar, scales: tuple[Fraction, Fraction]) -> bool:
+    """Whether two values are the same once each is multiplied by its scale."""
+    left, right = (scaled(side.value, scale) for side, scale in zip((a, b), scales, strict=True))
     # What rounding may have left is taken for 0, not for a tiny number that the other side states.
     near_zero = (a.cancels and (b.cancels or not any(right))) or (b.cancels and not any(left))
     if same(left, right, 2 if a.letters | b.letters else 1, NEAR_ZERO if near_zero else 0.0):
         return True
     if a.letters or b.letters:
         return False
-    return any(rounded(left[0], right[0], scalar) for scalar in (a, b))
+    return any(rounded(left[0], right[0], side, scale) for side, scale in zip((a, b), scales, strict=True))
 
 
-def rounded(left: Number, right: Number, scalar: Scalar) -> bool:
-    """Whether one number is another one to as many decimals as it is written with."""
+def rounded(left: Number, right: Number, scalar: Scalar, scale: Fraction) -> bool:
+    """Whether one number is another one to as many decimals as it is written with: in its own unit, which has this
+    scale."""
     x, y = real(left), real(right)
     if scalar.decimals < ROUNDED or scalar.digits < COUNTING or x is None or y is None:
         return False
-    return abs(x - y) <= 0.5 * 10.0**-scalar.decimals
+    return abs(x - y) <= Fraction(1, 2 * 10**scalar.decimals) * scale  # exact: a scale may be beyond the floats
 
 
 def scaled(value: Value, factor: Fraction) -> Value:
-    return mapped(lambda x: x * factor, value)
+    return value if factor == 1 else mapped(lambda x: x * factor, value)
 
 
 def same_relation(a: Answer, b: Answer) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from papo.equivalence.answers import Scalar
-from papo.equivalence.numbers import TOLERANCE, Number, real
+from papo.equivalence.numbers import TOLERANCE, real
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Token, Unreadable
 from papo.equivalence.units import UNITS, VARIABLES, unit
@@ -56,18 +56,16 @@ def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
     return None
 
 
-def rounds_to(exact: Number, about: Scalar) -> bool:
+def rounds_to(exact: Scalar, about: Scalar) -> bool:
     """Whether a number is about another one: rounded to its decimals, where that is written as a plain number.
 
-    In degrees it may be the angle of a function's value, as a percentage a share.
+    In degrees it may be the angle of a function's value, as a percentage it is a share.
     """
-    x, y = real(exact), real(about.value[0])
+    x, y = real(exact.value[0]), real(about.value[0])
     if x is None or y is None or about.letters:
         return False
-    scales = [1.0]
+    scales = [100.0 if about.percent and not exact.percent else 1.0]
     if about.unit == UNITS["°"]:
         scales.append(180 / math.pi)
-    if about.percent:
-        scales.append(100.0)
     slack = 0.5 * 10.0**-about.decimals if about.digits else 0.0
     return any(abs(x * scale - y) <= slack + TOLERANCE * abs(y) for scale in scales)
