@@ -291,6 +291,25 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
+\sqrt{x-10}+1 | 1+\sqrt{-10+x}
+y=\sqrt{x-10}+1 | f(x)=\sqrt{x-10}+1
+\ln(x-20) | \ln(-20+x)
+\ln(-20-x) | \ln(-x-20)
+\arccos(x-5) | \arccos(-5+x)
+2\arcsin(x/2) | 2\arcsin(0.5x)
+\arcsin\frac{a}{b} | \arcsin(a/b)
+1,\sqrt{x-10} | \sqrt{x-10},1
+x=\frac{-b\pm\sqrt{b^2-4ac}}{2a} | \frac{-b\pm\sqrt{b^2-4ac}}{2a}
+x=\sqrt{c^2-a^2-b^2} | \sqrt{c^2-a^2-b^2}
+\sqrt{c^2-t^2} | \sqrt{(c+t)(c-t)}
+\sqrt{s(s-a)(s-b)(s-c)} | \sqrt{(s-a)(s-b)(s-c)s}
+\sqrt{\frac{GM}{R}} | \frac{\sqrt{GMR}}{R}
+\sqrt{a^2b} | a\sqrt{b}
+\sqrt{x^2y^2} | |xy|
+|x-8| | |8-x|
+\sqrt{x^4+1}-x^2 | \frac{1}{\sqrt{x^4+1}+x^2}
+\cosh^2 x-\sinh^2 x | 1
+\frac{e^{x^2}}{e^{x^2-1}} | e
 \frac13\text{ km} | 0.333333\text{ km}
 \frac13\text{ km} | 333.333333\text{ m}
 \frac13 | 33.333333\%
@@ -496,6 +515,20 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
+|xy| | xy
+|ab||c| | abc
+|x|+|y|=1 | |x+y|=1
+\sqrt{a^2b^2} | ab
+\frac{|a|}{b} | \frac{a}{|b|}
+|x-8| | 8-x
+|x+10| | x+10
+|x+30| | x+30
+y=|x-8|+|x+8| | y=16
+f(x)=|x-7| | f(x)=7-x
+\sqrt{x^2-20x+100} | 10-x
+\sqrt{x-10} | \sqrt{x-11}
+\sqrt{b^2-4ac} | \sqrt{b^2-5ac}
+|ab|<1 | ab<1
 632.8\text{ nm} | 500.123456\text{ nm}
 3\text{ nC} | 400.123456\text{ nC}
 250\text{ mL} | 250.499999\text{ mL}
