@@ -17,7 +17,7 @@ from papo.equivalence.reading import read
 from papo.equivalence.tokens import Unreadable, only_words
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
-REMEMBERED = 200  # characters of a text that is kept
+REMEMBERED = 200  # characters of a text that is kept for long
 ROUNDED = 6  # decimals from which on a number may be another one, rounded: 0.333333 is 1/3, 0.33 is not
 COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 # A comma where others write a point. Three digits behind it are thousands, unless nothing but a 0 is before it.
@@ -70,11 +70,13 @@ def looked_into(text: str) -> Seen:
 
 
 remembered = lru_cache(4096)(looked_into)
+latest = lru_cache(2)(looked_into)  # of long texts, which may be large, only the last: one and what it is compared with
 
 
 def seen(text: str) -> Seen:
-    """A gold is compared with every response of its group, and their answers are often the same."""
-    return remembered(text) if len(text) <= REMEMBERED else looked_into(text)
+    """A gold is compared with every response of its group, and their answers are often the same; a long answer meets
+    every choice and label of its item."""
+    return remembered(text) if len(text) <= REMEMBERED else latest(text)
 
 
 def same_with_comma(gold: Seen, answer: Seen) -> bool:
