@@ -291,6 +291,47 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
+3mg | 3gm
+3mg | 3 mg
+3mg | 3m \cdot g
+3mg | \frac{6mg}{2}
+3mg | 3\text{ mg}
+\frac{1}{2}mg | \frac{mg}{2}
+\frac{1}{2} mg | 0.5mg
+\frac{mg\sin\theta}{2} | \frac{1}{2}mg\sin\theta
+\frac{\sqrt{3}mg}{3} | \frac{\sqrt{3}}{3}mg
+2mg+ma | ma+2mg
+2mg+mg | 3mg
+3mg-kx | -kx+3mg
+F-2mg=0 | F=2mg
+T=3mg | \frac{6mg}{2}
+x=\frac{2mg}{k} | \frac{2mg}{k}
+\frac{2mg}{k} | 2mg/k
+\frac{2mg}{h} | 2mg/h
+\mu mg\cos\theta | \mu mg \cos(\theta)
+\mu mg | mg\mu
+\frac{1}{3}ml^2 | \frac{ml^2}{3}
+\frac{1}{12}mL^2 | \frac{mL^2}{12}
+\frac{1}{2}mV^2 | \frac{mV^2}{2}
+2\pi rh | 2\pi hr
+2mn | 2nm
+4km | 4mk
+3hr | 3 h
+20ml | 20\text{ mL}
+250ml | 250
+25 mg | 25
+3 lb | 3
+\frac{1}{2} hr | 0.5
+1\frac{1}{2} hr | 1.5
+3km | 3
+5cm | 5
+5cm | 50mm
+2\pi km | 2\pi
+3 nm | 3 \times 10^{-9} m
+2x cm | 2x
+3 kg | 3000g
+72km/h | 20m/s
+5 km/hr^2 | 5
 \sqrt{x-10}+1 | 1+\sqrt{-10+x}
 y=\sqrt{x-10}+1 | f(x)=\sqrt{x-10}+1
 \ln(x-20) | \ln(-20+x)
@@ -515,8 +556,23 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
+\frac{3}{2}mg | 1.5
+\frac{1}{2} mg | 0.5
+\frac{1}{3}ml^2 | \frac13
+\frac{1}{12}mL^2 | \frac{1}{12}
+\frac{1}{2}mV^2 | 0.5
+\frac{2}{3}ml | \frac23
+2\pi hr | 2\pi
+F=2mg | F=2
+F=2mg | 2
+\frac{2mg}{k} | 2
+3mg | 4mg
+3mg | 3\text{ g}
+3 cm | 3 cm per hour
+3hr | 3 m
+2kg | 2kx
+4km | 4kn
 |xy| | xy
-|ab||c| | abc
 |x|+|y|=1 | |x+y|=1
 \sqrt{a^2b^2} | ab
 \frac{|a|}{b} | \frac{a}{|b|}

@@ -161,6 +161,21 @@ def distinct(items: Sequence[Answer]) -> list[Answer]:
 
 
 def same_scalar(a: Scalar, b: Scalar) -> bool:
+    """By value, in some reading of both."""
+    if same_measure(a, b):
+        return True
+    # 20m beside 20: the letter is a metre. Beside another formula it is a variable.
+    for one, other in ((a, b), (b, a)):
+        if one.measured is not None and not other.letters:
+            return (one.measured.sure or other.unit is not None) and same_measure(one.measured, other)
+    if a.measured is not None and b.measured is not None and same_measure(a.measured, b.measured):
+        return True
+    # \frac12 kg and \frac{kg}{2}: a product, where both may be one.
+    left, right = a.product or a, b.product or b
+    return bool((a.product or b.product) and left.letters and right.letters) and same_measure(left, right)
+
+
+def same_measure(a: Scalar, b: Scalar) -> bool:
     """By value. Units of one dimension are converted, of two make a difference; one alone, or an unknown one, is
     dropped.
 
@@ -173,13 +188,10 @@ def same_scalar(a: Scalar, b: Scalar) -> bool:
         scales = (a.unit.scale, b.unit.scale)
     if same_value(a, b, scales):
         return True
-    if a.percent != b.percent:
-        share = (Fraction(1, 100), Fraction(1)) if a.percent else (Fraction(1), Fraction(1, 100))
-        return same_value(a, b, (scales[0] * share[0], scales[1] * share[1]))
-    # 20m beside 20: the letter is a metre. Beside another formula it is a variable.
-    if a.measured is not None and not b.letters:
-        return same_scalar(a.measured, b)
-    return b.measured is not None and not a.letters and same_scalar(a, b.measured)
+    if a.percent == b.percent:
+        return False
+    share = (Fraction(1, 100), Fraction(1)) if a.percent else (Fraction(1), Fraction(1, 100))
+    return same_value(a, b, (scales[0] * share[0], scales[1] * share[1]))
 
 
 def same_value(a: Scalar, b: Scalar, scales: tuple[Fraction, Fraction]) -> bool:

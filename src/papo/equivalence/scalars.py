@@ -11,12 +11,70 @@ from papo.equivalence.answers import Scalar
 from papo.equivalence.numbers import TOLERANCE, real
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Token, Unreadable
-from papo.equivalence.units import UNITS, VARIABLES, unit
+from papo.equivalence.units import COEFFICIENT, DOUBTFUL, OF_FORMULAS, UNITS, VARIABLES, unit
 
 UNIT_TOKENS = 8  # of a unit at the end of a formula, as in 2 kg*m^2/s
 
 
-def scalar(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar:
+def scalar(tokens: Sequence[Token], sign: int) -> Scalar:
+    """A number or formula; where the letters of its unit may be variables, it has both readings.
+
+    Raises:
+        Unreadable: it is neither.
+    """
+    loose = next((position for position, token in enumerate(tokens) if token.letters), None)
+    if loose is None:
+        return computed(tokens, sign)
+    letters, counted = apart(tokens), attempt(tokens, sign)
+    units = any(token.kind == "unit" for token in letters)  # km per hour: then km is one, too
+    product = None if units else attempt(letters, sign, may_be_measured=False)
+    if product is None and counted is None:
+        raise Unreadable
+    if product is None:
+        return counted
+    if counted is None or is_product(tokens, loose, counted):
+        return product
+    if tokens[loose].text in DOUBTFUL and not is_measured(tokens, loose, counted):
+        return replace(product, measured=replace(counted, sure=False))
+    return replace(counted, product=product)
+
+
+def apart(tokens: Sequence[Token]) -> list[Token]:
+    """With single letters in place of the units that may be variables."""
+    found: list[Token] = []
+    for token in tokens:
+        found += [Token("name", letter) for letter in token.text] if token.letters else [token]
+    return found
+
+
+def attempt(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar | None:
+    try:
+        return computed(tokens, sign, may_be_measured)
+    except Unreadable:
+        return None
+
+
+def is_product(tokens: Sequence[Token], loose: int, counted: Scalar) -> bool:
+    """Whether the letters are surely variables, as in mV^2 / 2, of which no voltage is squared, and in T - 2mg."""
+    unit, behind = tokens[loose], tokens[loose + 1 : loose + 2]
+    squared = [token.text for token in behind] == ["^"] and tokens[loose - 1].text not in ("/", "*")
+    if squared and UNITS[unit.text].measures != UNITS["m"].measures:
+        return True
+    return bool(counted.letters) and (unit.text in DOUBTFUL or not unit.spaced)
+
+
+def is_measured(tokens: Sequence[Token], loose: int, counted: Scalar) -> bool:
+    """Whether letters that are often variables are a unit: 25 mg and 250ml, but neither 3mg nor 2π hr."""
+    before = tokens[:loose]
+    if any(token.kind == "name" for token in before):
+        return False
+    if tokens[loose].text in OF_FORMULAS and any(token.text in ("frac", "sqrt", "/") for token in before):
+        return False
+    value = real(counted.value[0])
+    return tokens[loose].spaced or (value is not None and abs(value) >= COEFFICIENT)
+
+
+def computed(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar:
     parser = Parser(tokens, sign)
     value = parser.read()
     plain = [token.text for token in tokens if token.text not in ("+", "-", "%", "°") and token.kind != "unit"]
@@ -49,7 +107,7 @@ def measured(tokens: Sequence[Token], sign: int) -> Scalar | None:
         found = unit("".join(token.text + " " * (token.kind in ("name", "unit")) for token in words))
         if found is not None:
             try:
-                read = scalar(number, sign, may_be_measured=False)
+                read = computed(number, sign, may_be_measured=False)
             except Unreadable:
                 continue
             return None if read.letters else replace(read, unit=found)
