@@ -572,6 +572,7 @@ F=2mg | 2
 3hr | 3 m
 2kg | 2kx
 4km | 4kn
+4min | 4nim
 |xy| | xy
 |x|+|y|=1 | |x+y|=1
 \sqrt{a^2b^2} | ab

@@ -11,7 +11,7 @@ from papo.equivalence.answers import Scalar
 from papo.equivalence.numbers import TOLERANCE, real
 from papo.equivalence.parser import Parser
 from papo.equivalence.tokens import Token, Unreadable
-from papo.equivalence.units import COEFFICIENT, DOUBTFUL, OF_FORMULAS, UNITS, VARIABLES, unit
+from papo.equivalence.units import COEFFICIENT, DOUBTFUL, OF_FORMULAS, PRODUCTS, UNITS, VARIABLES, unit
 
 UNIT_TOKENS = 8  # of a unit at the end of a formula, as in 2 kg*m^2/s
 
@@ -22,7 +22,7 @@ def scalar(tokens: Sequence[Token], sign: int) -> Scalar:
     Raises:
         Unreadable: it is neither.
     """
-    loose = next((position for position, token in enumerate(tokens) if token.letters), None)
+    loose = next((position for position, token in enumerate(tokens) if may_be_variables(token)), None)
     if loose is None:
         return computed(tokens, sign)
     letters, counted = apart(tokens), attempt(tokens, sign)
@@ -43,8 +43,12 @@ def apart(tokens: Sequence[Token]) -> list[Token]:
     """With single letters in place of the units that may be variables."""
     found: list[Token] = []
     for token in tokens:
-        found += [Token("name", letter) for letter in token.text] if token.letters else [token]
+        found += [Token("name", letter) for letter in token.text] if may_be_variables(token) else [token]
     return found
+
+
+def may_be_variables(unit: Token) -> bool:
+    return unit.letters and (len(unit.text) == 1 or unit.text in PRODUCTS)
 
 
 def attempt(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar | None:
