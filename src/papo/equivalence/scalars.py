@@ -48,7 +48,7 @@ def apart(tokens: Sequence[Token]) -> list[Token]:
 
 
 def may_be_variables(unit: Token) -> bool:
-    return unit.letters and (len(unit.text) == 1 or unit.text in PRODUCTS)
+    return unit.letters and (unit.text in PRODUCTS or (len(unit.text) == 1 and unit.text != "Ω"))
 
 
 def attempt(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) -> Scalar | None:
