@@ -331,6 +331,10 @@ x=\frac{2mg}{k} | \frac{2mg}{k}
 2x cm | 2x
 3 kg | 3000g
 72km/h | 20m/s
+5 J kg^{-1} | 5
+5 A hr | 5
+5 W mL^{-2} | 5
+5 N mm^{-1} | 5 N/mm
 5 km/hr^2 | 5
 \sqrt{x-10}+1 | 1+\sqrt{-10+x}
 y=\sqrt{x-10}+1 | f(x)=\sqrt{x-10}+1
@@ -569,6 +573,7 @@ F=2mg | 2
 3mg | 4mg
 3mg | 3\text{ g}
 3 cm | 3 cm per hour
+5 m/mm^2 | 5 m^2/mm
 3hr | 3 m
 2kg | 2kx
 4km | 4kn

@@ -25,25 +25,30 @@ def scalar(tokens: Sequence[Token], sign: int) -> Scalar:
     loose = next((position for position, token in enumerate(tokens) if may_be_variables(token)), None)
     if loose is None:
         return computed(tokens, sign)
-    letters, counted = apart(tokens), attempt(tokens, sign)
-    units = any(token.kind == "unit" for token in letters)  # km per hour: then km is one, too
-    product = None if units else attempt(letters, sign, may_be_measured=False)
+    counted, letters = attempt(tokens, sign), apart(tokens)
+    product = None if letters is None else attempt(letters, sign, may_be_measured=False)
     if product is None and counted is None:
         raise Unreadable
     if product is None:
         return counted
     if counted is None or is_product(tokens, loose, counted):
         return product
-    if tokens[loose].text in DOUBTFUL and not is_measured(tokens, loose, counted):
+    if tokens[loose].text in DOUBTFUL and counted.measured is None and not is_measured(tokens, loose, counted):
         return replace(product, measured=replace(counted, sure=False))
     return replace(counted, product=product)
 
 
-def apart(tokens: Sequence[Token]) -> list[Token]:
-    """With single letters in place of the units that may be variables."""
+def apart(tokens: Sequence[Token]) -> list[Token] | None:
+    """With single letters in place of the units that may be variables; None where another unit shows that they are
+    none, as in km per hour, or one in whole is divided by, as in m/mm."""
     found: list[Token] = []
     for token in tokens:
-        found += [Token("name", letter) for letter in token.text] if may_be_variables(token) else [token]
+        if token.kind != "unit":
+            found.append(token)
+        elif not may_be_variables(token) or (len(token.text) > 1 and found and found[-1].text == "/"):
+            return None
+        else:
+            found += [Token("name", letter) for letter in token.text]
     return found
 
 
@@ -60,11 +65,11 @@ def attempt(tokens: Sequence[Token], sign: int, may_be_measured: bool = True) ->
 
 def is_product(tokens: Sequence[Token], loose: int, counted: Scalar) -> bool:
     """Whether the letters are surely variables, as in mV^2 / 2, of which no voltage is squared, and in T - 2mg."""
-    unit, behind = tokens[loose], tokens[loose + 1 : loose + 2]
-    squared = [token.text for token in behind] == ["^"] and tokens[loose - 1].text not in ("/", "*")
+    unit, behind = tokens[loose], [token.text for token in tokens[loose + 1 : loose + 4]]
+    squared = behind[:1] == ["^"] and "-" not in behind and tokens[loose - 1].text not in ("/", "*")
     if squared and UNITS[unit.text].measures != UNITS["m"].measures:
         return True
-    return bool(counted.letters) and (unit.text in DOUBTFUL or not unit.spaced)
+    return bool(counted.letters) and counted.measured is None and (unit.text in DOUBTFUL or not unit.spaced)
 
 
 def is_measured(tokens: Sequence[Token], loose: int, counted: Scalar) -> bool:
