@@ -21,8 +21,8 @@ NEAR_ZERO = 1e-12  # what may be left of a difference that is 0
 # Where a variable is tried: in the domain of arcsin, of a logarithm, of the root of x - 4; and below zero. Sign, and
 # between which numerators over 97, so that no point is an integer.
 RANGES = ((1, 20, 60), (1, 60, 96), (1, 100, 190), (1, 500, 580), (1, 590, 670), (-1, 30, 96), (-1, 200, 280))
-# At those all variables are alike, and small: |xy| is xy there, |x - 8| is 8 - x, the root of b^2 - 4ac undefined. Through
-# these ranges each variable goes in an order of its own.
+# At those all variables are alike, and small: |xy| is xy there, |x - 8| is 8 - x, the root of b^2 - 4ac undefined.
+# Through these ranges each variable goes in an order of its own.
 FURTHER = (
     (1, 5, 96), (1, 100, 190), (1, 200, 385), (1, 390, 580), (1, 2500, 9000), (1, 2500, 9000),
     (-1, 5, 96), (-1, 100, 385), (-1, 390, 670), (-1, 2500, 9000), (-1, 2500, 9000),
