@@ -393,6 +393,77 @@ F_n = \sum_{k=0}^{n-1} F_k F_{n-k-1} | F_n = \sum_{k=0}^{n-1} F_{n-k-1} F_k
 \sin\pi | 0
 0.001667 | 1/600
 y=2x+1 | 10^{30}y=10^{30}(2x+1)
+3mg | 3gm
+3mg | 3 mg
+3mg | 3m \cdot g
+3mg | \frac{6mg}{2}
+3mg | 3\text{ mg}
+\frac{1}{2}mg | \frac{mg}{2}
+\frac{1}{2} mg | 0.5mg
+\frac{mg\sin\theta}{2} | \frac{1}{2}mg\sin\theta
+\frac{\sqrt{3}mg}{3} | \frac{\sqrt{3}}{3}mg
+2mg+ma | ma+2mg
+2mg+mg | 3mg
+3mg-kx | -kx+3mg
+F-2mg=0 | F=2mg
+T=3mg | \frac{6mg}{2}
+x=\frac{2mg}{k} | \frac{2mg}{k}
+\frac{2mg}{k} | 2mg/k
+\frac{2mg}{h} | 2mg/h
+\mu mg\cos\theta | \mu mg \cos(\theta)
+\mu mg | mg\mu
+\frac{1}{3}ml^2 | \frac{ml^2}{3}
+\frac{1}{12}mL^2 | \frac{mL^2}{12}
+\frac{1}{2}mV^2 | \frac{mV^2}{2}
+2\pi rh | 2\pi hr
+2mn | 2nm
+4km | 4mk
+3hr | 3 h
+20ml | 20\text{ mL}
+250ml | 250
+25 mg | 25
+3 lb | 3
+\frac{1}{2} hr | 0.5
+1\frac{1}{2} hr | 1.5
+3km | 3
+5cm | 5
+5cm | 50mm
+2\pi km | 2\pi
+3 nm | 3 \times 10^{-9} m
+2x cm | 2x
+3 kg | 3000g
+72km/h | 20m/s
+5 J kg^{-1} | 5
+5 A hr | 5
+5 W mL^{-2} | 5
+5 N mm^{-1} | 5 N/mm
+5 km/hr^2 | 5
+\sqrt{x-10}+1 | 1+\sqrt{-10+x}
+y=\sqrt{x-10}+1 | f(x)=\sqrt{x-10}+1
+\ln(x-20) | \ln(-20+x)
+\ln(-20-x) | \ln(-x-20)
+\arccos(x-5) | \arccos(-5+x)
+2\arcsin(x/2) | 2\arcsin(0.5x)
+\arcsin\frac{a}{b} | \arcsin(a/b)
+1,\sqrt{x-10} | \sqrt{x-10},1
+x=\frac{-b\pm\sqrt{b^2-4ac}}{2a} | \frac{-b\pm\sqrt{b^2-4ac}}{2a}
+x=\sqrt{c^2-a^2-b^2} | \sqrt{c^2-a^2-b^2}
+\sqrt{c^2-t^2} | \sqrt{(c+t)(c-t)}
+\sqrt{s(s-a)(s-b)(s-c)} | \sqrt{(s-a)(s-b)(s-c)s}
+\sqrt{\frac{GM}{R}} | \frac{\sqrt{GMR}}{R}
+\sqrt{a^2b} | a\sqrt{b}
+\sqrt{x^2y^2} | |xy|
+|x-8| | |8-x|
+\sqrt{x^4+1}-x^2 | \frac{1}{\sqrt{x^4+1}+x^2}
+\cosh^2 x-\sinh^2 x | 1
+\frac{e^{x^2}}{e^{x^2-1}} | e
+\frac13\text{ km} | 0.333333\text{ km}
+\frac13\text{ km} | 333.333333\text{ m}
+\frac13 | 33.333333\%
+\frac{1}{7}\text{ h} | 0.142857\text{ h}
+632.8\text{ nm} | 632.800000\text{ nm}
+12.5\% \approx 13\% | 13\%
+\frac{1}{8} \approx 13\% | 0.125
 """
 DIFFERENT = r"""
 7 | 8
@@ -682,6 +753,47 @@ x^{2} = 5 | 5
 \angle A_1 B_1 C_1 | \angle B_1 A_1 C_1
 \sum a_k b_j | \sum a_j b_k
 53 | 5€3
+\frac{3}{2}mg | 1.5
+\frac{1}{2} mg | 0.5
+\frac{1}{3}ml^2 | \frac13
+\frac{1}{12}mL^2 | \frac{1}{12}
+\frac{1}{2}mV^2 | 0.5
+\frac{2}{3}ml | \frac23
+2\pi hr | 2\pi
+F=2mg | F=2
+F=2mg | 2
+\frac{2mg}{k} | 2
+3mg | 4mg
+3mg | 3\text{ g}
+3 cm | 3 cm per hour
+5 m/mm^2 | 5 m^2/mm
+3hr | 3 m
+2kg | 2kx
+4km | 4kn
+4min | 4nim
+|xy| | xy
+|x|+|y|=1 | |x+y|=1
+\sqrt{a^2b^2} | ab
+\frac{|a|}{b} | \frac{a}{|b|}
+|x-8| | 8-x
+|x+10| | x+10
+|x+30| | x+30
+y=|x-8|+|x+8| | y=16
+f(x)=|x-7| | f(x)=7-x
+\sqrt{x^2-20x+100} | 10-x
+\sqrt{x-10} | \sqrt{x-11}
+\sqrt{b^2-4ac} | \sqrt{b^2-5ac}
+|ab|<1 | ab<1
+632.8\text{ nm} | 500.123456\text{ nm}
+3\text{ nC} | 400.123456\text{ nC}
+250\text{ mL} | 250.499999\text{ mL}
+25\text{ mg} | 25.444444\text{ mg}
+0.4\text{ mm} | 0.000000\text{ m}
+\frac13 | 33.333341\%
+0.5 \approx 1\% | 0.5
+0.5 \approx 1\% | 1
+0.5 \approx 1\% | 0.01
+0.5 \approx 1\% | 50\%
 (1 | 1
 1) | 1
 1 + | 1
@@ -755,6 +867,12 @@ def test_long_answers_are_not_looked_into():
 def test_an_answer_may_have_a_decimal_comma_where_a_decimal_is_asked_for(gold, answer, same):
     """A gold with a comma is a list, and 0.1 is no 0 and 1."""
     assert equivalent(gold, answer) is same
+
+
+def test_a_scale_may_be_beyond_the_floats():
+    unit = "\\text{" + "Gm^9 " * 4 + "}"
+    assert not equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}123457 {unit}")
+    assert equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}1234560 {unit}")
 
 
 def test_what_an_answer_says_again_it_has_said():

@@ -2,11 +2,15 @@
 
 import math
 from fractions import Fraction
+from itertools import combinations, permutations
+from string import ascii_letters, ascii_lowercase
 
 import pytest
 
 from papo.equivalence.numbers import (
     BITS,
+    FIRST,
+    FURTHER,
     NEAR_ZERO,
     POINTS,
     RANGES,
@@ -20,6 +24,7 @@ from papo.equivalence.numbers import (
     same,
     variable,
 )
+from papo.equivalence.tokens import GREEK
 
 F = Fraction
 
@@ -121,7 +126,8 @@ def test_equality():
 
 
 def sides(left, right):
-    return tuple(values if isinstance(values, tuple) else constant(F(values)) for values in (left, right))
+    length = next((len(values) for values in (left, right) if isinstance(values, tuple)), 1)
+    return tuple(values if isinstance(values, tuple) else (F(values),) * length for values in (left, right))
 
 
 X, Y = variable("x"), variable("y")
@@ -135,6 +141,8 @@ def test_the_factor_between_two_relations():
     assert factor(sides(3, X), sides(double, 6)) == F(-1, 2)
     assert factor(sides(X, 3), sides(X, 4)) is None
     assert factor(sides(X, Y), sides(Y, X)) == -1
+    for a, b in combinations(map(variable, ascii_lowercase), 2):  # some have a value in common
+        assert factor(sides(a, b), sides(b, a)) == -1
     assert factor(sides(HUGE, mapped(lambda x: 3 * 10.0**30, X)), sides(X, 3)) == pytest.approx(1e30)
 
 
@@ -161,8 +169,44 @@ def test_variables_are_tried_at_points_of_their_own():
     assert variable("x") == variable("x")
     assert variable("x") != variable("y")
     assert len(variable("x")) == POINTS == len(constant(1.0))
-    for name in "abcdefgh":
-        for value, (sign, low, high) in zip(variable(name), RANGES, strict=True):
-            assert value.denominator == 97  # no integer
+    for name in ascii_lowercase:
+        values = variable(name)
+        assert all(value.denominator == 97 for value in values)  # no integer
+        for value, (sign, low, high) in zip(values[:FIRST], RANGES, strict=True):
             assert low <= sign * value * 97 < high
+        left = list(FURTHER)
+        for value in values[FIRST:]:
+            left.remove(next(of for of in left if of[1] <= of[0] * value * 97 < of[2]))
     assert variable.cache_info().maxsize < 10_000
+
+
+def test_signs_and_sizes_of_two_variables_differ():
+    names = {*ascii_letters, *GREEK}
+    assert len({tuple(value > 0 for value in variable(name)[FIRST:]) for name in names}) == len(names)
+    for a, b in permutations(map(variable, ascii_letters), 2):
+        assert sum(x > y for x, y in zip(a, b, strict=True)) >= 2
+    for a, b, c in permutations(map(variable, ascii_lowercase), 3):
+        assert sum(y * y >= 4 * x * z for x, y, z in zip(a, b, c, strict=True)) >= 2
+
+
+def test_at_the_further_points_only_what_is_exact_counts_unless_the_first_are_undefined():
+    first = (F(1),) * FIRST
+    assert same((*first, F(2), None), (*first, F(2), F(5)), 2)
+    assert not same((*first, F(2)), (*first, F(3)), 2)
+    assert same((*first, 2.0), (*first, 3.0), 2)
+    assert same((*first, F(2)), (*first, 3.0), 2)
+    nothing = (None,) * FIRST
+    assert same((*nothing, 2.0, 3.0), (*nothing, 2.0, F(3)), 2)
+    assert not same((*nothing, 2.0, 3.0), (*nothing, 2.0, 4.0), 2)
+    assert not same((*nothing, 2.0, 3.0), (*nothing, 2.0, None), 1)
+    assert not same((*nothing, 2.0), (*nothing, 2.0), 2)
+    assert factor(sides((*X[:FIRST], F(7)), 3), sides((*X[:FIRST], F(8)), 3)) is None
+    assert factor(sides((*X[:FIRST], 7.0), 3), sides((*X[:FIRST], 8.0), 3)) == 1
+
+
+def test_what_is_the_same_at_all_points_is_computed_once():
+    calls = []
+    assert mapped(lambda x, y: calls.append(1) or x + y, constant(F(1)), constant(F(2))) == constant(F(3))
+    assert len(calls) == 1
+    mapped(lambda x, y: calls.append(1) or x + y, constant(F(1)), X)
+    assert len(calls) == 1 + POINTS

@@ -4,7 +4,7 @@ import pytest
 
 from papo.equivalence import equivalent
 from papo.equivalence.plain_units import NAMES, number_and_unit
-from papo.equivalence.units import UNITS, VARIABLES
+from papo.equivalence.units import COEFFICIENT, DOUBTFUL, PRODUCTS, UNITS, VARIABLES
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,16 @@ def test_of_a_gold_too_where_the_letters_are_hardly_variables(gold):
     assert not equivalent(gold, f"{number}1")
 
 
+@pytest.mark.parametrize("name", sorted(DOUBTFUL))
+def test_behind_a_number_a_product_of_two_letters_is_a_unit_of_an_answer_alone(name):
+    assert equivalent("3", f"3{name}")
+    assert not equivalent(f"3{name}", "3")
+    assert not equivalent("4", f"3{name}")
+    assert equivalent(f"3 {name}", "3")
+    assert equivalent(f"{COEFFICIENT}{name}", str(COEFFICIENT))
+    assert not equivalent(f"{COEFFICIENT - 1}{name}", str(COEFFICIENT - 1))
+
+
 @pytest.mark.parametrize(
     ("gold", "answer"),
     [
@@ -46,6 +56,7 @@ def test_of_a_gold_too_where_the_letters_are_hardly_variables(gold):
         ("3", "3 x"),
         ("3", "3 k"),
         ("5", "5K"),
+        ("5", "5kT"),
         ("300K", "300"),
         ("5", "5 K C"),
         ("5", "5 K + 1"),
@@ -109,4 +120,5 @@ def test_what_is_none_of_these():
         assert number_and_unit(text) is None, text
     assert number_and_unit("1 \\times 10^{999} K") is not None
     assert not NAMES & VARIABLES
+    assert DOUBTFUL < PRODUCTS < UNITS.keys() - VARIABLES
     assert not {name for name in NAMES & UNITS.keys() if len(name) > 1}

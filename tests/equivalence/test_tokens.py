@@ -96,6 +96,21 @@ def test_table(text, expected):
         assert " ".join(f"{token.kind}:{token.text}" for token in tokenise(text)) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "letters", "spaced"),
+    [
+        ("3mg", True, False),
+        ("3 mg", True, True),
+        ("\\frac{1}{2} mg", True, True),
+        ("3\\text{ mg}", False, False),
+        ("3 apples", False, False),
+    ],
+)
+def test_of_which_units_the_letters_are_written_as_variables(text, letters, spaced):
+    unit = tokenise(text)[-1]
+    assert (unit.kind, unit.letters, unit.spaced) == ("unit", letters, spaced)
+
+
 def test_only_so_long():
     assert len(tokenise("+" * 400)) == 400
     for text in ("+" * 401, " " * 1000 + "1", "x_{" + "1" * 1000 + "}"):

@@ -21,7 +21,9 @@ class Scalar:
     cancels: bool = False  # whether a difference or a function is in it, and rounding may leave something of a 0
     decimals: int = 0  # where it is one number written with decimals
     digits: int = 0  # and how many of its digits count
-    measured: Scalar | None = None  # where its last letter may be a unit: the number without it
+    measured: Scalar | None = None  # where its last letters may be a unit: the number without it
+    product: Scalar | None = None  # where the letters of its unit may be variables: the product
+    sure: bool = True  # whether its unit is no product, so that a number without one says the same: 3 kg, not 3mg
 
 
 @dataclass(frozen=True)

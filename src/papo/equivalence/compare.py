@@ -19,7 +19,7 @@ from papo.equivalence.tokens import CHARACTERS, Unreadable, only_words
 from papo.equivalence.wording import other_things, same_letters, same_words, segments
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
-REMEMBERED = 200  # characters of a text that is kept
+REMEMBERED = 200  # characters of a text that is kept for long
 ROUNDED = 6  # decimals from which on a number may be another one, rounded: 0.333333 is 1/3, 0.33 is not
 COUNTING = 4  # digits that it needs beside: 0.000000 is not every small number
 # A comma where others write a point. Three digits behind it are thousands, unless nothing but a 0 is before it.
@@ -80,11 +80,13 @@ def looked_into(text: str) -> Seen:
 
 
 remembered = lru_cache(4096)(looked_into)
+latest = lru_cache(2)(looked_into)  # of long texts, which may be large, only the last: one and what it is compared with
 
 
 def seen(text: str) -> Seen:
-    """A gold is compared with every response of its group, and their answers are often the same."""
-    return remembered(text) if len(text) <= REMEMBERED else looked_into(text)
+    """A gold is compared with every response of its group, and their answers are often the same; a long answer meets
+    every choice and label of its item."""
+    return remembered(text) if len(text) <= REMEMBERED else latest(text)
 
 
 def same_with_comma(gold: Seen, answer: Seen) -> bool:
@@ -167,48 +169,62 @@ def distinct(items: Sequence[Answer]) -> list[Answer]:
 
 
 def same_scalar(a: Scalar, b: Scalar) -> bool:
+    """By value, in some reading of both."""
+    if same_measure(a, b):
+        return True
+    # 20m beside 20: the letter is a metre. Beside another formula it is a variable.
+    for one, other in ((a, b), (b, a)):
+        if one.measured is not None and not other.letters:
+            return (one.measured.sure or other.unit is not None) and same_measure(one.measured, other)
+    if a.measured is not None and b.measured is not None and same_measure(a.measured, b.measured):
+        return True
+    # \frac12 kg and \frac{kg}{2}: a product, where both may be one.
+    left, right = a.product or a, b.product or b
+    return bool((a.product or b.product) and left.letters and right.letters) and same_measure(left, right)
+
+
+def same_measure(a: Scalar, b: Scalar) -> bool:
     """By value. Units of one dimension are converted, of two make a difference; one alone, or an unknown one, is
     dropped.
 
     20 % is 20 and 0.2: data sets ask for either.
     """
-    left, right = a.value, b.value
+    scales = (Fraction(1), Fraction(1))
     if a.unit is not None and b.unit is not None:
-        if a.unit[0] != b.unit[0]:
+        if a.unit.measures != b.unit.measures:
             return False
-        left, right = scaled(left, a.unit[1]), scaled(right, b.unit[1])
-    if same_value(left, right, a, b):
+        scales = (a.unit.scale, b.unit.scale)
+    if same_value(a, b, scales):
         return True
-    if a.percent != b.percent:
-        percent = Fraction(1, 100)
-        left, right = (scaled(left, percent), right) if a.percent else (left, scaled(right, percent))
-        return same_value(left, right, a, b)
-    # 20m beside 20: the letter is a metre. Beside another formula it is a variable.
-    if a.measured is not None and not b.letters:
-        return same_scalar(a.measured, b)
-    return b.measured is not None and not a.letters and same_scalar(a, b.measured)
+    if a.percent == b.percent:
+        return False
+    share = (Fraction(1, 100), Fraction(1)) if a.percent else (Fraction(1), Fraction(1, 100))
+    return same_value(a, b, (scales[0] * share[0], scales[1] * share[1]))
 
 
-def same_value(left: Value, right: Value, a: Scalar, b: Scalar) -> bool:
+def same_value(a: Scalar, b: Scalar, scales: tuple[Fraction, Fraction]) -> bool:
+    """Whether two values are the same once each is multiplied by its scale."""
+    left, right = (scaled(side.value, scale) for side, scale in zip((a, b), scales, strict=True))
     # What rounding may have left is taken for 0, not for a tiny number that the other side states.
     near_zero = (a.cancels and (b.cancels or not any(right))) or (b.cancels and not any(left))
     if same(left, right, 2 if a.letters | b.letters else 1, NEAR_ZERO if near_zero else 0.0):
         return True
     if a.letters or b.letters:
         return False
-    return any(rounded(left[0], right[0], scalar) for scalar in (a, b))
+    return any(rounded(left[0], right[0], side, scale) for side, scale in zip((a, b), scales, strict=True))
 
 
-def rounded(left: Number, right: Number, scalar: Scalar) -> bool:
-    """Whether one number is another one to as many decimals as it is written with."""
+def rounded(left: Number, right: Number, scalar: Scalar, scale: Fraction) -> bool:
+    """Whether one number is another one to as many decimals as it is written with: in its own unit, which has this
+    scale."""
     x, y = real(left), real(right)
     if scalar.decimals < ROUNDED or scalar.digits < COUNTING or x is None or y is None:
         return False
-    return abs(x - y) <= 0.5 * 10.0**-scalar.decimals
+    return abs(x - y) <= Fraction(1, 2 * 10**scalar.decimals) * scale  # exact: a scale may be beyond the floats
 
 
 def scaled(value: Value, factor: Fraction) -> Value:
-    return mapped(lambda x: x * factor, value)
+    return value if factor == 1 else mapped(lambda x: x * factor, value)
 
 
 def same_relation(a: Answer, b: Answer) -> bool:

@@ -21,7 +21,16 @@ NEAR_ZERO = 1e-12  # what may be left of a difference that is 0
 # Where a variable is tried: in the domain of arcsin, of a logarithm, of the root of x - 4; and below zero. Sign, and
 # between which numerators over 97, so that no point is an integer.
 RANGES = ((1, 20, 60), (1, 60, 96), (1, 100, 190), (1, 500, 580), (1, 590, 670), (-1, 30, 96), (-1, 200, 280))
-POINTS = len(RANGES)
+# At those all variables are alike, and small: |xy| is xy there, |x - 8| is 8 - x, the root of b^2 - 4ac undefined.
+# Through these ranges each variable goes in an order of its own.
+FURTHER = (
+    (1, 5, 96), (1, 100, 190), (1, 200, 385), (1, 390, 580), (1, 2500, 9000), (1, 2500, 9000),
+    (-1, 5, 96), (-1, 100, 385), (-1, 390, 670), (-1, 2500, 9000), (-1, 2500, 9000),
+)  # fmt: skip
+# With it no two letters have the same signs at all of these, and the root of any b^2 - 4ac is defined at two points.
+SEED = 998
+FIRST = len(RANGES)
+POINTS = FIRST + len(FURTHER)
 
 Number = Fraction | float | None
 Value = tuple[Number, ...]
@@ -34,8 +43,14 @@ def constant(number: Fraction | float) -> Value:
 @lru_cache(1000)  # a policy may invent names without end
 def variable(name: str) -> Value:
     """A variable at each point, other points for each name."""
-    generator = random.Random(name.encode("utf-8", "surrogatepass"))
-    return tuple(sign * Fraction(generator.randrange(low, high), 97) for sign, low, high in RANGES)
+    generator = random.Random(f"{SEED}{name}".encode("utf-8", "surrogatepass"))
+    first, further = ([drawn(generator, *of) for of in ranges] for ranges in (RANGES, FURTHER))
+    return (*first, *generator.sample(further, len(further)))
+
+
+def drawn(generator: random.Random, sign: int, low: int, high: int) -> Fraction:
+    numerator = generator.randrange(low, high)
+    return Fraction(sign * (numerator + (numerator % 97 == 0)), 97)
 
 
 def bounded(number: Fraction | float | None) -> Number:
@@ -65,6 +80,8 @@ def mapped(function: Callable[..., Number], *values: Value) -> Value:
         except (ValueError, OverflowError, ZeroDivisionError):
             return None
 
+    if all(sample is value[0] for value in values for sample in value):  # a number, the same at all points
+        return (at(*(value[0] for value in values)),) * len(values[0])
     return tuple(at(*samples) for samples in zip(*values, strict=True))
 
 
@@ -117,16 +134,33 @@ def close(a: Fraction | float, b: Fraction | float, near_zero: float) -> bool:
 
 
 def same(a: Value, b: Value, needed: int, near_zero: float = NEAR_ZERO) -> bool:
-    """Whether two values agree at every point, at least `needed` of which are defined.
+    """Whether two values agree at the first points, at least `needed` of which are defined.
+
+    At the further ones only what is exact counts: roots are often simplified as if all letters were positive, and
+    floats lose digits where numbers are large. All of them count where too few of the first are defined.
 
     Args:
         near_zero: the difference up to which two floats are the same whatever their size; 0 where a tiny number must
             not be taken for what rounding left of 0.
     """
-    if any((x is None) != (y is None) for x, y in zip(a, b, strict=True)):
+    if any(x != y for x, y in exact_further(a, b)):
         return False
-    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
-    return len(pairs) >= needed and all(close(x, y, near_zero) for x, y in pairs)
+    for points in (FIRST, POINTS):
+        pairs = list(zip(a[:points], b[:points], strict=True))
+        if any((x is None) != (y is None) for x, y in pairs):
+            return False
+        defined = [(x, y) for x, y in pairs if x is not None]
+        if not all(close(x, y, near_zero) for x, y in defined):
+            return False
+        if len(defined) >= needed:
+            return True
+    return False
+
+
+def exact_further(a: Value, b: Value) -> list[tuple[Fraction, Fraction]]:
+    """The pairs of two exact numbers at the further points."""
+    pairs = zip(a[FIRST:], b[FIRST:], strict=True)
+    return [(x, y) for x, y in pairs if isinstance(x, Fraction) and isinstance(y, Fraction)]
 
 
 def factor(a: tuple[Value, Value], b: tuple[Value, Value]) -> Number:
@@ -135,10 +169,16 @@ def factor(a: tuple[Value, Value], b: tuple[Value, Value]) -> Number:
     Neither difference may be the same number everywhere: 1 = 2 is not 3 = 5, and any equation is 0 times an identity.
     """
     differences = [mapped(lambda left, right: left - right, *sides) for sides in (a, b)]
-    if any(None in values or constant_at_all(values) for values in differences):
+    if any(None in values[:FIRST] or constant_at_all(values[:FIRST]) for values in differences):
         return None
-    ratios = mapped(lambda x, y: x / y, *differences)
-    return ratios[0] if constant_at_all(ratios) else None
+    # Where both are met, as x = y and 2x = 2y where the two have the same value, there is no ratio.
+    unmet = [(x, y) for x, y in list(zip(*differences, strict=True))[:FIRST] if x or y]
+    ratios = mapped(lambda x, y: x / y, *zip(*unmet, strict=True))
+    if not constant_at_all(ratios):
+        return None
+    if isinstance(ratios[0], Fraction) and any(x != ratios[0] * y for x, y in exact_further(*differences)):
+        return None
+    return ratios[0]
 
 
 def constant_at_all(values: Value) -> bool:

@@ -11,7 +11,7 @@ from papo.equivalence.numbers import real
 from papo.equivalence.prepare import prepared
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import GREEK, Unreadable
-from papo.equivalence.units import LETTERS, PREFIXED, UNITS, VARIABLES
+from papo.equivalence.units import DOUBTFUL, LETTERS, PREFIXED, UNITS, VARIABLES
 
 # Without a scale here: with a unit of another name they are not compared.
 OTHERS = {
@@ -22,7 +22,7 @@ OTHERS = {
 NAMES = OTHERS | (LETTERS - VARIABLES) | (PREFIXED.keys() - UNITS.keys())
 WRITTEN = re.compile(
     r"([-+]?[0-9]++(?:,[0-9]++)*+(?:\.[0-9]++)?+"
-    r"(?: ?\\times ?10 ?\^ ?(?:[0-9]|\{ ?-?[0-9]{1,3} ?\}))?+) ([A-Za-zΩμ]{1,4})"
+    r"(?: ?\\times ?10 ?\^ ?(?:[0-9]|\{ ?-?[0-9]{1,3} ?\}))?+)( ?)([A-Za-zΩμ]{1,4})"
 )
 KELVINS = 100  # from here on: room is at 293, water boils at 373, while a coefficient seldom has three digits
 
@@ -33,15 +33,15 @@ class Measured(NamedTuple):
 
 
 def number_and_unit(text: str) -> Measured | None:
-    """A number, a space and the name of a unit, and nothing else; None where it is no such.
+    """A number, a space and the name of a unit, and nothing else; None where it is no such. 3mg needs no space.
 
-    >>> [number_and_unit(text).sure for text in ("300 K", "3 atm", "5 T", "2 kT")]
-    [True, True, False, False]
+    >>> [number_and_unit(text).sure for text in ("300 K", "3 atm", "5 T", "2 kT", "3mg")]
+    [True, True, False, False, False]
     >>> [number_and_unit(text) for text in ("3 x", "5T", "2 K + 1", "K")]
     [None, None, None, None]
     """
     found = WRITTEN.fullmatch(prepared(text))
-    if found is None or found[2] not in NAMES:
+    if found is None or found[3] not in (NAMES if found[2] else DOUBTFUL):
         return None
     try:
         number = read(found[1])
@@ -49,7 +49,7 @@ def number_and_unit(text: str) -> Measured | None:
         return None
     if not isinstance(number, Scalar):  # 1,22 is a list
         return None
-    name, value = found[2], real(number.value[0])
+    name, value = found[3], real(number.value[0])
     kelvins = name == "K" and value is not None and abs(value) >= KELVINS
     return Measured(
         replace(number, unit=UNITS.get(name) or PREFIXED.get(name)), kelvins or (len(name) > 2 and name not in GREEK)

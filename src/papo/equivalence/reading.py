@@ -52,7 +52,7 @@ def read_relation(tokens: Sequence[Token], levels: int) -> Answer:
     exact, about = read_exact(before[0], levels), scalar(last, 1)
     stated = exact.sides[-1] if isinstance(exact, Relation) else exact
     # What is not what it is about says two things, of which one may be right.
-    if not isinstance(stated, Scalar) or not rounds_to(stated.value[0], about):
+    if not isinstance(stated, Scalar) or not rounds_to(stated, about):
         raise Unreadable
     if stated.unit is not None and about.unit is not None and stated.unit != about.unit:
         raise Unreadable

@@ -56,6 +56,8 @@ class Unreadable(Exception):
 class Token(NamedTuple):
     kind: str  # "number" | "name" | "function" | "unit" | "sign" | "opaque"
     text: str
+    letters: bool = False  # of a unit: whether it is written as variables are, not upright
+    spaced: bool = False  # of such a unit: whether a space stands before it
 
 
 def tokenise(text: str) -> list[Token]:
@@ -121,8 +123,8 @@ def _meaning(kind: str, found: str, before: list[Token], spaced: bool) -> Iterat
         case "word":
             if dividing and found in UNITS and (len(found) > 1 or before[-2].kind == "unit"):
                 # 5 m/sec: then the letter before was a unit too.
-                before[-2] = Token("unit", before[-2].text) if before[-2].kind == "name" else before[-2]
-                yield Token("unit", found)
+                before[-2] = Token("unit", before[-2].text, True) if before[-2].kind == "name" else before[-2]
+                yield Token("unit", found, True)
             else:
                 yield from _word(found, operand, spaced, before)
         case "sub":
@@ -192,7 +194,7 @@ def _word(word: str, operand: bool, spaced: bool, before: list[Token]) -> Iterat
     elif word in GREEK or word in NAMES:
         yield Token("name", NAMES.get(word, word))
     elif operand and (len(word) > 1 or word == "Ω") and (word in UNITS or word in POWERS):
-        yield Token("unit", word)
+        yield Token("unit", word, True, spaced)
     elif len(word) > 3:
         # 5 apples. A product of four variables would not be set apart.
         unit = operand and spaced and word.lower() not in FACTORS

@@ -91,6 +91,15 @@ PREFIXED = {
 LETTERS = {name for name in UNITS if len(name) == 1 and name.isalpha()}
 # That are as often variables as units where nothing shows that they are upright.
 VARIABLES = LETTERS - {"C", "K", "T", "l", "Ω"}
+# Longer names whose letters may be variables too: 3mg, mV^2 / 2.
+PRODUCTS = {
+    "mg", "ml", "mL", "nm", "hr", "lb", "kg", "km", "cm", "dm", "mm", "ms", "mA", "mV", "Pa", "kN", "kJ", "kW", "kV",
+    "kPa", "ft", "mi",
+}  # fmt: skip
+# And are, of a formula in mechanics or of a cylinder, as often as not; the former behind fractions and roots, too.
+OF_FORMULAS = {"mg", "ml", "nm"}
+DOUBTFUL = OF_FORMULAS | {"hr", "lb"}
+COEFFICIENT = 20  # from here on a number is hardly the coefficient of a formula
 # Words that change the number that they follow.
 FACTORS = {
     "dozen", "dozens", "fifth", "fifths", "sixth", "sixths", "seventh", "sevenths", "eighth", "eighths", "ninth",

@@ -2,6 +2,8 @@
 
 import pytest
 
+from papo.equivalence import compare
+from papo.equivalence.prepare import plain
 from papo.rewards.grading import Verdict, grade
 
 from .cases import item
@@ -114,3 +116,17 @@ def test_without_an_answer_an_item_is_unscorable(gold):
     grading = grade(item("math", gold), "\\boxed{}")
     assert grading.verdict is Verdict.UNSCORABLE
     assert "the item's answer" in grading.reason
+
+
+@pytest.mark.parametrize("rule", ["math", "mathvista"])
+@pytest.mark.parametrize("boxed", ["\N{VULGAR FRACTION ONE THIRD} " * 4_900, "x^{100} + " * 90 + "1"])
+def test_a_long_answer_is_looked_into_once(monkeypatch, rule, boxed):
+    """Whatever it is compared with: 26 choices took a second."""
+    looked_into = []
+    monkeypatch.setattr(compare, "plain", lambda text: looked_into.append(text) or plain(text))
+    choices = tuple(f"{n} cm" for n in range(26))
+    for fields in ({"choices": choices}, {"labels": choices if rule == "math" else ()}):
+        compare.latest.cache_clear()
+        looked_into.clear()
+        assert not grade(item(rule, choices[1], **fields), f"\\boxed{{{boxed}}}").correct
+        assert len([text for text in looked_into if len(text) > 100]) <= 2  # as it stands and unwrapped

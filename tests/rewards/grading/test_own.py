@@ -8,13 +8,17 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from papo.data.sources.easy_vqa import Another
+from papo.data.sources.pictures import OtherPictures
 from papo.errors import ConfigError, GraderFailed
+from papo.lab.items import LabDataset
 from papo.rewards.grading import Grade, Verdict, grade, own, worker
 
 from .cases import item
@@ -90,6 +94,18 @@ def test_the_item_arrives_without_its_images():
     assert "scene" not in grading.answer
     for text in ("('answer', '7')", "('id', 'item-7')", "('precision', 2)", "('question', 'How many?')"):
         assert text in grading.answer
+
+
+def test_items_with_another_picture_are_graded():
+    """What draws it is no text: the lab's items have one, easy-VQA's, and rows with a column for it."""
+    items = [LabDataset("train", 4)[index] for index in range(4)]
+    items.append(replace(items[0], counterfactual=Another(Path(), ((1, 2), (3,)))))
+    items.append(replace(items[0], counterfactual=OtherPictures((), (), 1)))
+    for question in items:
+        asked_of_it = replace(question, rule="own_graders.contains")
+        assert grade(asked_of_it, f"it is {question.answer}").correct
+        assert grade(asked_of_it, "nothing").verdict is Verdict.WRONG
+    assert "counterfactual" not in asked("describe", counterfactual=items[0].counterfactual).answer
 
 
 @pytest.mark.parametrize(

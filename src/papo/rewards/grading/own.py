@@ -7,7 +7,7 @@
     strict.memory_mb = 500                    # beyond what the process holds when the call begins
     strict.may_fail = 0.1                     # share of answers on which it may fail before the run is stopped
 
-`item` has the texts of papo.types.Item, not its images. Printing is harmless, and so is writing to any descriptor or
+`item` has the texts of papo.types.Item, not its pictures. Printing is harmless, and so is writing to any descriptor or
 lowering a limit. A deadline passed, memory exhausted, an
 exception or a crash costs the answer, which is wrong with that as its reason; the process is started anew for the next.
 The first failure is said at once, and a grader that keeps failing ends the run: nothing is learnt from answers that are
@@ -42,7 +42,7 @@ LOAD_S = 60.0  # to start the process and to import the grader with all that it 
 LONGEST = 10**6  # bytes of one line that comes back; a reply has 20,000 characters at most
 RECENT = 200  # answers of which a share may fail
 ENOUGH = 16  # failures before a share of them says anything
-UNSENT = ("images", "scene")  # of an item: large, and no text
+UNSENT = ("images", "scene", "counterfactual")  # of an item: large, or no text
 
 
 class Gone(Exception):
