@@ -9,6 +9,13 @@ def test_where_a_run_lies_and_how_it_got_there_are_no_settings():
     assert settings(config) == {"seed": 3, "log": "/events"}
 
 
+def test_a_folder_whose_name_is_in_other_words_is_no_setting_either():
+    def of(run_dir):
+        return {"run_dir": run_dir, "engine": {"_target_": "papo.rollout.NativeEngine"}, "log": {"dir": run_dir}}
+
+    assert settings(of("out")) == settings(of("a/b")) == {"engine._target_": "papo.rollout.NativeEngine", "log.dir": ""}
+
+
 def test_what_came_later_is_none_where_it_does_nothing():
     """Runs that were made before have no such key, and are no others for that."""
     data = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,30 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
     >>> settings({"run_dir": "a/b", "log": {"dir": "a/b/log", "every": 2}, "ckpt_path": "a/b/checkpoints/last.ckpt"})
     {'log.dir': '/log', 'log.every': 2, 'ckpt_path': None}
     """
-    place = config["run_dir"]
     found = {
-        key: value.replace(place, "") if isinstance(value, str) else value
-        for key, value in leaves(config)
+        key: value
+        for key, value in leaves(moved(config, config["run_dir"], ""))
         if not lies_in(key, PLACE) and not came_later(key, value)
     }
     own = str(found.get("ckpt_path")).startswith("/checkpoints/")
     return found | {"ckpt_path": None} if own else found
+
+
+def moved(node: Any, place: str, to: str, key: str = "") -> Any:
+    """A configuration, or what stands at `key` of one, with `to` for the folder `place` where a value lies in it.
+
+    A value that is `place` itself may be any word: it is the folder where its key says so.
+
+    >>> moved({"name": "out", "save_dir": "out", "uri": "sqlite:///out/a.db", "by": "papo.rollout"}, "out", ".")
+    {'name': 'out', 'save_dir': '.', 'uri': 'sqlite:///./a.db', 'by': 'papo.rollout'}
+    """
+    if isinstance(node, dict):
+        return {name: moved(child, place, to, str(name)) for name, child in node.items()}
+    if isinstance(node, list):
+        return [moved(child, place, to, key) for child in node]
+    if not isinstance(node, str) or (node == place and not key.endswith("dir")):
+        return node
+    return re.sub(rf"^(\w+:///)?{re.escape(place)}(?=/|$)", rf"\g<1>{to}", node)
 
 
 def changed_setting(folder: Path, cfg: DictConfig, besides: Collection[str] = ()) -> str | None:

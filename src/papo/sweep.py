@@ -132,7 +132,7 @@ def going_on(task: Callable[[DictConfig], dict[str, Any]]) -> Callable[[DictConf
     def run_task(cfg: DictConfig) -> dict[str, Any]:
         from papo.run_dir import finished, holds_run  # which imports torch
 
-        folder = Path(cfg.run_dir)
+        folder = Path(str(cfg.run_dir))  # a number, which is refused with the other settings
         if not sweeping() or cfg.overwrite is True or not holds_run(folder):
             return task(cfg)
         difference = changed_setting(folder, cfg, besides=("ckpt_path",))

@@ -33,6 +33,11 @@ def test_a_run_that_was_cut_off_gets_its_model(command, four_steps, cut_off, her
     assert Run(cut_off).weights == four_steps.weights
     made, ended = ((run / "model" / "papo.yaml").read_text() for run in (cut_off, four_steps.path))
     assert made == ended
+    config = cut_off / "config.yaml"
+    config.write_text(config.read_text().replace(str(four_steps.path), "out"))  # part of many a word in it
+    finished = command("train.py", f"export={cut_off}", "overwrite=true")
+    assert finished.status == 0, finished.err
+    assert (cut_off / "model" / "papo.yaml").read_text() == ended
     assert not list(here.glob("outputs/*/*"))
 
 

@@ -133,6 +133,7 @@ def test_an_impossible_setting_is_refused(command, tiny, here, overrides, words)
         # Of no target.
         ("seed=-1", "seed must lie in 0..4294967295, got -1"),
         ("name=''", "name must not be empty, got ''"),
+        ("run_dir=7", "run_dir must be a text, got 7"),
         ("overwrite=maybe", "overwrite must be true or false, got 'maybe'"),
         ("resume.allow=optimizer.lr", "resume.allow must be a list, each a text, got 'optimizer.lr'"),
         ("callbacks.log=3", "callbacks.log must be a mapping or null, got 3"),

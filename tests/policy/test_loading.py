@@ -118,6 +118,24 @@ def test_end_of_sequence_and_padding_fall_back_to_the_tokenizer(copy_of, process
     assert policy.pad_token_id == processor.tokenizer.pad_token_id
 
 
+def test_padding_that_is_no_token_is_the_tokenizers(copy_of, processor):
+    """As -1 is in folders of old."""
+    settings = copy_of / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token_id": -1}))
+    assert load_policy(copy_of, **SETTINGS).policy.pad_token_id == processor.tokenizer.pad_token_id
+
+
+def test_a_model_that_knows_no_end_is_refused(copy_of):
+    for name in ("config", "generation_config", "tokenizer_config"):
+        file = copy_of / f"{name}.json"
+        settings = json.loads(file.read_text())
+        for part in (settings, settings.get("text_config", {})):
+            part.pop("eos_token", None)
+            part.pop("eos_token_id", None)
+        file.write_text(json.dumps(settings))
+    refused(copy_of, "must be a model that knows an end")
+
+
 def moved_template(folder, place: str) -> None:
     """The chat template into the tokenizer's own settings, or away."""
     template = (folder / "chat_template.jinja").read_text()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import AddedToken
 
 from papo.data.sources.pictures import Unread
 from papo.errors import ConfigError
@@ -244,6 +245,50 @@ def test_a_chat_template_that_does_not_end_is_ended(processor, items, monkeypatc
     assert processor.length(items[0]) > 0
     assert signal.getsignal(signal.SIGVTALRM) is handler
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+START = "{% for message in messages %}{{ '<|im_start|>' + message['role'] }}\n"
+END = "<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{{ message['content'] | trim }}", r"become .*\[{'type': 'image'}"),  # as of Llama 3
+        ("{{ 'x' + message['content'] }}", "can only concatenate str"),
+        ("{{ message['content'].strip() }}", "has no attribute"),
+        ("{% if message['content'] is string %}{{ message['content'] }}{% endif %}", r"become .*user\\n<"),
+        ("{% for p in message['content'] if p.text %}{{ p.text }}{% endfor %}", r"become .*user\\n7b0d<"),
+        ("{% for p in message['content'] %}{{ p.text or '<image>' }}{% endfor %}", r"become .*<image>7b0d<"),
+    ],
+)
+def test_a_chat_template_for_texts_is_refused(image_text_processor, monkeypatch, content, reason):
+    """It writes Python's list of a turn's parts, or loses the pictures."""
+    from papo.policy.processing import PromptProcessor
+
+    monkeypatch.setattr(image_text_processor, "chat_template", START + content + END)
+    with pytest.raises(ConfigError, match=rf"^model\.path=.* must have a chat template for lists .*{reason}") as caught:
+        PromptProcessor(image_text_processor, "Think.")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_system_turn_that_becomes_a_list_has_no_place(image_text_processor, item, monkeypatch):
+    from papo.policy.processing import PromptProcessor
+
+    parts = "{% if message['role'] == 'system' %}{{ message['content'] }}{% else %}{content}{% endif %}"
+    content = "{% for p in message['content'] %}{{ p.text or '<|image_pad|>' }}{% endfor %}"
+    monkeypatch.setattr(image_text_processor, "chat_template", START + parts.replace("{content}", content) + END)
+    processor = PromptProcessor(image_text_processor, "")
+    with pytest.raises(ValueError, match="no place for a system turn"):
+        processor.length(replace(item("a", "red?"), system="Be brief."))
+
+
+def test_a_placeholder_may_be_an_added_token(image_text_processor, item, picture, monkeypatch):
+    from papo.policy.processing import PromptProcessor
+
+    expected = PromptProcessor(image_text_processor, "").length(item("a", "red?", picture(56, 56)))
+    monkeypatch.setattr(image_text_processor, "image_token", AddedToken(image_text_processor.image_token))
+    assert PromptProcessor(image_text_processor, "").length(item("a", "red?", picture(56, 56))) == expected
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,9 @@ def load_policy(
 
     Raises:
         SettingError: nothing loadable there, no image-text-to-text model, no chat template, one of a family that cannot
-            share prompts, one of none whose processor cuts pictures up, impossible bounds, or an adapter to be exported
-            alone that lies upon another; and from `choose_trained`, `accelerate` and `attention_of`.
+            share prompts, one of none whose processor cuts pictures up or makes more of them, nothing that ends a
+            response, impossible bounds, or an adapter to be exported alone that lies upon another; and from
+            `choose_trained`, `accelerate` and `attention_of`.
     """
     source = locate(path)
     base = base_at(source, path)
@@ -208,12 +209,19 @@ def agree_on_ends(generation: GenerationConfig, tokenizer: PreTrainedTokenizerBa
     """What ends a response, and what pads one: where one of the two says nothing, the other's word is taken, in place.
 
     The tokenizer's end ends a response in any case, for supervised targets end with it.
+
+    Raises:
+        SettingError: nothing ends one.
     """
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # any will do: padding is masked everywhere
     if generation.eos_token_id is None:
         generation.eos_token_id = tokenizer.eos_token_id
-    if generation.pad_token_id is None:
+    if generation.eos_token_id is None:
+        raise SettingError(
+            "path", f"must be a model that knows an end (eos_token in tokenizer_config.json), got {path}"
+        )
+    if generation.pad_token_id is None or generation.pad_token_id < 0:  # -1: none, in folders of old
         generation.pad_token_id = tokenizer.pad_token_id
     ends = [generation.eos_token_id] if isinstance(generation.eos_token_id, int) else list(generation.eos_token_id)
     if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in ends:

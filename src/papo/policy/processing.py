@@ -48,6 +48,7 @@ def load_processor(path: str | Path, config: PreTrainedConfig, reader: type[Read
     if processor.chat_template is None:  # older folders have it with the tokenizer alone
         processor.chat_template = processor.tokenizer.chat_template
     reader.inform(processor, config)
+    processor.papo_reader = reader  # models of no family may have the processor of one
     return processor
 
 
@@ -82,7 +83,7 @@ class PromptProcessor:
         instruction: appended to each question; asks for the format that the rewards read.
 
     Raises:
-        ConfigError: the chat template does not end.
+        ConfigError: the chat template does not end, or makes no prompt of a picture and a text.
     """
 
     def __init__(self, processor: ProcessorMixin, instruction: str) -> None:
@@ -94,8 +95,9 @@ class PromptProcessor:
         added = self.tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special} | self.reader.special
         self.special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+        self._check_template()  # before anything is written
         self.keeps_places, self.said = True, False
-        try:  # before anything is written
+        try:
             probe = self._rendered([{"role": "user", "content": content_of(["", *PROBES])}])
             between = probe.partition(PROBES[0])[2].partition(PROBES[1])
             self.keeps_places = bool(between[0].strip()) or not between[1]
@@ -103,6 +105,28 @@ class PromptProcessor:
             raise
         except ValueError:  # it may take other prompts; each will say
             pass
+
+    def _check_template(self) -> None:
+        """Raises ConfigError for one that was written for a language model, whose turns are texts and no lists."""
+        token, problem = getattr(self.processor, "image_token", None), ""
+        for pictures in (1, 0):  # what takes no picture may take texts
+            content = content_of([""] * pictures + [PROBES[0]])
+            try:
+                chat = self._rendered([{"role": "user", "content": content}])
+            except ConfigError:
+                raise
+            except ValueError as error:
+                problem = str(error)
+            else:
+                placeholders = pictures if token is None else chat.count(str(token))
+                if PROBES[0] in chat and str(content) not in chat and placeholders == pictures:
+                    return
+                problem = f"a picture and the text {PROBES[0]!r} become {chat!r}"[:LONGEST]
+                break
+        raise ConfigError(
+            f"model.path={self.tokenizer.name_or_path} must have a chat template for lists of pictures and texts, not "
+            f"for texts ({problem}); put that of its authors, or of a model of its family, into chat_template.jinja"
+        )
 
     def prompts(self, items: Iterable[Item]) -> PromptBatch:
         """One row for each item, at least one, whose pictures are let go once they are processed.
@@ -151,10 +175,11 @@ class PromptProcessor:
         if found:
             raise ValueError(f"the text holds the model's special token {found[0]!r}")
         messages = [{"role": "user", "content": content_of(self._pieces(item))}]
+        system = [{"type": "text", "text": item.system}]
         if item.system:
-            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": item.system}]})
+            messages.insert(0, {"role": "system", "content": system})
         chat = self._rendered(messages)
-        if item.system.strip() not in chat:
+        if item.system.strip() not in chat or str(system) in chat:  # a template that takes it for a text writes a list
             raise ValueError("the model's chat template has no place for a system turn")
         return chat
 

@@ -15,7 +15,7 @@ from papo.errors import ConfigError
 from papo.files import write_text
 from papo.policy.loading import Loaded, save_policy
 from papo.run_dir import RunDir, holds_run
-from papo.settings import PLACE
+from papo.settings import PLACE, moved
 from papo.training.resume import usable
 
 POLICY = "policy.model."  # before the names of its weights in a checkpoint
@@ -49,8 +49,7 @@ def exported(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"export={cfg.export}: {run.model} is there; overwrite=true replaces it")
     with run.held():
         path = usable(str(checkpoint), key="export")
-        text = (folder / "config.yaml").read_text(encoding="utf-8")
-        before = OmegaConf.create(text)
+        before = OmegaConf.load(folder / "config.yaml")
         loaded: Loaded = built(before.model)
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         state = {name.removeprefix(POLICY): weights for name, weights in saved["state_dict"].items()}
@@ -58,7 +57,7 @@ def exported(cfg: DictConfig) -> dict[str, Any]:
             loaded.policy.model.load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"export={path} does not fit {before.model.path}, which the run began with") from error
-        save(run, loaded, OmegaConf.create(text.replace(before.run_dir, ".")), state)
+        save(run, loaded, OmegaConf.create(moved(OmegaConf.to_container(before), before.run_dir, ".")), state)
     with contextlib.suppress(OSError):  # not empty: something was there before, and stays
         os.rmdir(cfg.run_dir)
     print(f"{run.model}: the policy after step {saved['step']}")

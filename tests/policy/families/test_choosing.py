@@ -3,10 +3,27 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_families import CASES, OTHERS
-from transformers import BlipConfig, GitConfig, Kosmos2Config, PaliGemmaConfig, Qwen2_5_VLProcessor
+from transformers import (
+    AriaConfig,
+    AriaImageProcessorPil,
+    AutoConfig,
+    BlipConfig,
+    DeepseekVLHybridConfig,
+    DeepseekVLHybridImageProcessorPil,
+    Gemma3Processor,
+    GitConfig,
+    GotOcr2ImageProcessorPil,
+    GraniteDoclingConfig,
+    GraniteDoclingImageProcessorPil,
+    InternVLConfig,
+    Kosmos2Config,
+    PaliGemmaConfig,
+    Qwen2_5_VLProcessor,
+)
 
 import papo.policy.vlm
 from papo.errors import SettingError
@@ -98,9 +115,60 @@ def test_pictures_go_in_whole_without_a_family(saved_family):
 def test_pictures_that_come_in_pieces_need_a_family(saved_family, monkeypatch):
     """Which piece shows what is not known, so that a mask could be looked around."""
     made = families.generic.made
-    monkeypatch.setattr(families.generic, "made", lambda *args: made(*args).repeat(3, 1, 1, 1))
+
+    def in_pieces(*args):
+        inputs = made(*args)
+        return inputs | {"pixel_values": inputs["pixel_values"].repeat(3, 1, 1, 1)}
+
+    monkeypatch.setattr(families.generic, "made", in_pieces)
     with pytest.raises(SettingError, match=r"^path must be a model that can be loaded, got .* shape \(3, 3, 56, 56\)"):
         load_policy(saved_family("gemma3"), **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("config", "image_processor", "name"),
+    [
+        (AriaConfig, AriaImageProcessorPil, "pixel_mask"),  # of the padding around a picture
+        (GraniteDoclingConfig, GraniteDoclingImageProcessorPil, "pixel_attention_mask"),  # of tiles, not of pixels
+        (DeepseekVLHybridConfig, DeepseekVLHybridImageProcessorPil, "high_res_pixel_values"),
+    ],
+)
+def test_what_a_model_reads_beside_pixels_needs_a_family(config, image_processor, name):
+    """It would be left out, or be of the picture before it was changed."""
+    with pytest.raises(ValueError, match=rf"makes {name} of a picture beside its pixel_values"):
+        families.GenericReader.inform(SimpleNamespace(image_processor=image_processor()), config())
+
+
+def test_both_sides_of_a_patch_may_be_named():
+    processor = SimpleNamespace(image_processor=GotOcr2ImageProcessorPil())
+    families.GenericReader.inform(processor, InternVLConfig())
+    assert processor.vision_patch_size == 14
+
+
+def test_pictures_go_in_whole_where_a_processor_cuts_by_itself(saved_family, family_items, monkeypatch):
+    """As those of InternVL and Aya Vision do, whatever their image processor is set to."""
+    processor = processing.PromptProcessor(load_policy(saved_family("gemma3"), **SETTINGS).processor, "")
+    lengths = [processor.length(one) for one in family_items]
+    monkeypatch.setitem(Gemma3Processor.images_kwargs, "do_pan_and_scan", True)
+    monkeypatch.setitem(Gemma3Processor.images_kwargs, "pan_and_scan_min_crop_size", 10)
+    assert processor.prompts(family_items).prompt_mask.sum(-1).tolist() == lengths
+    assert [processor.length(one) for one in family_items] == lengths
+
+
+def test_prompts_are_made_as_the_model_was_loaded(saved_family):
+    """A model of no family may have a family's processor, as ViP-LLaVA has LLaVA's."""
+    folder = saved_family("llava")
+    processor = processing.load_processor(folder, AutoConfig.from_pretrained(folder), families.GenericReader)
+    assert type(processing.PromptProcessor(processor, "").reader) is families.GenericReader
+
+
+def test_a_size_to_crop_to_counts_where_it_is_cropped(saved_family, family_items):
+    processor = load_policy(saved_family("llava"), **SETTINGS).processor
+    image_processor = processor.image_processor
+    image_processor.do_center_crop, image_processor.size = False, {"height": 84, "width": 84}
+    prompts = processing.PromptProcessor(processor, "")
+    lengths = prompts.prompts(family_items).prompt_mask.sum(-1).tolist()
+    assert [prompts.length(one) for one in family_items] == lengths
 
 
 @pytest.mark.parametrize("name", ["llava", "smolvlm", "gemma3"])

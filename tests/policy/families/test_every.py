@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tiny_families import SIDE
 from transformers import AutoModelForImageTextToText
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
@@ -226,6 +228,28 @@ def test_placeholders_in_a_text_are_refused(processor, item):
 
 
 # --------------------------------------------------------------------------------------------------------- corruption
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_normalize": False},
+        {"do_normalize": False, "image_mean": None, "image_std": None},
+        {"do_rescale": False},
+        {"rescale_factor": 1 / 127.5, "image_mean": 1, "image_std": 0.5},
+    ],
+    ids=lambda settings: ",".join(f"{name}={value}" for name, value in settings.items()),
+)
+def test_colours_are_known_however_a_processor_writes_them(processor, item, settings, monkeypatch):
+    for name, value in settings.items():
+        monkeypatch.setattr(processor.processor.image_processor, name, value)
+    colour = (50, 100, 200)
+    images = processor.prompts([item("a", "red?", Image.new("RGB", (SIDE, SIDE), colour))]).images
+    close(images.pixels(0).amax((1, 2)), torch.tensor(colour) / 255)
+    black = processor.prompts([item("a", "red?", Image.new("RGB", (SIDE, SIDE)))]).images.pixel_values
+    painted = RandomPatchMask(1.0)(images, SEEDS[:1]).pixel_values
+    outside = painted == images.pixel_values  # padding, and the strip that no tower sees
+    close(painted[~outside], black[~outside], 1e-4)
 
 
 @pytest.mark.parametrize("unit", ["patch", "token"])

@@ -56,6 +56,8 @@ def family_of(model: PreTrainedModel) -> Family:
 
 
 def reader_of(processor: ProcessorMixin) -> Reader:
-    """What makes prompts with this processor."""
+    """What makes prompts with this processor: what it was loaded for, else what its class is of."""
+    if (loaded_for := getattr(processor, "papo_reader", None)) is not None:
+        return loaded_for(processor)
     readers = [family.reader for family in FAMILIES if isinstance(processor, family.reader.processors)]
     return (*readers, GenericReader)[0](processor)

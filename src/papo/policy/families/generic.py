@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import AutoProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+)
 
 from papo.layouts import VaryingLayout
 from papo.policy.families.base import Family
@@ -30,14 +37,15 @@ class GenericReader(Reader):
 
     @classmethod
     def inform(cls, processor: ProcessorMixin, config: PreTrainedConfig) -> None:
-        """Raises ValueError for a processor that makes no one tensor of a picture."""
-        vision = getattr(config, "vision_config", None)
-        processor.vision_patch_size = getattr(vision, "patch_size", 16)
+        """Raises ValueError for a processor that makes no one tensor of a picture, or more than that."""
+        patch_size = getattr(getattr(config, "vision_config", None), "patch_size", 16)
+        processor.vision_patch_size = patch_size if isinstance(patch_size, int) else patch_size[0]
         for name in CUTTING:
             if getattr(processor.image_processor, name, False):
                 setattr(processor.image_processor, name, False)
         try:
-            shape = tuple(made(processor, Image.new("RGB", (64, 48))).shape)
+            inputs = made(processor, Image.new("RGB", (64, 48)))
+            shape = tuple(inputs["pixel_values"].shape)
         except (AttributeError, KeyError) as error:
             raise ValueError(f"{type(processor).__name__} makes no pixel_values of a picture") from error
         if len(shape) not in (4, 5) or set(shape[:-3]) != {1}:
@@ -45,15 +53,19 @@ class GenericReader(Reader):
                 f"{type(processor).__name__} makes pixel_values of shape {shape} of one picture: only models that take "
                 f"a picture whole, [1, channels, height, width], can be used without a family of their own"
             )
+        known = inspect.signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].forward).parameters
+        whole = {"image_sizes": torch.tensor([shape[-2:]])}  # what `model_inputs` says of a picture beside its pixels
+        whole["pixel_attention_mask"] = torch.ones(*shape[:-3], *shape[-2:], dtype=torch.long)
+        for name in sorted(inputs.keys() & known.keys() - {"pixel_values"}):
+            if name not in whole or not torch.equal(inputs[name].long(), whole[name]):
+                raise ValueError(
+                    f"{type(processor).__name__} makes {name} of a picture beside its pixel_values, which the model "
+                    f"reads too: only a family of its own can say what that is of a picture that was changed"
+                )
 
     @property
     def layout(self) -> VaryingLayout:
-        image_processor = self.processor.image_processor
-        return VaryingLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
-            patch_size=self.processor.vision_patch_size,
-        )
+        return VaryingLayout(**self.normalisation, patch_size=self.processor.vision_patch_size)
 
     def read(self, texts: Sequence[str], pictures: Sequence[Sequence[Image.Image]]) -> tuple[Tensor, Tensor, Images]:
         layout = self.layout
@@ -62,7 +74,7 @@ class GenericReader(Reader):
         mask = torch.zeros(ids.shape, dtype=torch.bool)
         for row, tokens in enumerate(rows):
             ids[row, -len(tokens) :], mask[row, -len(tokens) :] = tokens, True
-        tensors = [made(self.processor, picture) for of_prompt in pictures for picture in of_prompt]
+        tensors = [made(self.processor, picture)["pixel_values"] for of_prompt in pictures for picture in of_prompt]
         grid = [[1, *(side // layout.patch_size for side in x.shape[-2:]), *x.shape[-3:]] for x in tensors]
         return (
             ids,
@@ -77,9 +89,12 @@ class GenericReader(Reader):
 
     def tokens(self, text: str, pictures: Sequence[Image.Image]) -> Tensor:
         """[P] int64 of one prompt."""
+        # Some processors cut by themselves, whatever their image processor is set to.
+        whole = {name: False for name in CUTTING if hasattr(self.processor.image_processor, name)}
         return self.processor(
             text=[text],
             images=[list(pictures)] if pictures else None,
+            images_kwargs=whole,
             return_tensors="pt",
             add_special_tokens=self.adds_special_tokens(text),
         )["input_ids"][0]
@@ -89,9 +104,9 @@ class GenericReader(Reader):
         return len(self.tokens(text, [Image.new("RGB", (width, height)) for height, width in sizes]))
 
 
-def made(processor: ProcessorMixin, picture: Image.Image) -> Tensor:
+def made(processor: ProcessorMixin, picture: Image.Image) -> BatchFeature:
     """What an image processor makes of one picture."""
-    return processor.image_processor([picture], return_tensors="pt")["pixel_values"]
+    return processor.image_processor([picture], return_tensors="pt")
 
 
 class Generic(Family):

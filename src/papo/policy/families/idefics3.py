@@ -33,10 +33,9 @@ class Idefics3Reader(Reader):
 
     @property
     def layout(self) -> TileLayout:
-        image_processor, patch_size = self.processor.image_processor, self.processor.vision_patch_size
+        patch_size = self.processor.vision_patch_size
         return TileLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
+            **self.normalisation,
             tile_size=self.tile_size,
             patch_size=patch_size,
             merge_size=self.tile_size // patch_size // math.isqrt(self.processor.image_seq_len),

@@ -28,12 +28,7 @@ class LlavaReader(Reader):
 
     @property
     def layout(self) -> Layout:
-        image_processor = self.processor.image_processor
-        return PixelLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
-            patch_size=self.processor.patch_size,
-        )
+        return PixelLayout(**self.normalisation, patch_size=self.processor.patch_size)
 
     def pixels(self, inputs, pictures) -> tuple[Tensor, Tensor]:
         pixel_values = inputs["pixel_values"]
@@ -42,7 +37,7 @@ class LlavaReader(Reader):
 
     def picture_tokens(self, height: int, width: int, alone: bool) -> int:
         image_processor = self.processor.image_processor
-        crop = image_processor.crop_size or image_processor.size  # SigLIP's crops nothing
+        crop = image_processor.crop_size if image_processor.do_center_crop else image_processor.size
         pixel_values = torch.empty(1, 3, crop["height"], crop["width"])
         text = self.processor.replace_image_token({"pixel_values": pixel_values}, 0)
         return text.count(self.processor.image_token)

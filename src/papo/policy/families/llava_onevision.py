@@ -58,10 +58,8 @@ class LlavaOnevisionReader(LlavaReader):
 
     @property
     def layout(self) -> TileLayout:
-        image_processor = self.processor.image_processor
         return TileLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
+            **self.normalisation,
             tile_size=self.tile_size,
             patch_size=self.processor.vision_patch_size,
             thumbnail_first=True,

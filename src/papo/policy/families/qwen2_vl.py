@@ -26,8 +26,7 @@ class Qwen2VLReader(Reader):
     def layout(self) -> PatchLayout:
         image_processor = self.processor.image_processor
         return PatchLayout(
-            image_mean=tuple(image_processor.image_mean),
-            image_std=tuple(image_processor.image_std),
+            **self.normalisation,
             frames=image_processor.temporal_patch_size,
             merge_size=image_processor.merge_size,
         )

@@ -37,6 +37,18 @@ class Reader(ABC):
     def layout(self) -> Layout:
         """How `pixels` lays images out."""
 
+    @property
+    def normalisation(self) -> dict[str, tuple[float, ...]]:
+        """`image_mean` and `image_std` of a layout: what the processor's steps together do to pixels in [0, 1].
+
+        It may leave out either step, and then take no or any mean.
+        """
+        image_processor = self.processor.image_processor
+        white = 255 * image_processor.rescale_factor if image_processor.do_rescale else 255  # before mean and std
+        mean, std = (image_processor.image_mean, image_processor.image_std) if image_processor.do_normalize else (0, 1)
+        mean, std = ([value] * 3 if isinstance(value, int | float) else value for value in (mean, std))
+        return {"image_mean": tuple(m / white for m in mean), "image_std": tuple(s / white for s in std)}
+
     def pixels(self, inputs: dict[str, Tensor], pictures: Sequence[Sequence[Image.Image]]) -> tuple[Tensor, Tensor]:
         """`pixel_values` and `grid` of Images, of what the processor made of the pictures of each prompt."""
         raise NotImplementedError
@@ -53,7 +65,7 @@ class Reader(ABC):
     def special(self) -> set[str]:
         """Pieces of text that stand for pictures or videos."""
         names = ("image_token", "video_token")
-        return {token for name in names if (token := getattr(self.processor, name, None)) is not None}
+        return {str(token) for name in names if (token := getattr(self.processor, name, None)) is not None}
 
     def read(self, texts: Sequence[str], pictures: Sequence[Sequence[Image.Image]]) -> tuple[Tensor, Tensor, Images]:
         """Token ids [N, P], padded left, their mask [N, P] bool, and the images.
