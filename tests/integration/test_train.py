@@ -277,7 +277,7 @@ def test_each_item_of_each_validation_is_recorded(train):
     run = train("trainer.max_steps=3", "val.every=2", "val.items=3")
     found = defaultdict(list)
     for row in run.held_out:
-        assert row.keys() == {"step", "set", "measure", "item", "picture", "value"}
+        assert row.keys() == {"step", "set", "measure", "item", "asked", "picture", "value"}
         found[row["step"], row["set"], row["measure"]].append(row)
     assert {step for step, *_ in found} == {0, 2, 3}
     measures = {"accuracy", "greedy", "masked", "blind", "guessed", "readable", "readable_masked"}
