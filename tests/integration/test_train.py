@@ -118,7 +118,7 @@ def test_how_the_model_was_made_goes_with_it_and_where_does_not(four_steps):
 def test_metrics_sum_the_run_up(four_steps):
     metrics, scalars = four_steps.json(), four_steps.scalars
     assert (metrics["name"], metrics["steps"], metrics["seed"]) == ("papo_qwen", STEPS, 3)
-    assert metrics["interrupted"] is False
+    assert (metrics["interrupted"], metrics["ended_by"]) == (False, None)
     accuracy = scalars[f"val/avg@{K}"]
     assert metrics["accuracy"] == f"avg@{K}"
     assert accuracy == pytest.approx({0: metrics["accuracy_before"], STEPS: metrics["accuracy_after"]})
