@@ -146,8 +146,8 @@ def groups_in(places: tuple[str, ...]) -> str:
 
 def without_effect(cfg: DictConfig) -> list[str]:
     """What a command's choices do not do, in lines: what its experiment sets otherwise than the algorithm that is
-    chosen beside it, a strategy for several processes where there is one, and what nothing in the configuration refers
-    to. None where it is no command.
+    chosen beside it, a strategy for several processes where there is one, a share of patches that only pictures without
+    another one have, and what nothing in the configuration refers to. None where it is no command.
     """
     if not (HydraConfig.initialized() and GlobalHydra.instance().is_initialized()):
         return []
@@ -173,6 +173,14 @@ def without_effect(cfg: DictConfig) -> list[str]:
         lines.append(
             f"strategy={strategy} changes nothing here: strategy.devices=1 is one process, which runs as with "
             "strategy=single"
+        )
+    shared_by = [key for key, value in leaves(here) if "${mask_ratio}" in str(value)]
+    if "mask_ratio" in given and shared_by and all(".otherwise." in key for key in shared_by):
+        view = of.runtime.choices.get("corruption")
+        lines.append(
+            f"mask_ratio={cfg.mask_ratio} acts only where the data has no other picture for a question, and the lab "
+            f"and easy-VQA have one for each: corruption={view} shows that instead; corruption=random_patch, or one "
+            "that covers or shuffles, takes the share of every picture"
         )
     idle = [
         key for key in given if key not in referred(here) and key in referred(usual(of.job.config_name, (), places()))

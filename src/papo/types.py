@@ -50,6 +50,11 @@ class LetGo(NamedTuple):
         return LetGo(*image.size, digest.hexdigest())
 
 
+def name_of_texts(*texts: str) -> str:
+    """In 16 hexadecimal digits: the same for the same ones."""
+    return blake2b(" ".join(texts).encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True)
 class Item:
     """One question about zero or more images, with the answer that a grader trusts."""
@@ -71,6 +76,19 @@ class Item:
     counterfactual: Callable[[int], tuple[Image.Image, ...]] | None = None
     system: str = ""  # what the chat template's system turn says
     guessability: float | None = None  # accuracy of a base model that does not see the picture, in [0, 1]
+
+    @property
+    def asked(self) -> str:
+        """A name of what is asked, and of what is right, in words."""
+        return name_of_texts(self.question, self.answer)
+
+    @property
+    def picture(self) -> str:
+        """A name of what is seen, from the pixels of all pictures; an item without any is by itself."""
+        names = [(image if isinstance(image, LetGo) else LetGo.of(image)).name for image in self.images]
+        if len(names) > 1:
+            return name_of_texts(*names)
+        return names[0] if names else self.id
 
 
 @dataclass(frozen=True)

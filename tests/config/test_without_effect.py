@@ -42,9 +42,12 @@ def test_an_experiment_over_an_algorithm(said):
         ["experiment=papo_qwen", "algorithm=grpo", "perception_coef=0", "algorithm.updates_per_rollout=1"],
         ["experiment=grpo_qwen"],  # which chooses its algorithm itself
         ["algorithm=grpo"],
-        ["experiment=papo_qwen", "seed=1", "group_size=4", "guessable_share=0.5", "mask_ratio=0.4", "name=a"],
+        ["experiment=papo_qwen", "seed=1", "group_size=4", "guessable_share=0.5", "name=a"],
         ["experiment=papo_qwen", "data.batch_size=4", "data=easy_vqa", "+trainer.lightning.max_time=1"],
         ["experiment=sft_lab", "seed=1", "val.every=3"],
+        ["experiment=papo_qwen"],  # where the share is as it was
+        ["experiment=papo_qwen", "corruption=random_patch", "mask_ratio=0.4"],
+        ["experiment=papo_paper", "mask_ratio=0.4"],
     ],
 )
 def test_what_does_what_it_says(said, overrides):
@@ -58,6 +61,15 @@ def test_settings_that_nothing_refers_to(said):
         f"group_size=4 {nothing}",
         f"perception_coef=0.5 {nothing}",
     ]
+
+
+def test_a_share_of_patches_where_the_view_is_another_picture(said):
+    """A sweep's runs say it too: each has its own value on its command line."""
+    (line,) = said("experiment=papo_qwen", "mask_ratio=0.9")
+    assert line.startswith("mask_ratio=0.9 acts only where the data has no other picture for a question, and the lab ")
+    assert "corruption=counterfactual_or_shuffled shows that instead; corruption=random_patch" in line
+    (line,) = said("experiment=papo_qwen", "corruption=counterfactual", "mask_ratio=0.9")
+    assert line == "mask_ratio=0.9 changes nothing here: no other setting refers to it"
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 from replicas import write_lines
 
 from papo.data.audit import DRAWN
@@ -13,6 +14,9 @@ from papo.data.order import Mixture, endless
 from papo.data.screening import Screen
 from papo.data.sources import table_source
 from papo.errors import ConfigError, SettingError
+from papo.evaluation.guessability import row
+from papo.evaluation.records import Record
+from papo.report import GradedResponse
 from papo.types import Item
 
 MEANS = [n / 10 for n in range(10)] + [None]  # the last cannot be graded
@@ -85,9 +89,8 @@ def test_items_above_the_limit_are_left_out_listed_and_not_bad(source, write, tm
         "id": "row-4",
         "reason": "blind accuracy 0.4, more than max_guessable=0.3",
     }
-    assert (
-        capsys.readouterr().out
-        == "data.train: 5 rows, 5 without a picture, 6 left out as guessable (see guessable.jsonl); "
+    assert capsys.readouterr().out.endswith(
+        "\ndata.train: 5 rows, 5 without a picture, 6 left out as guessable (see guessable.jsonl); "
         "right answers plain numbers 100%\n"
     )
 
@@ -106,6 +109,80 @@ def test_an_item_that_was_not_measured_is_a_bad_row(source, write):
     screen, items = screened(source, path, None, max_bad_share=0.2)
     assert len(items) == 9
     assert screen.skips.count() == 2
+
+
+ASKED = [("Which?", "1", "red"), ("Which?", "1", "blue"), ("Why?", "2", "red"), ("Why?", "3", "red")]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Tables of rows without ids, which are called by their places, and what was measured of one."""
+    for colour in ("red", "blue"):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{colour}.png")
+
+    def table(rows, **settings):
+        lines = [{"question": question, "answer": answer, "image": f"{image}.png"} for question, answer, image in rows]
+        return table_source(schema="folder", path=str(write_lines(tmp_path / "rows.jsonl", lines)), **settings)
+
+    measured = [
+        row(Record(i.id, i.question, i.answer, {}, {"blind": (GradedResponse("", "wrong", None, ""),)}, i.picture))
+        for i in table(ASKED)
+    ]
+    return table, str(write_lines(tmp_path / "measured.jsonl", measured))
+
+
+@pytest.mark.parametrize(
+    ("now", "others"),
+    [
+        (ASKED, []),
+        ([*ASKED[1:], ASKED[0]], ["folder-0", "folder-1", "folder-2", "folder-3"]),
+        ([("Who?", "1", "red"), *ASKED[1:]], ["folder-0"]),
+        ([("Which?", "2", "red"), *ASKED[1:]], ["folder-0"]),
+        ([ASKED[1], ASKED[0], *ASKED[2:]], ["folder-0", "folder-1"]),  # the same words of another picture
+    ],
+)
+@pytest.mark.parametrize("decode", [False, True])
+def test_rows_that_are_others_than_were_measured_are_bad(rows, now, others, decode):
+    table, path = rows
+    source, screen = table(now), Screen(decode_at_start=decode, max_bad_share=0.99)
+    if len(others) == len(now):
+        with pytest.raises(
+            ConfigError, match=rf"folder-0: asks or shows something else than data\.guessability={path} "
+        ):
+            screen(source, "data.train", guessability_of(path, None))
+    else:
+        items = [*screen(source, "data.train", guessability_of(path, None))]
+        assert [item.id for item in items] == [f"folder-{n}" for n in range(4) if f"folder-{n}" not in others]
+        assert screen.skips.count() == len(others)
+
+
+def test_a_picture_that_is_not_looked_at_before_is_looked_at_where_it_is_met(rows, monkeypatch):
+    """Of a large table some are decoded at start; a stream decodes none."""
+    monkeypatch.setattr("papo.data.screening.LOOKED_AT", 1)
+    table, path = rows
+    now = [("Which?", "1", "blue"), ASKED[1], *ASKED[2:]]
+    monkeypatch.setattr("papo.data.screening.few_of", lambda size, count, *given: [size - 1])
+    screen = Screen(decode_at_start=False)
+    found = screen(table(now), "data.train", guessability_of(path, None))
+    assert (len(found), screen.skips.count()) == (4, 0)
+    assert {item.id for item in found} == {"folder-1", "folder-2", "folder-3"}  # one in the place of the first
+    assert screen.skips.count() == 1
+    stream = Screen(max_bad_share=1.0)(
+        table(now, streaming=True, buffer_size=2), "data.train", guessability_of(path, None)
+    )
+    order = endless(stream, 5)
+    assert {order[position].id for position in range(12)} == {"folder-1", "folder-2", "folder-3"}
+
+
+def test_an_older_file_says_that_it_cannot_be_checked(rows, write, capsys):
+    table, path = rows
+    screened(table(ASKED), path, None)
+    assert "cannot be checked" not in capsys.readouterr().out
+    older = write([0.5] * 4, prefix="folder-")
+    _, items = screened(table(ASKED), older, None)
+    assert [item.guessability for item in items] == [0.5] * 4
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if "cannot be checked" in line)
+    assert said.startswith(f"data.guessability={older} is of a version that did not write down which questions ")
 
 
 def test_a_stream_is_followed_past_what_is_too_guessable(write, tmp_path):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from papo.errors import ConfigError
-from papo.evaluation.answering import picture_of
 from papo.evaluation.continuing import check_weights, record_files
 from papo.evaluation.records import Record
 from papo.evaluation.results import records_file
@@ -22,7 +21,7 @@ def answered(items, tmp_path):
 
     def answered(most=None, **changes):
         for number, model in enumerate("mn"):
-            of = [Record(i.id, i.question, i.answer, dict(i.tags), ANSWERS, picture_of(i)) for i in items[:most]]
+            of = [Record(i.id, i.question, i.answer, dict(i.tags), ANSWERS, i.picture) for i in items[:most]]
             of[1] = replace(of[1], **changes) if model == "n" else of[1]
             file = records_file(tmp_path, number, model, "b")
             file.parent.mkdir(parents=True, exist_ok=True)

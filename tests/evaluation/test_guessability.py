@@ -1,6 +1,7 @@
 """Blind accuracy per item, as rows and as a table."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from papo.evaluation.records import Record
 from papo.report import GradedResponse
 from papo.run_dir import RunDir
 from papo.statistics import mean_over_items
+from papo.types import Item
 
 
 def record(id: str, *verdicts: str) -> Record:
@@ -27,9 +29,10 @@ BROKEN = record("broken", *["unscorable"] * 4)
 
 def test_a_row_by_hand():
     low, high = mean_over_items([0.0, 1.0, 0.0, 0.0]).ci95
-    assert row(RARELY) == {"item": "rarely", "mean": 0.25, "ci95": [low, high], "k": 4}
+    asked = {"asked": Item("", "?", (), "1", "integer").asked, "picture": "p"}
+    assert row(replace(RARELY, picture="p")) == {"item": "rarely", **asked, "mean": 0.25, "ci95": [low, high], "k": 4}
     assert 0 < low < 0.25 < high < 1
-    assert row(BROKEN) == {"item": "broken", "mean": None, "ci95": None, "k": 4}
+    assert row(BROKEN) == {"item": "broken", **asked, "picture": None, "mean": None, "ci95": None, "k": 4}
 
 
 def test_the_overview_is_over_items_that_can_be_graded():

@@ -9,7 +9,7 @@ from PIL import Image
 from papo.corruption import RandomPatchMask
 from papo.errors import SettingError
 from papo.evaluation import held_out
-from papo.evaluation.answering import graded, picture_of
+from papo.evaluation.answering import graded
 from papo.evaluation.held_out import HeldOut, with_image
 from papo.policy.sampling import Sampling
 from papo.rollout import NativeEngine
@@ -146,11 +146,11 @@ def test_items_about_one_picture_share_its_name(item, processor):
     red, wide = Image.new("RGB", (56, 84), "red"), Image.new("RGB", (84, 56), "red")
     items = [item("a", "?", red), item("b", "what?", red.copy()), item("c", "?", wide), item("d", "?", red, wide)]
     items += [item("g", "?", Image.new("RGB", (56, 84), "blue")), item("e", "?"), item("f", "?")]
-    first, second, *others = map(picture_of, items)
+    first, second, *others = (each.picture for each in items)
     assert first == second
     assert len({first, *others}) == 6
     assert others[-2:] == ["e", "f"]
-    assert [first, second, *others] == [picture_of(left) for left in processor.prompts(items).items]  # let go of
+    assert [first, second, *others] == [left.picture for left in processor.prompts(items).items]  # let go of
 
 
 @pytest.mark.parametrize("name", ["samples", "samples_during"])

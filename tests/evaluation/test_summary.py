@@ -76,7 +76,7 @@ def test_a_dependency_may_be_negative():
 
 
 def test_items_without_a_picture_depend_on_none():
-    """They are by themselves, as papo.evaluation.answering.picture_of has them; of records of before none is known."""
+    """They are by themselves, as papo.types.Item.picture has them; of records of before none is known."""
     text_only = [dataclasses.replace(record(id, 4, 4, t="x"), picture=id) for id in "pq"]
     found = summarize([*RECORDS, *text_only])
     assert (found["vision_dependency"].mean, found["vision_dependency"].n) == (0.25, 3)

@@ -79,6 +79,8 @@ def test_the_best_checkpoint_is_kept_and_a_run_ends_that_gets_no_better(train, c
     run = train("callbacks=best", "callbacks.best.patience=2", "val.every=1", "trainer.max_steps=9", "val.samples=1")
     assert run.json()["steps"] == 4
     assert not run.json()["interrupted"]
+    assert run.json()["ended_by"] == "callbacks.best.patience=2"
+    assert "GiB; ended by callbacks.best.patience=2 before its 9 steps were made\n" in run.said
     best, last = (torch.load(run.path / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
     assert (best["step"], last["step"]) == (2, 4)
     (state,) = (state for name, state in last["callbacks"].items() if name.startswith("Best"))

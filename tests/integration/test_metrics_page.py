@@ -1,11 +1,11 @@
-"""docs/metrics.md lists the tags that a run logs, each once and no other."""
+"""docs/metrics.md lists the tags that a run logs, and the keys of its metrics.json, each once and no other."""
 
 import re
 from collections import Counter
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-TAGS = Counter(re.findall(r"^\| `(\S+)` \|", PAGE.read_text(), re.MULTILINE))
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+TAGS = Counter(re.findall(r"^\| `(\S+)` \|", PAGE, re.MULTILINE))
 REFERENCE = "+algorithm.objective.paid_reference"
 ALL_ON = [
     "experiment=papo_qwen",
@@ -46,3 +46,10 @@ def test_the_list_is_that_of_a_run(train):
     found = {tag.removesuffix("_paid_reference") for tag in found}
     assert found == set(TAGS)
     assert set(TAGS.values()) == {1}
+
+
+def test_so_are_the_keys_of_metrics_json(four_steps):
+    section = PAGE.partition("## metrics.json")[2].partition("\n## ")[0]
+    named = Counter(re.findall(r"`(\w+)`", "".join(re.findall(r"^- (.*?):", section, re.MULTILINE))))
+    assert set(named) == set(four_steps.json())
+    assert set(named.values()) == {1}

@@ -98,6 +98,7 @@ def test_an_interrupted_run_stops_after_its_step_and_resumes(train, four_steps, 
     assert signal.getsignal(number) is handler
     metrics = run.json()
     assert (metrics["interrupted"], metrics["steps"], metrics["accuracy_after"]) == (True, 2, None)
+    assert metrics["ended_by"] == "interrupted"
     assert metrics["accuracy_before"] == four_steps.json()["accuracy_before"]
     saved = torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["step"] == 2

@@ -118,7 +118,7 @@ def test_how_the_model_was_made_goes_with_it_and_where_does_not(four_steps):
 def test_metrics_sum_the_run_up(four_steps):
     metrics, scalars = four_steps.json(), four_steps.scalars
     assert (metrics["name"], metrics["steps"], metrics["seed"]) == ("papo_qwen", STEPS, 3)
-    assert metrics["interrupted"] is False
+    assert (metrics["interrupted"], metrics["ended_by"]) == (False, None)
     accuracy = scalars[f"val/avg@{K}"]
     assert metrics["accuracy"] == f"avg@{K}"
     assert accuracy == pytest.approx({0: metrics["accuracy_before"], STEPS: metrics["accuracy_after"]})
@@ -277,7 +277,7 @@ def test_each_item_of_each_validation_is_recorded(train):
     run = train("trainer.max_steps=3", "val.every=2", "val.items=3")
     found = defaultdict(list)
     for row in run.held_out:
-        assert row.keys() == {"step", "set", "measure", "item", "picture", "value"}
+        assert row.keys() == {"step", "set", "measure", "item", "asked", "picture", "value"}
         found[row["step"], row["set"], row["measure"]].append(row)
     assert {step for step, *_ in found} == {0, 2, 3}
     measures = {"accuracy", "greedy", "masked", "blind", "guessed", "readable", "readable_masked"}

@@ -73,3 +73,13 @@ def test_the_message_is_one_short_line():
 def test_a_number_alone_is_no_result():
     with pytest.raises(ConfigError, match=r"^reward=Mine must return a RewardResult, got 0.5 for item lab-7$"):
         in_numbers(0.5, "Mine", "lab-7")
+
+
+def test_accuracy_is_a_share_of_which_1_is_right():
+    for accuracy in (0, 0.5, True):
+        assert in_numbers(RewardResult(100, {"accuracy": accuracy}, None, scorable=True), "Mine", "a").total == 100
+    for accuracy in (100, -1, 1.001):
+        with pytest.raises(
+            ConfigError, match=rf"^reward=Mine must give accuracy in \[0, 1\].*, got {accuracy:g} for item "
+        ):
+            in_numbers(RewardResult(1, {"accuracy": accuracy}, None, scorable=True), "Mine", "lab-7")

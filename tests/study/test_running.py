@@ -159,6 +159,36 @@ def test_runs_of_other_code_are_counted_and_named(faked, tmp_path, capsys):
     assert remark in (tmp_path / "out" / "study.html").read_text()
 
 
+def test_what_other_code_made_is_marked_named_at_the_end_and_made_anew(faked, tmp_path, monkeypatch, capsys):
+    _, ran = faked
+    others = ["large_seed=0", "large_seed=1"]
+    for run in others:
+        say(tmp_path / "out", run, code={"papo": "1234567890"})
+    command = ["run", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*command, "--dry"]) == 0
+    listed = dict(reversed(line.rsplit(maxsplit=1)) for line in capsys.readouterr().out.splitlines()[:6])
+    assert {run: "done, by other code" in state for run, state in listed.items() if "done" in state} == {
+        run: run in others for run in listed
+    }
+    ran()
+    last = "not of the code that is here now: large_seed=0, large_seed=1; these were kept as they are, --code rerun "
+    assert capsys.readouterr().out.splitlines()[-1].startswith(last)
+    assert main([*command, "--code", "rerun", "--dry"]) == 0
+    said = capsys.readouterr().out
+    listed = dict(reversed(line.rsplit(maxsplit=1)) for line in said.splitlines()[:6])
+    assert {run for run, state in listed.items() if "to run" in state} == {*others}
+    assert said.splitlines()[-1].startswith("4 done, 2 to run")
+    trained = []
+    monkeypatch.setattr(
+        "papo.study.running.train_all",
+        lambda configs, *given: trained.extend(Path(cfg.run_dir).name for cfg in configs) or failing(configs, *given),
+    )
+    assert main([*command, "--code", "rerun", "--only", "seed=1"]) == 1
+    assert trained == ["large_seed=1"]
+    assert not (tmp_path / "out" / "runs" / "large_seed=1").exists()
+    assert (tmp_path / "out" / "runs" / "large_seed=0").exists()
+
+
 def test_code_that_made_all_of_them_and_is_gone_is_named_too(faked, tmp_path, capsys):
     _, ran = faked
     for run in (tmp_path / "out" / "runs").iterdir():

@@ -11,6 +11,7 @@ from papo.errors import SettingError
 from papo.evaluation.answering import answer, blinded
 from papo.rewards.grading import Grade, Verdict
 from papo.rollout import NativeEngine
+from papo.seeding import derive_seed
 from papo.statistics import mean_over_items
 from papo.training.blind import TrainingBlind, training_blind, training_lines
 
@@ -46,11 +47,32 @@ def test_the_first_items_are_answered_blind(module, trainer, items):
     callback.on_validation_end(trainer, module)
     shown = blinded(module.processor.prompts(items[:4]))
     answered, _ = answer(
-        module.policy, module.engine, module.processor, shown, k=6, sampling=SAMPLING, seed=module.seed
+        module.policy,
+        module.engine,
+        module.processor,
+        shown,
+        k=6,
+        sampling=SAMPLING,
+        seed=derive_seed("training-blind", module.seed),
     )
     expected = mean_over_items([item.accuracy for item in answered if item.item.id != "wide"])
     assert callback.estimate == expected
     assert (expected.n, 0 < expected.mean < 1) == (3, True)
+
+
+def test_the_draws_are_not_those_that_may_have_chosen_the_items(module, trainer, monkeypatch):
+    """evaluate.py guessable=true draws by the seed itself: what data.max_guessable kept by chance would pass twice."""
+    drawn_by = []
+    sample = module.engine.sample
+    monkeypatch.setattr(
+        module.engine, "sample", lambda *given: (drawn_by.append(list(given[4])), sample(*given))[1], raising=False
+    )
+    TrainingBlind(2, 3, SAMPLING).on_validation_end(trainer, module)
+    shown = blinded(module.processor.prompts(trainer.datamodule.first(2)))
+    answer(module.policy, module.engine, module.processor, shown, k=3, sampling=SAMPLING, seed=module.seed)
+    of_run, of_evaluation = drawn_by
+    assert len(of_run) == len(of_evaluation) == 2
+    assert not {*of_run} & {*of_evaluation}
 
 
 def test_the_base_answers_in_the_precision_of_the_run(module, trainer):

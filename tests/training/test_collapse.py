@@ -153,7 +153,7 @@ def test_it_stops(capsys):
     run = Run(monitor("stop"))
     run.steps(2)
     collapsing(run)
-    assert run.trainer.should_stop
+    assert (run.trainer.should_stop, run.module.ended_by) == (True, "monitor.on_collapse=stop")
     assert "stopping" in capsys.readouterr().out
 
 
@@ -315,7 +315,7 @@ def test_a_run_without_the_term_is_watched_for_gibberish_too(capsys):
     run.module.metrics = {"reward/mean": 0.5}
     run.validate(0, *BEFORE)
     run.validate(20, 0.6, *BEFORE[1:])
-    assert run.trainer.should_stop
+    assert (run.trainer.should_stop, run.module.ended_by) == (True, "monitor.on_collapse=stop")
     assert "stopping" in capsys.readouterr().out
 
 

@@ -89,7 +89,7 @@ def test_what_was_not_measured_has_no_estimate():
     assert estimate({"accuracy": [1.0, 0.0]}, "blind") is None
 
 
-FOUND = [ItemValues("a", "p", {"accuracy": 1.0, "guessed": 0.5}), ItemValues("b", "q", {"accuracy": 0.0})]
+FOUND = [ItemValues("a", "p", {"accuracy": 1.0, "guessed": 0.5}, "w"), ItemValues("b", "q", {"accuracy": 0.0})]
 
 
 def test_items_of_which_none_can_be_graded_have_no_mean():
@@ -102,7 +102,15 @@ def test_values_are_gathered_by_measure():
 
 
 def test_a_row_per_item_and_measure():
-    row = {"step": 3, "set": "guessable", "measure": "accuracy", "item": "a", "picture": "p", "value": 1.0}
+    row = {
+        "step": 3,
+        "set": "guessable",
+        "measure": "accuracy",
+        "item": "a",
+        "asked": "w",
+        "picture": "p",
+        "value": 1.0,
+    }
     found = rows(3, "guessable", FOUND)
     assert found[0] == row
     assert [(row["item"], row["measure"], row["value"]) for row in found] == [

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from PIL import Image
 from replicas import write_lines
 
 from papo.data.screening import Screen
@@ -115,6 +116,58 @@ def test_others_that_are_held_out_now_are_refused_or_said(held_out, capsys):
         assert (
             "2 of the 42 held-out items that its run was measured on are not in data.val now" in capsys.readouterr().out
         )
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """Looks whether a run that was measured on four rows goes on with others; `keys`: what its record has of them."""
+    for name, colour in (("red", "red"), ("blue", "blue")):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for name in ("config.yaml", "provenance.json"):
+        (tmp_path / "run" / name).write_text("{}")
+
+    def source(rows):
+        lines = [{"question": question, "answer": answer, "image": f"{image}.png"} for question, answer, image in rows]
+        return table_source(schema="folder", path=str(write_lines(tmp_path / "rows.jsonl", lines)))
+
+    def check(now, *, keys=("asked", "picture"), then=ASKED):
+        items = [*Screen()(source(then), "data.val", measured=True).items()]
+        named = [{"item": i.id} | {"asked": i.asked, "picture": i.picture} for i in items]
+        of_rows = [
+            {"step": 0, "set": kind, **{key: row[key] for key in ("item", *keys)}}
+            for row in named
+            for kind in ("held_out", "guessable")
+        ]
+        write_lines(tmp_path / "run" / "held_out.jsonl", of_rows)
+        path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        torch.save({"history": {"items_before": {"accuracy": [item.id for item in items]}}}, path)
+        val = Screen()(source(now), "data.val", measured=True)
+        check_held_out(OmegaConf.create({"resume": {"allow": []}}), str(path), val)
+
+    return check
+
+
+ASKED = [("Which?", "1", "red"), ("Which?", "1", "blue"), ("Why?", "2", "red"), ("Why?", "3", "red")]
+
+
+def test_rows_of_the_same_names_that_are_others_are_refused(measured, tmp_path):
+    """Without ids of their own rows are called by their places."""
+    measured(ASKED)
+    moved = [*ASKED[1:], ASKED[0]]
+    with pytest.raises(ConfigError, match=r"4 of the 4 held-out items .* are not in data\.val now, or are others"):
+        measured(moved)
+    with pytest.raises(ConfigError, match=r" 1 of the 4 held-out items .* such as folder-2, "):
+        measured([*ASKED[:2], ("Who?", "2", "red"), ASKED[3]])
+    with pytest.raises(ConfigError, match=r" 1 of the 4 held-out items .* such as folder-3, "):
+        measured([*ASKED[:3], ("Why?", "4", "red")])
+    with pytest.raises(ConfigError, match=r" 1 of the 4 held-out items .* such as folder-1, "):
+        measured([ASKED[0], ("Which?", "1", "red"), *ASKED[2:]])
+    measured([*ASKED[:3], ("Why?", "4", "red")], keys=["picture"])  # a run of before, which knows pictures alone
+    with pytest.raises(ConfigError, match=r" 2 of the 4 held-out items .* such as folder-0, "):
+        measured([("Which?", "1", "blue"), ("Which?", "1", "red"), *ASKED[2:]], keys=["picture"])
+    (tmp_path / "run" / "provenance.json").unlink()  # what lies there is no run of ours
+    measured(ASKED, then=moved)
 
 
 def test_an_override_that_was_dropped_differs(folder):

@@ -62,6 +62,12 @@ class Screened:
                 found.add(self.draft(index).id)
         return found
 
+    def items(self) -> Iterator[Item]:
+        """All that can be had, decoded."""
+        for index in range(len(self)):
+            with suppress(BadRow):
+                yield self[index]
+
     def few(self, count: int) -> list[int]:
         """Where at most `count` drawn items stand; the same items, whatever becomes of others."""
         places = {row: place for place, row in enumerate(self.rows)}

@@ -145,15 +145,18 @@ class Screen:
 
     def scan(self, source: Any, key: str, guessability: Guessability | None = None, *, decode: bool) -> list[int]:
         """The good rows of a source that can be looked through, which it says in one printed line."""
-        look = source.__getitem__ if decode or not hasattr(source, "draft") else source.draft
+        whole = decode or not hasattr(source, "draft")
         good: list[int] = []
         bad: list[BadRow] = []
         guessable: list[TooGuessable] = []
         ids: set[str] = set()
         sample, audited = set(few_of(len(source), LOOKED_AT)), Audit()
+        # Whether it was these pictures that were answered blind is seen of some now, of the others where they are met.
+        seen = sample if guessability is not None else ()
         blind = 0
         for index in range(len(source)):
             try:
+                look = source.__getitem__ if whole or index in seen else source.draft
                 item = self.check(look(index), guessability)
                 if item.id in ids:
                     raise BadRow(item.id, "another row has this id")

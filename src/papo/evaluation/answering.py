@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 import torch
 
@@ -16,7 +15,7 @@ from papo.policy.vlm import Policy
 from papo.rewards.grading import Grade, Verdict, grade
 from papo.rollout import Engine
 from papo.seeding import derive_seed
-from papo.types import Item, LetGo, PromptBatch, Responses
+from papo.types import Item, PromptBatch, Responses
 
 # A blind policy keeps its prompt and placeholders; every patch of every image is black.
 BLIND = RandomPatchMask(mask_ratio=1.0)
@@ -84,11 +83,3 @@ def graded(item: Item, responses: Sequence[str]) -> Answered:
 def blinded(prompts: PromptBatch) -> PromptBatch:
     """The same prompts with every patch of every image black."""
     return replace(prompts, images=BLIND(prompts.images, [0] * len(prompts)))
-
-
-def picture_of(item: Item) -> str:
-    """A name of what is seen, from the pixels of the item's pictures; an item without any is by itself."""
-    names = [(image if isinstance(image, LetGo) else LetGo.of(image)).name for image in item.images]
-    if len(names) > 1:
-        return blake2b(" ".join(names).encode(), digest_size=8).hexdigest()
-    return names[0] if names else item.id

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from papo.building import built
 from papo.data.module import Source
 from papo.errors import BadRow, ConfigError
-from papo.evaluation.answering import picture_of
 from papo.types import Item
 from papo.visible import line
 
@@ -34,7 +33,7 @@ def source_of(benchmarks: DictConfig, name: str) -> Source:
 class Entry(NamedTuple):
     item: Item  # without pictures
     row: int  # of the data, from 0
-    picture: str | None  # as picture_of has it; None where pictures were left undecoded
+    picture: str | None  # see Item.picture; None where pictures were left undecoded
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Catalogue:
             except BadRow as row:
                 bad.setdefault(row.id, row.reason)
                 continue
-            picture = picture_of(item) if decode else None
+            picture = item.picture if decode else None
             found.setdefault(item.id, Entry(replace(item, images=()), row_of(source, index), picture))
         return Catalogue(found, bad, name)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from papo.data.module import Source
 from papo.errors import ConfigError
-from papo.evaluation.answering import picture_of
 from papo.evaluation.records import Record, RecordFile
 from papo.evaluation.results import records_file
 from papo.files import write_text
@@ -72,7 +71,7 @@ def change(record: Record, item: Item) -> tuple[str, str, str] | None:
         ("question", record.question, item.question),
         ("right answer", record.answer, item.answer),
         ("tags", dict(record.tags), dict(item.tags)),
-        ("picture", record.picture or picture_of(item), picture_of(item)),  # records of before do not know it
+        ("picture", record.picture or item.picture, item.picture),  # records of before do not know it
     )
     return next(((what, str(then), str(now)) for what, then, now in pairs if then != now), None)
 

@@ -16,6 +16,7 @@ from papo.files import write_text
 from papo.report import ReportTable
 from papo.run_dir import RunDir
 from papo.statistics import mean_over_items
+from papo.types import name_of_texts
 
 # Blind accuracies for which the table says how many items lie above: what data.max_guessable would leave out.
 ABOVE = (0.25, 0.5, 0.75)
@@ -35,8 +36,9 @@ def blind_only(examination: Examination, models: Sequence[str]) -> Examination:
 def write_guessability(run: RunDir, of_benchmarks: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     """guessability/<benchmark>.jsonl, and guessability.json with the table that is printed.
 
-    A row of the first is {"item", "mean", "ci95", "k"}: the share of right answers among k blind responses, with
-    Wilson's interval over them. Of an item that cannot be graded, mean and ci95 are null.
+    A row of the first is {"item", "asked", "picture", "mean", "ci95", "k"}: the share of right answers among k blind
+    responses, with the interval of `mean_over_items` over them, and digests of what was asked, by which training tells
+    that it is the same row. Of an item that cannot be graded, mean and ci95 are null.
 
     Returns:
         What is in guessability.json: per benchmark mean, ci95 and n over the items that can be graded, and the share
@@ -56,7 +58,8 @@ def row(record: Record) -> dict[str, Any]:
     """An item's line of the file."""
     right = [float(response.correct) for response in record.views["blind"]]
     measured = mean_over_items(right).to_dict() if record.scorable else {}
-    return {"item": record.id, "mean": measured.get("mean"), "ci95": measured.get("ci95"), "k": len(right)}
+    named = {"item": record.id, "asked": name_of_texts(record.question, record.answer), "picture": record.picture}
+    return named | {"mean": measured.get("mean"), "ci95": measured.get("ci95"), "k": len(right)}
 
 
 def overview(records: Sequence[Record]) -> dict[str, Any]:

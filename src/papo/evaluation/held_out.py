@@ -10,7 +10,7 @@ import torch
 
 from papo.corruption import Corruption
 from papo.errors import SettingError
-from papo.evaluation.answering import Answered, answer, blinded, picture_of
+from papo.evaluation.answering import Answered, answer, blinded
 from papo.evaluation.gibberish import SIGNS, gibberish
 from papo.lab.guessed import guessed
 from papo.lab.mistakes import KINDS, error_kind
@@ -31,6 +31,7 @@ class ItemValues:
     item: str  # its id
     picture: str  # the same for all items about one picture
     values: Mapping[str, float | None]
+    asked: str = ""  # the same for the same words
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,10 @@ class HeldOut:
                 add(f"{name}_masked", values.view(-1, k).mean(-1).tolist())
         return [
             ItemValues(
-                answered.item.id, picture_of(answered.item), values if answered.scorable else dict.fromkeys(values)
+                answered.item.id,
+                answered.item.picture,
+                values if answered.scorable else dict.fromkeys(values),
+                answered.item.asked,
             )
             for answered, values in zip(seen, found, strict=True)
         ]

@@ -13,7 +13,7 @@ from papo.arguments import Count, CountOrOff, Must, check_call, checked
 from papo.corruption import Maker
 from papo.data.module import Source
 from papo.evaluation.answer_cache import AnswerCache
-from papo.evaluation.answering import BLIND, Answered, answer, picture_of
+from papo.evaluation.answering import BLIND, Answered, answer
 from papo.evaluation.looking import Looking
 from papo.evaluation.records import Record, RecordFile
 from papo.lab.guessed import guessed, looked
@@ -150,7 +150,7 @@ class Examination:
                 answer=item.answer,
                 tags=dict(item.tags),
                 views={name: graded_responses(item, answers[name][n], processor.instruction) for name in self.views},
-                picture=picture_of(item),
+                picture=item.picture,
             )
             for n, item in enumerate(prompts.items)
         ]

@@ -167,7 +167,7 @@ def _cut_off(record: Record) -> float | None:
 
 
 def _dependency(record: Record) -> float | None:
-    """None of an item without a picture, which is by itself (papo.evaluation.answering.picture_of)."""
+    """None of an item without a picture, which is by itself (papo.types.Item.picture)."""
     return None if record.picture == record.id else record.accuracy("image") - record.accuracy("blind")
 
 

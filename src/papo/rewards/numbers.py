@@ -26,7 +26,7 @@ def in_numbers(result: RewardResult, reward: str, item: str) -> RewardResult:
 
     Raises:
         ConfigError: it is no RewardResult, or one of them is no finite number: a NaN would spoil its whole group's
-            advantages.
+            advantages; or its accuracy lies outside of [0, 1], of which 1 alone says that a response is right.
     """
     if not isinstance(result, RewardResult):
         raise ConfigError(f"reward={reward} must return a RewardResult, got {shown(result)} for item {item}")
@@ -37,10 +37,14 @@ def in_numbers(result: RewardResult, reward: str, item: str) -> RewardResult:
             raise ConfigError(
                 f"reward={reward} must give finite numbers, got {shown(values[name])} as {name} of item {item}"
             )
-    total, *parts = numbers.values()
-    return replace(
-        result, total=total, parts=dict(zip(result.parts, parts, strict=True)), scorable=bool(result.scorable)
-    )
+    total, *of_parts = numbers.values()
+    parts = dict(zip(result.parts, of_parts, strict=True))
+    if not 0 <= parts.get("accuracy", 0) <= 1:
+        raise ConfigError(
+            f"reward={reward} must give accuracy in [0, 1], 1 where a response is right, got {parts['accuracy']:g} for "
+            f"item {item}; what right ones earn is the total"
+        )
+    return replace(result, total=total, parts=parts, scorable=bool(result.scorable))
 
 
 def number(value: Any) -> float | None:

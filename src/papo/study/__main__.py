@@ -27,6 +27,7 @@ RUN = """Runs what a study lacks and compares what it has.
 
     python -m papo.study run experiments/NAME [study=quick] [key=value ...] [--jobs 2] [--out DIR]
     python -m papo.study run experiments/NAME --only arm=grpo,masked --only seed=0,1
+    python -m papo.study run experiments/NAME --code rerun     after an edit
 """
 
 
@@ -83,6 +84,13 @@ def run_options() -> argparse.ArgumentParser:
         help="what becomes of finished runs whose settings are no longer those of the study; one that --only leaves "
         "out is not run again, but left out of the comparison (default: %(default)s)",
     )
+    parser.add_argument(
+        "--code",
+        choices=("keep", "rerun"),
+        default="keep",
+        help="what becomes of finished runs that other code made than is here now, of this package or of a module "
+        "of your own that their settings name (default: %(default)s)",
+    )
     add_questions(parser)
     return parser
 
@@ -136,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     study = read_study(options.folder, variant, further, asked_for(options.only))
     name = options.folder.resolve().name + (f"_{variant}" if variant else "")
     out = options.out or Path("outputs/studies") / name
-    work = plan(study, out, options.changed)
+    work = plan(study, out, options.changed, options.code)
     if options.dry:
         print(listing(work, options.jobs))
         return 0
@@ -144,6 +152,7 @@ def run(options: argparse.Namespace) -> int:
     failures = run_missing(work, options.jobs, options.threads)
     try:
         compare_study(study, work, out, options)
+        print(work.stale(), end="\n" * bool(work.other_code))
     finally:
         sys.stdout.flush()
         for failed, why in failures.items():  # behind the tables, which are longer than a screen

@@ -20,6 +20,7 @@ from papo.settings import changed_setting
 from papo.study.composing import compose_runs
 from papo.study.definition import Planned, Study
 from papo.study.runs import OTHERWISE
+from papo.study.versions import NAMED
 from papo.study.worker import LOG, train_all
 
 RUNS = "runs"  # in the study's output folder
@@ -38,7 +39,7 @@ class Work:
         done: the metrics.json of those that are finished, likewise.
         folder: where the folders lie.
         now: of the code that is here; see papo.code.state.
-        other_code: those of `done` that other code made.
+        other_code: those of `done` that other code made, which are kept.
         changed: finished runs of the study, asked for or not, that have other settings and are not run again; what
             differs, by their folders' names.
     """
@@ -50,6 +51,14 @@ class Work:
     now: Mapping[str, Any]
     other_code: Sequence[str] = ()
     changed: Mapping[str, str] = field(default_factory=dict)
+
+    def stale(self) -> str:
+        """What must be known of a comparison in which runs of other code are; "" where none are."""
+        if not self.other_code:
+            return ""
+        more = len(self.other_code) - NAMED
+        named = ", ".join(self.other_code[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        return f"not of the code that is here now: {named}; these were kept as they are, --code rerun makes them anew"
 
     @property
     def missing(self) -> list[Planned]:
@@ -79,7 +88,7 @@ class Work:
         return f"{len(self.done)} done{other}, {len(estimates)} to run{lasts}"
 
 
-def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
+def plan(study: Study, out: Path, changed: str = "refuse", by_other_code: str = "keep") -> Work:
     """Composes every run that is asked for and looks which of them are finished; changes nothing.
 
     Finished runs that are not asked for (Study.only) are looked at too: they are compared with those that are.
@@ -87,6 +96,7 @@ def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
     Args:
         out: the study's output folder.
         changed: one of CHANGED.
+        by_other_code: what becomes of finished runs that are asked for and that other code made: keep or rerun.
 
     Raises:
         ConfigError: a run cannot be composed, or a finished one has other settings and `changed` says refuse.
@@ -111,6 +121,8 @@ def plan(study: Study, out: Path, changed: str = "refuse") -> Work:
             done[run.folder] = metrics
     now = code.state([OmegaConf.to_container(cfg, resolve=True) for cfg in configs.values()])
     other = [name for name in done if not code.same(json.loads((folder / name / "provenance.json").read_text()), now)]
+    if by_other_code == "rerun":
+        done, other = {name: metrics for name, metrics in done.items() if name not in other}, []
     return Work(runs, configs, done, folder, now, other, differing)
 
 
@@ -143,8 +155,10 @@ def run_missing(work: Work, jobs: int, threads: int) -> dict[str, str]:
 def listing(work: Work, jobs: int) -> str:
     """Every run, whether it is done, and how long it takes or took."""
     lines = []
+    width = 20 if work.other_code else 8
     for run in work.runs:
-        state = "done" if run.folder in work.done else "to run"
+        state = "to run" if run.folder not in work.done else "done"
+        state += ", by other code" if run.folder in work.other_code else ""
         seconds = work.done[run.folder]["seconds"] if run.folder in work.done else work.seconds(run)
-        lines.append(f"{state:<8}{'' if seconds is None else f'{seconds:.0f} s':>8}  {run.folder}")
+        lines.append(f"{state:<{width}}{'' if seconds is None else f'{seconds:.0f} s':>8}  {run.folder}")
     return "\n".join([*lines, work.told(jobs)])

@@ -90,6 +90,7 @@ class PolicyModule(LightningModule):
             raise SettingError("optimizer", f"must have settings that it can work with: {error}") from error
         # Other lengths of the run that earlier steps were planned for; see papo.settings.
         self.replanned: list[dict[str, int]] = []
+        self.ended_by: str | None = None  # the setting of what ends the run before its last step, told by that
         self.step = 0  # finished training steps; the only clock: data, seeds and schedule are functions of it
         self.metrics: dict[str, float] = {}  # of the last step
         self.cost = Cost()

@@ -91,7 +91,7 @@ class Best(Callback):
             return
         self.worse += 1
         if self.patience is not None and self.worse >= self.patience:
-            trainer.should_stop = True
+            trainer.should_stop, module.ended_by = True, f"callbacks.best.patience={self.patience}"
             print(f"\n{self.measure} was best at step {self.step}: the run ends, {self.path} stays", flush=True)
 
     def state_dict(self) -> dict[str, Any]:

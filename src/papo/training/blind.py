@@ -10,6 +10,7 @@ from papo import ranks
 from papo.arguments import Count, CountOrOff, checked
 from papo.evaluation.answering import answer, blinded
 from papo.policy.sampling import Sampling
+from papo.seeding import derive_seed
 from papo.statistics import Estimate, mean_over_items
 from papo.training.base import PolicyModule
 
@@ -39,7 +40,9 @@ class TrainingBlind(Callback):
             return
         items, size = trainer.datamodule.first(self.items), trainer.datamodule.val_batch_size
         found = []  # of each of this rank's batches
-        settings = {"k": self.samples, "sampling": self.sampling, "seed": module.seed}
+        # Other draws than evaluate.py guessable=true has by the same seed: by those items may have been chosen.
+        seed = derive_seed("training-blind", module.seed)
+        settings = {"k": self.samples, "sampling": self.sampling, "seed": seed}
         with trainer.precision_plugin.forward_context():  # outside of which callbacks run
             for batch in ranks.batches(len(items), size):
                 prompts = blinded(module.processor.prompts([items[n] for n in batch]).to(module.device))

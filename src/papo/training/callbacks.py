@@ -21,6 +21,7 @@ from papo.files import replacing
 from papo.interrupts import SIGNALS
 from papo.objective.branch import CLEAN, CURRENT, Branch, Need
 from papo.training.base import PolicyModule
+from papo.training.history import HELD_OUT_LOG
 from papo.training.papo import PapoModule
 from papo.training.resume import previous_of
 from papo.types import Rollouts
@@ -200,7 +201,7 @@ class HeldOutLog(Callback):
     """
 
     def __init__(self, run_dir: Text | Path) -> None:
-        self.path = Path(run_dir) / "held_out.jsonl"
+        self.path = Path(run_dir) / HELD_OUT_LOG
         self.last: int | None = None  # step of the last validation; None where another process may have recorded some
 
     def on_fit_start(self, trainer: Trainer, module: PolicyModule) -> None:

@@ -171,7 +171,7 @@ class CollapseMonitor(Callback):
             module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
             what += f"; the weight of the {self.term} term is now {module.damping[self.term]:g} of its coefficient"
         elif self.on_collapse == "stop":
-            trainer.should_stop = True
+            trainer.should_stop, module.ended_by = True, "monitor.on_collapse=stop"
             what += "; stopping"
         else:
             what += f"; {advice}, or set monitor.on_collapse"

@@ -13,6 +13,8 @@ from papo.statistics import Estimate, mean_difference, mean_over_items
 # What is validated on, in the order of the data's loaders: data.val and data.guessable.
 HELD_OUT, GUESSABLE = SETS = ("held_out", "guessable")
 
+HELD_OUT_LOG = "held_out.jsonl"  # in a run's folder: each validation's values, item by item
+
 Measured = dict[str, list[float]]  # the items' values by measure
 Items = dict[str, list[str]]  # the ids of those items
 
@@ -127,7 +129,8 @@ def items_by_measure(rows: Iterable[Mapping[str, Any]]) -> Items:
 def rows(step: int, kind: str, found: Iterable[ItemValues]) -> list[dict[str, Any]]:
     """One JSON-able record per item and measure; its value is None where the item could not be graded."""
     return [
-        {"step": step, "set": kind, "measure": name, "item": item.item, "picture": item.picture, "value": value}
+        {"step": step, "set": kind, "measure": name}
+        | {"item": item.item, "asked": item.asked, "picture": item.picture, "value": value}
         for item in found
         for name, value in item.values.items()
     ]

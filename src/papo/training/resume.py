@@ -20,7 +20,7 @@ from papo.errors import ConfigError
 from papo.run_dir import holds_run
 from papo.settings import leaves, settings_of
 from papo.training.base import PolicyModule
-from papo.training.history import GUESSABLE
+from papo.training.history import GUESSABLE, HELD_OUT, HELD_OUT_LOG
 from papo.visible import line
 
 # What may differ in a run that goes on: how far, what it leaves behind, and where.
@@ -75,6 +75,8 @@ def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
     """Whether the items that a run was measured on are still held out. Rows of tables are looked at, whose shares are
     drawn by names and ids: a file that was written anew, or another version's way to draw them, holds out others.
 
+    One is gone, too, where its id is by now that of another question or picture than the run's held_out.jsonl has.
+
     Args:
         path: of the checkpoint.
         held_out: what data.val has now.
@@ -87,13 +89,14 @@ def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
     history = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["history"]
     measured = history.get("items_before", {})  # which older checkpoints lack
     before = {item for name, items in measured.items() if name != GUESSABLE for item in items}
-    gone = sorted(before - held_out.ids()) if before else []
+    others = changed(Path(path).parent.parent, held_out) if before else set()
+    gone = sorted(before - (held_out.ids() - others)) if before else []
     rows = max(len(before), len(held_out.source))  # not all could be graded
     if len(gone) <= held_out.screen.max_bad_share * rows:  # as many as may turn bad
         return
     said = (
         f"ckpt_path={path}: {len(gone)} of the {len(before)} held-out items that its run was measured on are not in "
-        f"data.val now, such as {line(gone[0], 100)}, and it may have been trained on those that are"
+        f"data.val now, or are others, such as {line(gone[0], 100)}, and it may have been trained on those that are"
     )
     if not any(chooses_rows(name) for name in cfg.resume.allow):
         raise ConfigError(
@@ -102,6 +105,24 @@ def check_held_out(cfg: DictConfig, path: str, held_out: Screened) -> None:
             "'resume.allow=[data.val]'"
         )
     print(f"{said}: before and after are of different items")
+
+
+def changed(folder: Path, held_out: Screened) -> set[str]:
+    """The held-out items that ask or show something else by now than when the run in `folder` was measured on them, by
+    id; none where nothing is known of it. Runs of before know their pictures alone.
+    """
+    file = folder / HELD_OUT_LOG
+    if not (holds_run(folder) and file.is_file()):
+        return set()
+    with file.open(encoding="utf-8") as lines:
+        rows = [row for row in map(json.loads, lines) if row["set"] == HELD_OUT]
+    measured = {row["item"]: (row.get("asked"), row["picture"]) for row in rows}
+    found = set()
+    for item in held_out.items():
+        asked, picture = measured.get(item.id, (item.asked, item.picture))
+        if asked not in (None, item.asked) or picture != item.picture:
+            found.add(item.id)
+    return found
 
 
 def chooses_rows(name: str) -> bool:

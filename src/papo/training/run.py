@@ -157,7 +157,7 @@ def trained(cfg: DictConfig) -> dict[str, Any]:
         state = module.weights.state()
         if run is not None:
             save(run, loaded, cfg, state)
-        metrics = results(cfg, module, data, trainer, ended) | module.cost.total()
+        metrics = results(cfg, module, data, trainer, cut) | module.cost.total()
         failures = own.failures(ranks.gathered(own.counted()))
         if run is not None:
             run.write("metrics.json", metrics)
@@ -226,9 +226,18 @@ def cut_short(trainer: Trainer, module: PolicyModule) -> Cut | None:
     return None if trainer.should_stop else Cut("interrupted: Lightning ended it")
 
 
-def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, ended: bool) -> dict[str, Any]:
+def ended_by(module: PolicyModule, cut: Cut | None) -> str | None:
+    """What ended a run before its last step; None where it made all of them."""
+    if cut is not None:
+        return cut.why.removeprefix("interrupted: ")
+    return None if module.step >= module.total_steps else module.ended_by or "a callback"
+
+
+def results(
+    cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Trainer, cut: Cut | None
+) -> dict[str, Any]:
     """What goes into metrics.json, but for what the whole run cost."""
-    asked_blind = training_blind(trainer)
+    asked_blind, ended = training_blind(trainer), cut is None
     found, pace = figures(module.history, ended=ended), module.cost.step_seconds
     return {
         "name": cfg.name,
@@ -239,6 +248,7 @@ def results(cfg: DictConfig, module: PolicyModule, data: PromptData, trainer: Tr
         "training_blind": None if asked_blind is None else asked_blind.to_dict(),
         "steps": module.step,
         "interrupted": not ended,
+        "ended_by": ended_by(module, cut),
         "skipped_rows": data.skips.count(),
         "guessable_rows": data.too_guessable.count(),
         "seconds_per_step": statistics.median(pace) if pace else None,
@@ -305,6 +315,8 @@ def summary(
     """What a run ends with: the table, how long it took, and what it did that nobody wants."""
     ended, history = cut is None, module.history
     pace = f"{metrics['steps']} steps, {metrics['seconds']:.0f} s, {metrics['peak_memory_gib']:.2f} GiB"
+    if ended and metrics["ended_by"]:
+        pace += f"; ended by {metrics['ended_by']} before its {module.total_steps} steps were made"
     if cut is not None:
         pace += f"; {cut.why}, resume with ckpt_path={folder / 'checkpoints' / 'last.ckpt'}{cut.needs}"
     lines = [

@@ -230,6 +230,15 @@ def test_an_empty_column_of_cells_is_of_no_kind(cells):
     assert cells("question|answer|tags|labels|choices", "Which?|red|||")[0].answer == "red"
 
 
+def test_cells_have_tags_as_text(cells):
+    """As JSON has named fields, or Python."""
+    tags = ['"{""kind"": ""bars"", ""level"": 2}"', "{'kind': 'lines'}", "", "bars"]
+    source = cells("question|answer|tags", *(f"Which?|red|{each}" for each in tags))
+    assert [source[n].tags for n in range(3)] == [{"kind": "bars", "level": "2"}, {"kind": "lines"}, {}]
+    with pytest.raises(BadRow, match="tags is a text, but not of named fields"):
+        source[3]
+
+
 def test_true_and_false_and_decimals_are_answers(opened):
     for answer, said in ((True, "True"), (Decimal("1.20"), "1.20"), (Decimal("1E+2"), "100")):
         item = opened({"question": "Is it?", "answer": answer}, as_parquet)[0]

@@ -196,8 +196,15 @@ def test_a_share_is_about_as_large_as_it_says():
 def test_tags_choose_rows(table):
     assert ids(source(table, tags={"parity": ["o"]})) == [f"r{n}" for n in range(1, 20, 2)]
     assert len(source(table, tags={"parity": ["e", "o"]})) == 20
-    with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20; .*data\.val\.path"):
+    with pytest.raises(
+        SettingError, match=r"^tags\.colour must be .* 20 rows have, got \['red'\]; no row has this tag$"
+    ):
         source(table, tags={"colour": ["red"]})
+    with pytest.raises(SettingError, match=r"^tags\.parity must be .*, got \['x'\]; values of it are e, o$"):
+        source(table, tags={"parity": ["x"]})
+    for tags in (None, {"parity": ["o"]}):
+        with pytest.raises(SettingError, match=r"^share must choose rows.*got none of 20; .*data\.val\.path"):
+            source(table, tags=tags, share=[0, 1e-9])
     with pytest.raises(SettingError, match=r"^tags\.parity must be a list, each a text, got 'e'"):
         source(table, tags={"parity": "e"})
 
@@ -548,6 +555,7 @@ def test_a_stream_checks_its_columns_at_start(tmp_path):
         ({"image": "nowhere.png"}, "picture file 'nowhere.png' does not exist"),
         ({"images": [None]}, "picture is missing"),
         ({"tags": {"a": ["b"]}}, "a is list, not text"),
+        ({"tags": "bars, easy"}, 'tags is a text, but not of named fields, such as {"kind": "bars"}'),
     ],
     ids=str,
 )

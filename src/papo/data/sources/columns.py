@@ -74,6 +74,7 @@ TURNS = Kind("a list of turns", _list_of(types.is_struct))
 PROMPT = _either(TEXT, TURNS)
 ANSWERS = _either(ANSWER, TEXTS, Kind("a list of groups", _list_of(types.is_struct)))
 CHOICES = _either(TEXTS, FIELDS, TEXT)
+TAGS = _either(FIELDS, TEXT)  # a cell of a CSV holds them as text
 
 
 # What any data set may have besides: other pictures that the words of a row could be asked about.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from papo.data.sources.choices import LETTER, choices_of, chosen, lists, told, with_options
+from papo.data.sources.choices import LETTER, choices_of, chosen, listed, lists, told, with_options
 from papo.data.sources.columns import (
     ANSWER,
     ANSWERS,
@@ -21,6 +21,7 @@ from papo.data.sources.columns import (
     NUMBER,
     PICTURES,
     PROMPT,
+    TAGS,
     TEXT,
     TEXTS,
     TURNS,
@@ -51,7 +52,7 @@ COMMON = {
     "precision": NUMBER,
     "rule": TEXT,
     "rationale": TEXT,
-    "tags": FIELDS,
+    "tags": TAGS,
 }
 ENOUGH = 3  # people: VQA's official measure, min(n / 3, 1), counts an answer that three of ten gave in full
 NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
@@ -87,7 +88,7 @@ def own_item(form: Form, row: Row) -> RawItem:
     plain = unwrapped(answer)
     answer_type = text(row, "answer_type") or type_of_answer(LETTER.sub(r"\1", plain), choices)
     mathematical = answer_type in ("float", "list") or (answer_type == "text" and FORMULA.search(plain))
-    tags = {name: text(fields(row, "tags"), name) for name in fields(row, "tags")}
+    tags = tags_of(row)
     return RawItem(
         question=question,
         pictures=shown,
@@ -101,6 +102,17 @@ def own_item(form: Form, row: Row) -> RawItem:
         tags=known(tags | ({form.tag: text(row, form.tag)} if form.tag else {})),
         system=said.system,
     )
+
+
+def tags_of(row: Row) -> dict[str, str]:
+    """The tags: named fields, or such as text, JSON's or Python's."""
+    value = row.get("tags")
+    if isinstance(value, str):
+        value = listed(value) if value.strip().startswith("{") else value.strip() or None
+        if not isinstance(value, Mapping | None):
+            raise ValueError('tags is a text, but not of named fields, such as {"kind": "bars"}')
+    found = fields({"tags": value}, "tags")
+    return {name: text(found, name) for name in found}
 
 
 def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import Annotated, Literal
 
@@ -19,6 +20,8 @@ from papo.errors import SettingError
 from papo.rewards.grading import RULES
 from papo.types import Item
 
+NAMED = 5  # values of a tag that a message shows
+
 
 class TableSource:
     """Items of a table whose rows can be had in any order; each access decodes its pictures anew."""
@@ -31,6 +34,7 @@ class TableSource:
         if reading.selects:
             rows = [index for index in rows if reading.wanted(table[index], table.place(index))]
         if not rows:
+            check_tags(reading)
             raise SettingError(
                 "share",
                 f"must choose rows, together with tags and max_question_length, got none of {len(table)}; of "
@@ -74,6 +78,21 @@ class TableSource:
         row = table[number]
         lender = self.lenders.get(row[borrowed].strip()) if self.lenders and row.get(borrowed) else None
         return row if lender is None else {**row, borrowed: table[lender][borrowed]}
+
+
+def check_tags(reading: Reading) -> None:
+    """Raises SettingError where tags alone choose no row: it is not the share that is too small."""
+    found: dict[str, set[str]] = {tag: set() for tag in reading.tags}
+    table = reading.table
+    for index in range(len(table)):
+        with suppress(ValueError):
+            of_row = reading.schema.read(table[index]).tags
+            for tag, values in found.items():
+                values |= {of_row[tag]} if tag in of_row else set()
+    for tag, wanted in reading.tags.items():
+        if not found[tag] & {*wanted}:
+            known = f"values of it are {', '.join(sorted(found[tag])[:NAMED])}" if found[tag] else "no row has this tag"
+            raise SettingError(f"tags.{tag}", f"must be what some of {len(table)} rows have, got {[*wanted]}; {known}")
 
 
 def made_of(*known: str, needed: str | None = None) -> Must:
