@@ -16,6 +16,16 @@ def test_a_folder_whose_name_is_in_other_words_is_no_setting_either():
     assert settings(of("out")) == settings(of("a/b")) == {"engine._target_": "papo.rollout.NativeEngine", "log.dir": ""}
 
 
+def test_a_folder_elsewhere_is_known_wherever_it_stands():
+    def of(run_dir):
+        own = {"_target_": "my.Callback", "to": run_dir, "all": [f"{run_dir}/a", "b"], "uri": f"file://{run_dir}/c"}
+        return {"run_dir": run_dir, "callbacks": {"mine": own}, "data": f"{run_dir}s/of/another"}
+
+    found, other = settings(of("/x/1")), settings(of("/y/z/2"))
+    assert (found.pop("data"), other.pop("data")) == ("/x/1s/of/another", "/y/z/2s/of/another")
+    assert found == other
+
+
 def test_what_came_later_is_none_where_it_does_nothing():
     """Runs that were made before have no such key, and are no others for that."""
     data = {

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 # Where a run goes, how it got there, what was planned and what was shown meanwhile, which makes it no other run. A
 # finished one had the time that it needed.
 PLACE = ("run_dir", "overwrite", "resume", "plan", "export", "callbacks.progress", "trainer.lightning.max_time")
+PLACES = ("dir", "path", "folder")  # how keys of folders end
 # Settings that came later and do nothing unless they are set, by the last part of their key: older runs have none.
 LATER = {"allow_outside": False, "prompts_at_once": None, "captured": True}
 LATER |= {"rollout_correction": None, "best": None, "require_image": False}
@@ -54,18 +55,23 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
 def moved(node: Any, place: str, to: str, key: str = "") -> Any:
     """A configuration, or what stands at `key` of one, with `to` for the folder `place` where a value lies in it.
 
-    A value that is `place` itself may be any word: it is the folder where its key says so.
+    A folder in the working one may be any word: a value that is it is the folder where its key says so.
 
     >>> moved({"name": "out", "save_dir": "out", "uri": "sqlite:///out/a.db", "by": "papo.rollout"}, "out", ".")
     {'name': 'out', 'save_dir': '.', 'uri': 'sqlite:///./a.db', 'by': 'papo.rollout'}
+    >>> moved({"to": "/a/b", "uri": "file:///a/b/c", "all": ["/a/b/d", "/a/bc", "/x/a/b"]}, "/a/b", ".")
+    {'to': '.', 'uri': 'file://./c', 'all': ['./d', '/a/bc', '/x/a/b']}
     """
     if isinstance(node, dict):
         return {name: moved(child, place, to, str(name)) for name, child in node.items()}
     if isinstance(node, list):
         return [moved(child, place, to, key) for child in node]
-    if not isinstance(node, str) or (node == place and not key.endswith("dir")):
+    word = "/" not in place
+    if not isinstance(node, str) or (word and node == place and not key.endswith(PLACES)):
         return node
-    return re.sub(rf"^(\w+:///)?{re.escape(place)}(?=/|$)", rf"\g<1>{to}", node)
+    # Of a folder elsewhere its name is not the end: /x/a/b is not /a/b, nor is x/a/b the a/b in the working folder.
+    before = r"(?<![\w.-])" if place.startswith("/") else r"(?:^|(?<=///)|(?<=file:))"
+    return re.sub(rf"{before}{re.escape(place)}(?=/|$)", lambda _: to, node)
 
 
 def changed_setting(folder: Path, cfg: DictConfig, besides: Collection[str] = ()) -> str | None:

@@ -160,7 +160,7 @@ def test_runs_of_other_code_are_counted_and_named(faked, tmp_path, capsys):
 
 
 def test_what_other_code_made_is_marked_named_at_the_end_and_made_anew(faked, tmp_path, monkeypatch, capsys):
-    _, ran = faked
+    write, ran = faked
     others = ["large_seed=0", "large_seed=1"]
     for run in others:
         say(tmp_path / "out", run, code={"papo": "1234567890"})
@@ -178,6 +178,13 @@ def test_what_other_code_made_is_marked_named_at_the_end_and_made_anew(faked, tm
     listed = dict(reversed(line.rsplit(maxsplit=1)) for line in said.splitlines()[:6])
     assert {run for run, state in listed.items() if "to run" in state} == {*others}
     assert said.splitlines()[-1].startswith("4 done, 2 to run")
+    write(baseline=0.5)  # what is made anew has no other settings any more
+    study = read_study(tmp_path)
+    assert plan(study, tmp_path / "out", "keep", "rerun").changed.keys() == {"grpo_seed=0", "grpo_seed=1"}
+    say(tmp_path / "out", "grpo_seed=0", code={"papo": "1234567890"})
+    assert plan(study, tmp_path / "out", "keep", "rerun").changed.keys() == {"grpo_seed=1"}
+    write()
+    say(tmp_path / "out", "grpo_seed=0", code=plan(study, tmp_path / "out", "keep").now["code"])
     trained = []
     monkeypatch.setattr(
         "papo.study.running.train_all",

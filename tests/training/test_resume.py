@@ -131,7 +131,7 @@ def measured(tmp_path):
         lines = [{"question": question, "answer": answer, "image": f"{image}.png"} for question, answer, image in rows]
         return table_source(schema="folder", path=str(write_lines(tmp_path / "rows.jsonl", lines)))
 
-    def check(now, *, keys=("asked", "picture"), then=ASKED):
+    def check(now, *, keys=("asked", "picture"), then=ASKED, broken=""):
         items = [*Screen()(source(then), "data.val", measured=True).items()]
         named = [{"item": i.id} | {"asked": i.asked, "picture": i.picture} for i in items]
         of_rows = [
@@ -140,6 +140,8 @@ def measured(tmp_path):
             for kind in ("held_out", "guessable")
         ]
         write_lines(tmp_path / "run" / "held_out.jsonl", of_rows)
+        with (tmp_path / "run" / "held_out.jsonl").open("a") as file:
+            file.write(broken)
         path = tmp_path / "run" / "checkpoints" / "last.ckpt"
         torch.save({"history": {"items_before": {"accuracy": [item.id for item in items]}}}, path)
         val = Screen()(source(now), "data.val", measured=True)
@@ -166,6 +168,9 @@ def test_rows_of_the_same_names_that_are_others_are_refused(measured, tmp_path):
     measured([*ASKED[:3], ("Why?", "4", "red")], keys=["picture"])  # a run of before, which knows pictures alone
     with pytest.raises(ConfigError, match=r" 2 of the 4 held-out items .* such as folder-0, "):
         measured([("Which?", "1", "blue"), ("Which?", "1", "red"), *ASKED[2:]], keys=["picture"])
+    measured(ASKED, broken='{"step": 3, "set": "held_o')  # killed while it wrote
+    later = json.dumps({"step": 3, "set": "held_out", "item": "folder-3", "asked": "?", "picture": "?"})
+    measured(ASKED, broken=f"{later}\n")  # when other rows were allowed once; those of before and after are the first
     (tmp_path / "run" / "provenance.json").unlink()  # what lies there is no run of ours
     measured(ASKED, then=moved)
 

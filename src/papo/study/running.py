@@ -122,7 +122,9 @@ def plan(study: Study, out: Path, changed: str = "refuse", by_other_code: str = 
     now = code.state([OmegaConf.to_container(cfg, resolve=True) for cfg in configs.values()])
     other = [name for name in done if not code.same(json.loads((folder / name / "provenance.json").read_text()), now)]
     if by_other_code == "rerun":
-        done, other = {name: metrics for name, metrics in done.items() if name not in other}, []
+        done = {name: metrics for name, metrics in done.items() if name not in other}
+        differing = {name: difference for name, difference in differing.items() if name not in other}
+        other = []
     return Work(runs, configs, done, folder, now, other, differing)
 
 

@@ -115,8 +115,10 @@ def changed(folder: Path, held_out: Screened) -> set[str]:
     if not (holds_run(folder) and file.is_file()):
         return set()
     with file.open(encoding="utf-8") as lines:
-        rows = [row for row in map(json.loads, lines) if row["set"] == HELD_OUT]
-    measured = {row["item"]: (row.get("asked"), row["picture"]) for row in rows}
+        whole = (json.loads(line) for line in lines if line.endswith("\n"))  # the last one may be cut off
+        rows = [row for row in whole if row["set"] == HELD_OUT]
+    # As it was first: a run that was once allowed other rows has their lines behind.
+    measured = {row["item"]: (row.get("asked"), row["picture"]) for row in reversed(rows)}
     found = set()
     for item in held_out.items():
         asked, picture = measured.get(item.id, (item.asked, item.picture))

@@ -232,11 +232,12 @@ def test_an_empty_column_of_cells_is_of_no_kind(cells):
 
 def test_cells_have_tags_as_text(cells):
     """As JSON has named fields, or Python."""
-    tags = ['"{""kind"": ""bars"", ""level"": 2}"', "{'kind': 'lines'}", "", "bars"]
+    tags = ['"{""kind"": ""bars"", ""level"": 2}"', "{'kind': 'lines'}", "", "bars", '"{""kind"": ""bars"']
     source = cells("question|answer|tags", *(f"Which?|red|{each}" for each in tags))
     assert [source[n].tags for n in range(3)] == [{"kind": "bars", "level": "2"}, {"kind": "lines"}, {}]
-    with pytest.raises(BadRow, match="tags is a text, but not of named fields"):
-        source[3]
+    for broken in (3, 4):
+        with pytest.raises(BadRow, match="tags is a text, but not of named fields"):
+            source[broken]
 
 
 def test_true_and_false_and_decimals_are_answers(opened):

@@ -108,7 +108,7 @@ def tags_of(row: Row) -> dict[str, str]:
     """The tags: named fields, or such as text, JSON's or Python's."""
     value = row.get("tags")
     if isinstance(value, str):
-        value = listed(value) if value.strip().startswith("{") else value.strip() or None
+        value = (listed(value) or value) if value.strip().startswith("{") else value.strip() or None
         if not isinstance(value, Mapping | None):
             raise ValueError('tags is a text, but not of named fields, such as {"kind": "bars"}')
     found = fields({"tags": value}, "tags")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from transformers import LlavaProcessor, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
@@ -38,7 +39,11 @@ class LlavaReader(Reader):
     def picture_tokens(self, height: int, width: int, alone: bool) -> int:
         image_processor = self.processor.image_processor
         crop = image_processor.crop_size if image_processor.do_center_crop else image_processor.size
-        pixel_values = torch.empty(1, 3, crop["height"], crop["width"])
+        if crop.height is None:  # by its shorter edge: as the processor rounds it
+            blank = Image.new("RGB", (width, height))
+            pixel_values = image_processor([blank], return_tensors="pt")["pixel_values"]
+        else:
+            pixel_values = torch.empty(1, 3, crop.height, crop.width)
         text = self.processor.replace_image_token({"pixel_values": pixel_values}, 0)
         return text.count(self.processor.image_token)
 
