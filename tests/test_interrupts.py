@@ -43,6 +43,40 @@ class Counted:
         return f"stopped {self.times}"
 
 
+STARTED = """
+import multiprocessing, os, signal
+from multiprocessing.process import BaseProcess
+from papo import cli
+from papo.data.module import Loader
+from papo.interrupts import left_to_parent
+def main():
+    {main}
+def started(process, start=BaseProcess.start):
+    start(process)
+    if process.name.endswith("2"):
+        os.kill(os.getpid(), signal.SIGTERM)
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        # Asked to stop when the second of a loader's workers was started.
+        "BaseProcess.start = started; list(Loader(range(4), num_workers=2, worker_init_fn=left_to_parent))",
+        # One that was told nothing.
+        "multiprocessing.Process(target=lambda: (left_to_parent(0), signal.pause()), daemon=True).start(); "
+        "os.kill(os.getpid(), signal.SIGTERM)",
+    ],
+    ids=["half started", "left over"],
+)
+def test_no_worker_is_waited_for_for_ever(main):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED.format(main=main)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "\nstopped\n")
+
+
 def test_a_process_ends_with_the_one_that_started_it():
     """However that ends: nothing else would tell it. What it writes to stays open as long as it lives."""
     code = "from study.fake_workers import parent_of_one; parent_of_one()"

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
-from papo.interrupts import Interrupted, end_at_signals, ignore_signals, stopping_at_once
+from papo.interrupts import Interrupted, end_at_signals, end_workers, ignore_signals, stopping_at_once
 from papo.overrides import check_choices, check_experiment, documented, groups, refusal
 from papo.sweep import quoted, sweeping
 
@@ -49,6 +49,7 @@ def run(main: Callable[[], None]) -> None:
         status = end.code if isinstance(end.code, int) else FAILED
         raise
     finally:
+        atexit.register(end_workers)
         # First of all that is done at the end of the process: it has said how it ended, and a signal only hurries it.
         atexit.register(end_at_signals, status)
 

@@ -55,6 +55,23 @@ def stopping_at_once(message: object) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Inside, either signal waits: for what must not be left half made, as workers that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    previous = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for number in came[-1:]:
+            signal.raise_signal(number)
+
+
 class Overdue(Exception):
     """Something took longer than it may."""
 
@@ -94,6 +111,16 @@ def left_to_parent(worker: int) -> None:
         worker: its number, which a data loader passes to all `worker_init_fn`.
     """
     ignore_signals()
+
+
+def end_workers() -> None:
+    """Ends the workers that are left at the end of the process, which would wait for them for ever.
+
+    They are deaf to the signal that multiprocessing ends them by, and what tells them to end may have been interrupted.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def ignore_signals() -> None:

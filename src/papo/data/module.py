@@ -23,7 +23,7 @@ from papo.data.screening import Screen
 from papo.data.skips import Skips
 from papo.data.sources.split import TableSource
 from papo.errors import ConfigError, Gone, SettingError
-from papo.interrupts import left_to_parent
+from papo.interrupts import held, left_to_parent
 from papo.seeding import derive_seed
 from papo.types import Item
 
@@ -203,7 +203,9 @@ class Loader(DataLoader):
     """Raises a ConfigError of a worker as it was raised there; torch would make a worker's traceback of it."""
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in super().__iter__():
+        with held():  # or workers of a loader that is not there yet would never be told to end
+            batches = super().__iter__()
+        for batch in batches:
             if isinstance(batch, ConfigError):
                 raise batch
             yield batch
