@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
-from papo.equivalence.naming import assigns, is_point, same_name
+from papo.equivalence.naming import assigns, is_point, labels, same_name
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
@@ -235,6 +235,8 @@ def same_relation(a: Answer, b: Answer) -> bool:
         within = stated is None or "∈" in relation.signs
         if meant is None or (within and isinstance(other, Many) and not isinstance(meant[1], Many)):
             return False  # 0 < x < 1 is no 0, 1
+        if isinstance(other, Many) and isinstance(meant[1], Bracket) and meant[0] == f"({','.join(labels(other))})":
+            return in_order(meant[1].items, other.items)  # (x_1, x_2) = (1, 3), and x_1 = 1, x_2 = 3
         return same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
         return same_equation(a, b)

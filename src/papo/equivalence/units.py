@@ -108,7 +108,7 @@ FACTORS = {
     "half", "halves", "third", "thirds", "quarter", "quarters", "tenth", "tenths", "hundredth", "hundredths",
     "thousandth", "thousandths", "not", "if", "percent", "pct", "pi", "times", "squared", "cubed", "factorial", "plus",
     "minus", "over", "divided", "multiplied", "by", "to", "or", "and", "root", "power", "log", "base", "mod", "modulo",
-    "below", "negative", "factorials",
+    "negative", "factorials",
     "more", "less", "than", "between", "from", "at", "least", "most", "except", "about", "approximately",
 }  # fmt: skip
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
