@@ -15,8 +15,9 @@ SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A
 # A single name, and what tells it from others of its kind: v_A, S_ABC, x_1.
 INDEXED = re.compile(r"([A-Za-z]+)(?:_([^_:/()]+))?")
 ROOTS = "xzt"  # as solutions are numbered; m_1 and m_2 are two masses, y_1 and y_2 two functions
+WORD = 3  # letters of an index that is one, or a figure's corners
 SHOWS_NOT = re.compile(
-    r"\\(?:text|math|mbox|rm|triangle|Delta|square)(?:rm|bf|it)?(?![A-Za-z])|[\\{}\s]"
+    r"\\(?:text|math|mbox|rm|triangle|Delta|square|parallelogram)(?:rm|bf|it)?(?![A-Za-z])|[\\{}\s]"
 )  # in S_{\text{a}}
 OF_MATRICES = (["^", "-", "1"], ["^", "T"], ["^", "*"])
 FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
@@ -60,11 +61,22 @@ def names_a_side(tokens: Sequence[Token]) -> bool:
 def same_name(a: str, b: str) -> bool:
     """x_1 = 3 is one of the x that x = 3 or x_2 = 3 names, in whatever order they are numbered; v_A is not v_B.
 
-    An index may be left out: S = 7 where S_shaded = 7 is asked for.
+    An index may be left out, or shortened: S = 7 where S_shaded = 7 is asked for.
     """
     (name, index), (other, its_index) = indexed(a), indexed(b)
+    if name != other:
+        return False
+    short, long = sorted((corners(index), corners(its_index)), key=len)
     numbered = name in ROOTS and index.isdigit() and its_index.isdigit()
-    return name == other and (index == its_index or not index or not its_index or numbered)
+    shortened = len(short) >= WORD and short.isalpha() and short.islower() and long.startswith(short)
+    return numbered or shortened or short in ("", long)
+
+
+def corners(index: str) -> str:
+    """An index whatever its capitals, of a polygon whatever its order; none where it is in another script."""
+    if len(index) >= WORD and index.isupper():
+        return "".join(sorted(index))
+    return index.casefold() if index.isascii() else ""
 
 
 def indexed(label: str) -> tuple[str, str]:
