@@ -14,7 +14,7 @@ OPPOSITES = (
     ("left", "right"),
     ("clockwise cw", "counterclockwise anticlockwise ccw"),
     ("into in inside", "out outside"),
-    ("above over", "below under beneath"),
+    ("above", "below under beneath"),
     ("before earlier early ago", "after later late"),
     ("am", "pm"),
     ("bc bce", "ad ce"),
