@@ -464,8 +464,82 @@ x=\sqrt{c^2-a^2-b^2} | \sqrt{c^2-a^2-b^2}
 632.8\text{ nm} | 632.800000\text{ nm}
 12.5\% \approx 13\% | 13\%
 \frac{1}{8} \approx 13\% | 0.125
+v_{\max}=5 | v_{max}=5
+v_{\text{max}}=5 | v_{\max}=5
+v_{\max}=5 | v=5
+I_{\max}=2\text{ A} | I_{max}=2\text{ A}
+k=1 or k=-3 | k_1=-3, k_2=1
+2 or 3 | m_1=3, m_2=2
+m=2 or 3 | m_1=3, m_2=2
+a_1=1, a_2=3 | 3, 1
+k=1\pm\sqrt2 | k_1=1-\sqrt2, k_2=1+\sqrt2
+1,1,2 | \lambda_1=1, \lambda_2=1, \lambda_3=2
+\lambda=1, 2 | \lambda_1=2, \lambda_2=1
+(x_1,x_2)=(1,3) | x_1=1, x_2=3
+(1,2,3) | x_1=1, x_2=2, x_3=3
+(10,20) | F_1=10, F_2=20
+x_{1,2}=1\pm\sqrt2 | x=1\pm\sqrt2
+10\text{ cm below the mirror} | 10\text{ cm}
+10\text{ m below sea level} | 10
+10\text{ m below sea level} | 10\text{ m below the sea level}
+30^\circ\text{ below the horizontal} | 30^\circ
+5 boys | 5 girls
+x=5\text{ boys} | x=5\text{ students}
+15\text{ people} | 15\text{ persons}
+2\text{ p.m.} | 2\text{ PM}
+10\text{ N upward} | 10\text{ newtons up}
+5\text{ m north} | 500\text{ centimeters north}
+12 km | 12 kilometers north
+30 km/h | 30\text{ kilometers per hour east}
+5\text{ kg of salt} | 5\text{ kilograms}
+5\text{ cm} | 5\text{ centimeters in length}
+60 mph | 60\text{ miles an hour}
+8\text{ hrs} | 8\text{ hours a day}
+45^\circ | 45^\circ\text{ N of E}
+90^\circ\text{ clockwise} | 90^\circ\text{ CW}
+5\text{ kPa} | 5\text{ kilopascals}
+2\text{ atm} | 2\text{ atmospheres}
+1\text{ MeV} | 1000000\text{ electronvolts}
+1\text{ kWh} | 3600000 J
+F_N=5 | F_n=5
+S_{\triangle ABC}=6 | S_{\triangle BAC}=6
+S_{\text{shaded}}=7 | S_{\text{shaded region}}=7
+S_{\text{shaded}}=7 | S_{阴影}=7
+UP | Up
+In | IN
 """
 DIFFERENT = r"""
+a_{100}=3 | a_{1000}=3
+S_{ABC}=6 | S_{ABCD}=6
+20\%\text{ increase} | 20\%\text{ increase/decrease}
+30^\circ\text{ clockwise} | 30^\circ\text{ clockwise/counterclockwise}
+30^\circ\text{ clockwise} | 30^\circ\text{ counter-clockwise}
+10\text{ N upwards} | 10\text{ newtons downward}
+2\text{ a.m.} | 2\text{ PM}
+3 hours before | 3 hours after
+5\text{ m north} | 5\text{ km north}
+5\text{ kg of salt} | 5\text{ g of salt}
+5\text{ dollars each} | 5\text{ euros each}
+5 m | 5\text{ acres}
+5 J | 5\text{ MeV}
+2A | 2\,\mu\text{F}
+2\text{ kV} | 2\text{ megavolts}
+8 mg | 8 gm
+Aa | AA
+S_{\triangle ABC}=6 | S_{\triangle ABD}=6
+S_{\text{shaded}}=7 | S_{\text{total}}=7
+HF | Hf
+(x_1,x_2)=(1,3) | x_1=3, x_2=1
+(x_1,x_2)=(1,3) | x_2=1, x_1=3
+(1,2,3) | x_1=1, x_2=3, x_3=2
+k_1=1, k_2=-3 | k_1=-3, k_2=1
+x=3, y=4 | 4, 3
+v_{\max}=5 | v_{\min}=5
+10 | 10 below zero
+10 | 10 degrees below zero
+10^\circ | 10^\circ\text{ below zero}
+20\text{ degrees Celsius} | 20\text{ degrees Celsius below zero}
+10 | 10\text{ below}
 7 | 8
 7 | -7
 1000000 | 1000001
@@ -656,7 +730,6 @@ x = 1/3 \approx 11 | 11
 5\text{ m north} | 5\text{ m south}
 5 N upward | 5 N downward
 \$5\text{ profit} | \$5\text{ loss}
-5 boys | 5 girls
 3 A to the left | 3 A to the right
 0.5\text{ into the page} | 0.5\text{ out of the page}
 5\text{ eV} | 5\text{ MeV}
@@ -694,7 +767,6 @@ v_A:v_B=1:2 | v_B:v_A=1:2
 v_A=3, v_B=4 | v_A=4, v_B=3
 F_1=10, F_2=20 | F_1=20, F_2=10
 y_1=x+1, y_2=2x | y_1=2x, y_2=x+1
-a_1=1, a_2=3 | 3, 1
 5\,\mathrm{N\cdot m} | 5\,\mathrm{N/m}
 5\,\mu\text{m} | 5\text{ m}
 5\,\mathrm{m\,s^{-1}} | 5\,\mathrm{m\,s^{-2}}
@@ -739,7 +811,6 @@ AB\cdot CD | AC\cdot BD
 AB=CD | AC=BD
 (x_1,y_1)=(1,2) | (x,z)=(1,2)
 x=5\text{ cm} | x=5\text{ m}
-x=5\text{ boys} | x=5\text{ girls}
 x>5\text{ cm} | x>5\text{ m}
 A^{-1} = 5 | A^2 = 5
 x^{2} = 5 | 5
@@ -873,6 +944,17 @@ def test_a_scale_may_be_beyond_the_floats():
     unit = "\\text{" + "Gm^9 " * 4 + "}"
     assert not equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}123457 {unit}")
     assert equivalent(f"0.{'0' * 50}123456 {unit}", f"0.{'0' * 50}1234560 {unit}")
+
+
+def test_so_many_matrices_of_such_a_size_are_multiplied():
+    def matrix(rows, columns, cell="1"):
+        lines = "\\\\".join("&".join([cell] * columns) for _ in range(rows))
+        return f"\\begin{{pmatrix}}{lines}\\end{{pmatrix}}"
+
+    assert equivalent(matrix(4, 4, "4"), matrix(4, 4) * 2)
+    assert not equivalent(matrix(4, 5, "4"), matrix(4, 4) + matrix(4, 5))
+    assert equivalent(matrix(2, 2, "512"), matrix(2, 2) * 10)
+    assert not equivalent(matrix(2, 2, "1024"), matrix(2, 2) * 11)
 
 
 def test_what_an_answer_says_again_it_has_said():

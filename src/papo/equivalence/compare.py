@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
 from papo.equivalence.intervals import MIRRORED, interval, mirrored, narrowed
-from papo.equivalence.naming import assigns, is_point, same_name
+from papo.equivalence.naming import assigns, is_point, labels, same_name
 from papo.equivalence.numbers import NEAR_ZERO, Number, Value, factor, mapped, real, same
 from papo.equivalence.plain_units import Measured, number_and_unit
 from papo.equivalence.prepare import plain, prepared
 from papo.equivalence.reading import read
 from papo.equivalence.tokens import CHARACTERS, Unreadable, only_words
-from papo.equivalence.wording import other_things, same_letters, same_words, segments
+from papo.equivalence.wording import opposed, same_letters, same_words, segments
 
 LONGEST = 10_000  # characters of an answer that is looked into at all
 REMEMBERED = 200  # characters of a text that is kept for long
@@ -120,8 +120,7 @@ def same_answer(a: Answer, b: Answer) -> bool:
     if isinstance(a, Relation) or isinstance(b, Relation):
         return same_relation(a, b)
     if isinstance(a, Scalar) and isinstance(b, Scalar):
-        known = a.unit is not None and b.unit is not None
-        return (known or not other_things(a.words, b.words)) and same_scalar(a, b)
+        return not opposed(a.words, b.words) and same_scalar(a, b)
     if isinstance(a, Bracket) and isinstance(b, Bracket):
         return (a.opening, a.closing) == (b.opening, b.closing) and in_order(a.items, b.items)
     if isinstance(a, Many) and isinstance(b, Many):
@@ -178,6 +177,8 @@ def same_scalar(a: Scalar, b: Scalar) -> bool:
             return (one.measured.sure or other.unit is not None) and same_measure(one.measured, other)
     if a.measured is not None and b.measured is not None and same_measure(a.measured, b.measured):
         return True
+    if a.product and b.product and a.unit and b.unit:  # 8 mg, 8 gm: two units
+        return False
     # \frac12 kg and \frac{kg}{2}: a product, where both may be one.
     left, right = a.product or a, b.product or b
     return bool((a.product or b.product) and left.letters and right.letters) and same_measure(left, right)
@@ -235,6 +236,8 @@ def same_relation(a: Answer, b: Answer) -> bool:
         within = stated is None or "∈" in relation.signs
         if meant is None or (within and isinstance(other, Many) and not isinstance(meant[1], Many)):
             return False  # 0 < x < 1 is no 0, 1
+        if isinstance(other, Many) and isinstance(meant[1], Bracket) and meant[0] == f"({','.join(labels(other))})":
+            return in_order(meant[1].items, other.items)  # (x_1, x_2) = (1, 3), and x_1 = 1, x_2 = 3
         return same_answer(meant[1], other)
     if set(a.signs) | set(b.signs) <= {"="}:
         return same_equation(a, b)

@@ -16,6 +16,8 @@ from papo.equivalence.tokens import Token, Unreadable
 
 Rows = tuple[tuple[Answer, ...], ...]
 Cell = Callable[[Sequence[Token]], Answer]
+MATRICES = 10  # of one answer
+PRODUCTS = 64  # of cells in one product: four rows by four columns
 ONE, MINUS_ONE = (Scalar(constant(Fraction(sign)), frozenset()) for sign in (1, -1))
 
 
@@ -28,7 +30,7 @@ def matrix(tokens: Sequence[Token], cell: Cell) -> Answer | None:
         cell: reads one.
 
     Raises:
-        Unreadable: sizes that do not fit, a matrix less a number, or what is no matrix among them.
+        Unreadable: sizes that do not fit or are too large, a matrix less a number, or what is no matrix among them.
     """
     if not any(token.text == "⟦" for token in tokens):
         return None
@@ -103,6 +105,8 @@ def number(tokens: Sequence[Token]) -> Scalar:
 
 def multiplied(a: Rows, b: Rows) -> Rows:
     if len({len(row) for row in b}) > 1 or any(len(row) != len(b) for row in a):
+        raise Unreadable
+    if len(a) * len(b) * len(b[0]) > PRODUCTS:
         raise Unreadable
     return tuple(tuple(dot(row, column) for column in zip(*b, strict=True)) for row in a)
 

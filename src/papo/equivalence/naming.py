@@ -13,9 +13,12 @@ from papo.equivalence.tokens import Token
 # Ratios of segments, or of two sides: \frac{AB}{CD}, AB/CD, \frac{a}{c}.
 SEGMENTS = re.compile(r"frac(?: [A-Z]\w*)+|frac [a-z]\w* [a-z]\w*|[A-Z]\w*(?: [A-Z]\w*)* / [A-Z]\w*(?: [A-Z]\w*)*")
 # A single name, and what tells it from others of its kind: v_A, S_ABC, x_1.
-INDEXED = re.compile(r"([A-Za-z]+)(?:_([^_:/,()]+))?")
+INDEXED = re.compile(r"([A-Za-z]+)(?:_([^_:/()]+))?")
 ROOTS = "xzt"  # as solutions are numbered; m_1 and m_2 are two masses, y_1 and y_2 two functions
-SHOWS_NOT = re.compile(r"\\[A-Za-z]+|[{}\s]")  # S_{\text{shaded}}
+WORD = 3  # letters of an index that is one, or a figure's corners
+SHOWS_NOT = re.compile(
+    r"\\(?:text|math|mbox|rm|triangle|Delta|square|parallelogram)(?:rm|bf|it)?(?![A-Za-z])|[\\{}\s]"
+)  # in S_{\text{a}}
 OF_MATRICES = (["^", "-", "1"], ["^", "T"], ["^", "*"])
 FUNCTIONS = set("fghFGHPSTVW")  # of any argument: f(x + 1), P(A and B)
 
@@ -55,19 +58,25 @@ def names_a_side(tokens: Sequence[Token]) -> bool:
     return "opaque" in [token.kind for token in tokens[:2]] and kinds <= {"name", "opaque", "number"}
 
 
-def stem(label: str) -> str:
-    """Of a numbered solution, x_1, the unknown; all of any other label."""
-    name, index = indexed(label)
-    return name if name in ROOTS and index.isdigit() else label
-
-
 def same_name(a: str, b: str) -> bool:
-    """x_1 = 3 is one of the x that x = 3 or x = 4 names, in whatever order they are numbered; v_A is not v_B.
+    """x_1 = 3 is one of the x that x = 3 or x_2 = 3 names, in whatever order they are numbered; v_A is not v_B.
 
-    An index may be left out: S = 7 where S_shaded = 7 is asked for.
+    An index may be left out, or shortened: S = 7 where S_shaded = 7 is asked for.
     """
-    (name, index), (other, its_index) = indexed(stem(a)), indexed(stem(b))
-    return name == other and (index == its_index or not index or not its_index)
+    (name, index), (other, its_index) = indexed(a), indexed(b)
+    if name != other:
+        return False
+    short, long = sorted((corners(index), corners(its_index)), key=len)
+    numbered = name in ROOTS and index.isdigit() and its_index.isdigit()
+    shortened = len(short) >= WORD and short.isalpha() and short.islower() and long.startswith(short)
+    return numbered or shortened or short in ("", long)
+
+
+def corners(index: str) -> str:
+    """An index whatever its capitals, of a polygon whatever its order; none where it is in another script."""
+    if len(index) >= WORD and index.isupper():
+        return "".join(sorted(index))
+    return index.casefold() if index.isascii() else ""
 
 
 def indexed(label: str) -> tuple[str, str]:
@@ -77,16 +86,29 @@ def indexed(label: str) -> tuple[str, str]:
 
 
 def is_point(several: Many) -> bool:
-    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4."""
-    return several.joined in (",", ";") and (
-        assigns(several) or not any(isinstance(item, Relation) for item in several.items)
-    )
+    """Whether a list may be a point's coordinates: 3, 4 and x = 3, y = 4, but not x = 3, x = 4.
+
+    x_1 = 3, x_2 = 4 are two solutions, where a third one makes them coordinates.
+    """
+    if several.joined not in (",", ";"):
+        return False
+    names = [indexed(label) for label in labels(several)]
+    if not names:
+        return not any(isinstance(item, Relation) for item in several.items)
+    solutions = len(names) == 2 and names[0][0] == names[1][0] in ROOTS
+    return len(set(names)) == len(names) and not solutions
 
 
 def assigns(several: Many) -> bool:
-    """Whether each has a name of its own: x = 3, y = 4. x_1 = 3, x_2 = 4 are two values of x, in any order."""
-    stems = [stem(item.labels[0]) for item in several.items if isinstance(item, Relation) and item.names[0]]
-    return len(stems) == len(several.items) == len(set(stems))
+    """Whether each has a name of its own: x = 3, y = 4. k_1 = 3, k_2 = 4 are two values of k, in any order."""
+    names = [name if index.isdigit() else (name, index) for name, index in map(indexed, labels(several))]
+    return bool(names) and len(names) == len(set(names))
+
+
+def labels(several: Many) -> list[str]:
+    """What each is named, if each is."""
+    found = [item.labels[0] for item in several.items if isinstance(item, Relation) and item.names[0]]
+    return found if len(found) == len(several.items) else []
 
 
 def calls(tokens: Sequence[Token]) -> bool:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from papo.equivalence.functions import CONSTANTS, INVERSE, OTHER, TRIGONOMETRIC, factorial, factorial_between
 from papo.equivalence.numbers import Value, constant, mapped, power, variable
 from papo.equivalence.tokens import Token, Unreadable
-from papo.equivalence.units import LETTERS, Unit, unit
+from papo.equivalence.units import LETTERS, Unit, leading, unit
 
 FRACTION = re.compile(r"([0-9]+) / ([0-9]+)(?! ?[0-9.])|frac \{ ([0-9]+) \} \{ ([0-9]+) \}")
 NUMBER = re.compile("[0-9]{1,9}")
@@ -167,7 +167,10 @@ class Parser:
                 break
             self.position += 1 + (between != " ")
             words += between + token.text + self.unit_exponent()
-        self.unit, self.words, self.unit_end = unit(words), words, self.position
+        found, rest = leading(words)
+        if self.unit is None or not rest:  # 45° N of E
+            self.unit = found
+        self.words, self.unit_end = words, self.position
 
     def unit_exponent(self) -> str:
         if not self.accept("^"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from papo.equivalence.answers import Answer, Bracket, Many, Relation, Rounded, Scalar
-from papo.equivalence.matrices import matrix
+from papo.equivalence.matrices import MATRICES, matrix
 from papo.equivalence.naming import names_a_side
 from papo.equivalence.numbers import mapped
 from papo.equivalence.scalars import rounds_to, scalar
@@ -24,7 +24,10 @@ def read(text: str) -> Answer:
     Raises:
         Unreadable: it cannot be read, or only at more length than answers have.
     """
-    return read_list(tokenise(text), LEVELS)
+    tokens = tokenise(text)
+    if sum(token.text == "⟦" for token in tokens) > MATRICES:
+        raise Unreadable
+    return read_list(tokens, LEVELS)
 
 
 def read_list(tokens: Sequence[Token], levels: int) -> Answer:

@@ -32,6 +32,11 @@ OPERATORS = {
 SIGNS = {"**": "^", "<=": "≤", ">=": "≥", "==": "="}
 
 PERCENT = ("percent", "pct")
+# 10 below zero is negative; 10 cm below the mirror is not.
+BELOW_ZERO = re.compile(
+    r"(?:[0-9°CF]|celsius|fahrenheit|degrees?)[\s})]*+(?:\\text\{\s*+)?below(?:\s(?:zero|freezing))?\s?\}?\Z",
+    re.IGNORECASE,
+)
 UNIT_TEXT = re.compile(r"(?:[A-Za-z°Ωμ.]++(?:\s*+\^?\{?-?[1-9]\}?)?[\s/*·-]*+)*+")
 
 PATTERN = re.compile(
@@ -74,6 +79,8 @@ def tokenise(text: str) -> list[Token]:
     if len(text) > CHARACTERS:
         raise Unreadable
     text = prepared(text)
+    if BELOW_ZERO.search(text):
+        raise Unreadable
     tokens: list[Token] = []
     position = depth = 0
     while position < len(text):

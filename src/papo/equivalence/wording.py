@@ -6,38 +6,62 @@ import re
 
 from papo.equivalence.prepare import prepared
 
-SHORT = 3  # letters of a name that may be another one in capitals: MeV and meV
-# 5 square units are 5 of whatever is asked for.
-GENERIC = re.compile(r"(?:(?:square|sq\.?|cubic|cu\.?)\s+)?units?(?![a-z])(?:\s*\^?\{?[23]\}?)?")
-NAME = re.compile(r"[^\W\d_]+|\d+")
+# Words behind a number that turn it round, each side of a pair with what means the same.
+OPPOSITES = (
+    ("increase increased increases rise gain profit growth", "decrease decreased decreases fall drop loss reduction"),
+    ("north", "south", "east", "west"),
+    ("up uphill upwards", "down downhill"),
+    ("left", "right"),
+    ("clockwise cw", "counterclockwise anticlockwise ccw"),
+    ("into in inside", "out outside"),
+    ("above", "below under beneath"),
+    ("before earlier early ago", "after later late"),
+    ("am", "pm"),
+    ("bc bce", "ad ce"),
+    ("ahead forward forwards", "behind back"),
+    ("toward towards", "away"),
+    ("attractive attraction", "repulsive repulsion"),
+    ("hotter warmer", "colder cooler"),
+    ("taller longer", "shorter"),
+    ("older", "younger"),
+    ("faster fast", "slower slow"),
+    ("higher", "lower"),
+    ("heavier", "lighter"),
+    ("wider", "narrower"),
+)
+POLES = {
+    word: (of, pole) for of, pair in enumerate(OPPOSITES) for pole, words in enumerate(pair) for word in words.split()
+}
+NAME = re.compile(r"[^\W\d_]+")
+JOINED = str.maketrans("", "", ".-")  # a.m., counter-clockwise
+WARD = re.compile("wards?\\Z")
 AND, OR = (re.compile(f"(?<![A-Za-z]){word}(?![A-Za-z])") for word in ("and", "or"))
 SEGMENT = re.compile("[A-Z]{2}")
 LETTERS = re.compile(r"(?<![\\A-Za-z])[A-Za-z]+")
-ELEMENT = re.compile("[A-Z][A-Za-z]")  # or a molecule: Co, CO
+# Whose symbols are other formulas in capitals. NO and No are as often words, as are IN and In.
+ELEMENTS = {"bi", "cn", "co", "cs", "cu", "hf", "nb", "ni", "np", "os", "pb", "po", "pu", "sc", "si", "sn", "yb"}
 
 
-def other_things(a: str, b: str) -> bool:
-    """Whether two numbers are of other things by the words behind them: 5 boys, 5 girls; 20 % increase, 20 % decrease.
+def opposed(a: str, b: str) -> bool:
+    """Whether two numbers are turned round by the words behind them: 20 % increase, 20 % decrease.
 
-    What one of them leaves out makes no difference: 5 m north, 5 m.
+    What names both sides of a pair is neither. All other words make no difference: the number is what was asked for.
 
-    >>> other_things("boys", "girls"), other_things("years old", "year"), other_things("MeV", "eV")
-    (True, False, True)
+    >>> opposed("m north", "m south"), opposed("increase/decrease", "increase"), opposed("boys", "girls")
+    (True, True, False)
     """
-    x, y = names(a), names(b)
-    shorter, longer = sorted((x, y), key=len)
-    return not within(shorter, longer) and "".join(x) != "".join(y)  # kWh, kW h
+    x, y = poles(a), poles(b)
+    return any(x[of] != y[of] for of in x.keys() & y.keys())
 
 
-def names(words: str) -> list[str]:
-    found = NAME.findall(GENERIC.sub("", words.replace(".", "")))
-    return [name if len(name) <= SHORT else name.casefold().removesuffix("s") for name in found]
-
-
-def within(shorter: list[str], longer: list[str]) -> bool:
-    """Whether the names of one come in the other, in their order."""
-    rest = iter(longer)
-    return all(name in rest for name in shorter)
+def poles(words: str) -> dict[int, list[int]]:
+    """Which sides of which pairs are named, in their order: north of east is not east of north."""
+    found: dict[int, list[int]] = {}
+    for name in NAME.findall(words.translate(JOINED).casefold()):
+        of, pole = POLES.get(name) or POLES.get(WARD.sub("", name)) or (None, 0)
+        if of is not None and pole not in found.setdefault(of, []):
+            found[of].append(pole)
+    return found
 
 
 def same_words(a: str, b: str) -> bool:
@@ -55,10 +79,11 @@ def same_words(a: str, b: str) -> bool:
 
 
 def same_letters(a: str, b: str) -> bool:
-    """But for capitals: CO is no Co, though NO is No."""
-    if ELEMENT.fullmatch(a) and ELEMENT.fullmatch(b) and a.casefold() != "no":
-        return a == b
-    return a.casefold() == b.casefold()
+    """But for capitals: CO is no Co, nor Aa AA."""
+    folded = a.casefold()
+    if folded != b.casefold() or a == b or len(a) != 2:
+        return folded == b.casefold()
+    return folded[0] != folded[1] and not (folded in ELEMENTS and a[0].isupper() and b[0].isupper())
 
 
 def segments(text: str) -> frozenset[str]:
