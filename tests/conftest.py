@@ -17,7 +17,8 @@ KINDS = {
     "test_families.py": "integration",
     "test_precision.py": "integration",
     "test_devices.py": "integration",
-    "test_worker.py": "integration",  # starts processes
+    "test_interrupts.py": "integration",  # starts processes
+    "test_worker.py": "integration",  # likewise
     "test_plan.py": "integration",  # plans whole configurations
     "test_inspect.py": "integration",  # papo inspect
     "test_verbs.py": "integration",  # the commands

@@ -203,12 +203,15 @@ class Loader(DataLoader):
     """Raises a ConfigError of a worker as it was raised there; torch would make a worker's traceback of it."""
 
     def __iter__(self) -> Iterator[Any]:
-        with held():  # or workers of a loader that is not there yet would never be told to end
-            batches = super().__iter__()
-        for batch in batches:
+        for batch in self.begun():
             if isinstance(batch, ConfigError):
                 raise batch
             yield batch
+
+    def begun(self) -> Iterator[Any]:
+        """Its workers are all started: of a loader that is not there yet none would ever be told to end."""
+        with held():
+            return super().__iter__()
 
 
 def collated_or_refused(collate: Callable[[Iterable[Item]], Any], items: Iterable[Item]) -> Any:
