@@ -108,7 +108,7 @@ def counted(tokens: Sequence[Token]) -> bool:
 def read_side(tokens: Sequence[Token], levels: int, ranges: bool = True) -> Answer:
     if levels == 0 or not tokens:
         raise Unreadable
-    if tokens[0].text in OPEN and tokens[0].text != "⟦" and closes(tokens) == len(tokens) - 1:
+    if tokens[0].text in OPEN and closes(tokens) == len(tokens) - 1:
         opening, closing = tokens[0].text, tokens[-1].text
         parts = split(tokens[1:-1], (",", ";"))
         if opening in ("{", r"\{") and (opening == r"\{" or len(parts) > 1):
