@@ -121,9 +121,10 @@ def changed(folder: Path, held_out: Screened) -> set[str]:
     measured = {row["item"]: (row.get("asked"), row["picture"]) for row in reversed(rows)}
     found = set()
     for item in held_out.items():
-        asked, picture = measured.get(item.id, (item.asked, item.picture))
-        if asked not in (None, item.asked) or picture != item.picture:
-            found.add(item.id)
+        if item.id in measured:
+            asked, picture = measured[item.id]
+            if asked not in (None, item.asked) or picture != item.picture:
+                found.add(item.id)
     return found
 
 
