@@ -138,6 +138,20 @@ def test_the_first_rows_alone(run_evaluate, evaluate):
     assert evaluate("views=[image]", "limit=99")["benchmarks"] == all_rows["benchmarks"]
 
 
+def test_rows_that_the_model_was_trained_on(run_evaluate, tiny_model, tmp_path):
+    """Are said where they are measured, not where guessability is, of training questions on purpose."""
+    run, rows = tmp_path / "run", tmp_path / "rows.jsonl"
+    shutil.copytree(tiny_model, run / "model")
+    rows.write_text(json.dumps({"question": "1?", "answer": "1"}) + "\n")
+    (run / "config.yaml").write_text(json.dumps({"data": {"train": {"path": str(rows), "share": [0, 1]}}}))
+    both = ["benchmarks=[folder,lab]", f"benchmarks.folder.path={rows}"]
+    finished, _ = run_evaluate(*both, "views=[image]", path=run)
+    assert f"\nfolder: {run} was trained on rows of this table" in finished.out
+    finished, _ = run_evaluate(*both, "guessable=true", path=run)
+    assert finished.status == 0
+    assert "was trained on" not in finished.out
+
+
 def test_greedy_answers_need_no_seed(evaluate):
     first, second = (evaluate("rollout.temperature=0", "k=1", "views=[image]", f"seed={seed}") for seed in (0, 1))
     assert first["temperature"] == 0

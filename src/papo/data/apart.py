@@ -23,9 +23,27 @@ def doubts(train: Mapping[str, Any], val: Mapping[str, Any]) -> list[str]:
     Args:
         train, val: settings of `table_source`, as data.train and data.val have them.
     """
-    sources = {f"data.train.sources.{name}": source for name, source in (train.get("sources") or {}).items()}
-    found = (doubt(key, source, val) for key, source in (sources or {"data.train": train}).items())
+    found = (doubt(key, source, val) for key, source in parts(train).items())
     return [line for line in found if line]
+
+
+def parts(train: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """By their keys, the tables that data.train has: itself, or those of a mixture."""
+    mixed = {f"data.train.sources.{name}": source for name, source in (train.get("sources") or {}).items()}
+    return mixed or {"data.train": train}
+
+
+def trained_on(train: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """The key of the part of `train` that may have rows of the table `measured`, with its share; "" where none has.
+
+    Args:
+        train: data.train of a run.
+        measured: settings of a benchmark.
+    """
+    for key, source in parts(train).items():
+        if overlap(source, measured):
+            return "{}.share=[{:g},{:g}]".format(key, *source["share"])
+    return ""
 
 
 def shared(train: Any, val: Any) -> list[str]:
@@ -36,9 +54,9 @@ def shared(train: Any, val: Any) -> list[str]:
         train, val: built and screened: only rows of tables are looked at, the same file or the same bytes are one
             picture.
     """
-    parts = train.sources.values() if isinstance(train, Mixture) else [train]
-    tables = [part for part in parts if is_table(part)]
-    if not tables or not is_table(val) or max(len(each) for each in (*tables, val)) > LOOKED_THROUGH:
+    each = train.sources.values() if isinstance(train, Mixture) else [train]
+    tables = [part for part in each if is_table(part)]
+    if not tables or not is_table(val) or max(map(len, (*tables, val))) > LOOKED_THROUGH:
         return []
     trained = {row for part in tables for row in rows_of(part)}
     pictures = {picture for _, shown in trained for picture in shown}
@@ -67,14 +85,21 @@ def doubt(key: str, train: Mapping[str, Any], val: Mapping[str, Any]) -> str:
     if "share" not in train or "share" not in val:
         return ""
     shares = {f"{key}.share": list(train["share"]), "data.val.share": list(val["share"])}
-    (begins, ends), (val_begins, val_ends) = shares.values()
     shown = " ".join(f"{name}=[{low:g},{high:g}]" for name, (low, high) in shares.items())
-    if begins < val_ends and val_begins < ends and alike(train, val):
+    if overlap(train, val):
         return f"held-out rows are trained on: one table has {shown}, which overlap"
     if places(train) != places(val) and key == "data.train" and any(share != WHOLE for share in shares.values()):
         whole = "data.train.share=[0,1] data.val.share=[0,1]"
         return f"two tables, of which parts are used: {shown}; {whole} takes both whole"
     return ""
+
+
+def overlap(train: Mapping[str, Any], val: Mapping[str, Any]) -> bool:
+    """Whether both are tables that may have a row in common."""
+    if "share" not in train or "share" not in val:
+        return False
+    (begins, ends), (val_begins, val_ends) = train["share"], val["share"]
+    return begins < val_ends and val_begins < ends and alike(train, val)
 
 
 def places(table: Mapping[str, Any]) -> Set[str]:

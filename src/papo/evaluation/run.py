@@ -27,6 +27,7 @@ from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
 from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, start_or_continue
 from papo.evaluation.rollouts import as_trained, cut_off
+from papo.evaluation.unseen import seen
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
 from papo.policy.loading import Loaded, locate
@@ -141,6 +142,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     run.write("provenance.json", origin | {"fast_layers": loaded.fast_layers} | pace)
     print(*own.failures(), sep="\n", end="")
     print("", *cut_off(records, examination.sampling.max_new_tokens), sep="\n")
+    if not cfg.guessable:  # which is measured on training questions, on purpose
+        print(*(f"{line}\n" for line in seen(own_settings(cfg)["benchmarks"], model_paths(cfg))), sep="", end="")
     print(f"{responses} responses in {seconds:.0f} s ({responses / seconds:.0f}/s){told(caches)}, {run.path}")
     return results
 
