@@ -92,7 +92,13 @@ BRIEFLY = ["val.blind=false", "val.greedy=false", "val.masked=null", "val.traini
 SIX = ["data.train.size=6", "trainer.max_steps=4"]
 # Five prompts are no even share; with three updates and dynamic sampling a rank may be left without any.
 RUNS = {
-    "papo": ["experiment=papo_qwen", "algorithm.updates_per_rollout=1", "val.every=1", "val.items=1"],
+    "papo": [
+        "experiment=papo_qwen",
+        "algorithm.updates_per_rollout=1",
+        "val.every=1",
+        "val.items=1",
+        "data.num_workers=1",
+    ],
     "dapo": [
         "algorithm=papo_d",
         "algorithm.updates_per_rollout=3",

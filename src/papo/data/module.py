@@ -114,6 +114,9 @@ class PromptData(LightningDataModule):
             batch_sampler=batches,
             collate_fn=partial(collated_or_refused, collate),
             num_workers=self.num_workers,
+            # Forked: what collates them belongs to the module and cannot be sent. Nothing else is the default in a
+            # process that was spawned, as those of a strategy are, or on macOS.
+            multiprocessing_context="fork" if self.num_workers else None,
             worker_init_fn=left_to_parent,
         )
 
