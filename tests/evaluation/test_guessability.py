@@ -43,6 +43,22 @@ def test_the_overview_is_over_items_that_can_be_graded():
     assert overview([BROKEN]) == {"items": 1}
 
 
+def test_items_about_one_picture_count_once(tmp_path, capsys):
+    records = [
+        replace(record, id=f"{record.id} {n}", picture=f"{record.id} {n // 4}")
+        for record in (ALWAYS, NEVER, RARELY, BROKEN)
+        for n in range(8)
+    ]
+    found = overview(records)
+    pictures = [record.picture for record in records if record.scorable]
+    expected = mean_over_items([1.0] * 8 + [0.0] * 8 + [0.25] * 8, pictures)
+    assert (found["ci95"], found["pictures"]) == (list(expected.ci95), 6)
+    apart = overview([replace(record, picture=None) for record in records])
+    assert found["ci95"][1] - found["ci95"][0] > 1.5 * (apart["ci95"][1] - apart["ci95"][0])
+    write_guessability(RunDir(tmp_path), {"one": records})
+    assert "| one, about 6 pictures, over which its interval is | 41.7 [" in capsys.readouterr().out
+
+
 def test_what_is_written_and_printed(tmp_path, capsys):
     found = write_guessability(RunDir(tmp_path), {"one": [ALWAYS, RARELY], "none": [BROKEN]})
     assert json.loads((tmp_path / "guessability.json").read_text()) == found

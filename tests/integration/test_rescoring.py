@@ -221,6 +221,20 @@ def test_two_evaluations_are_paired_on_what_both_answered(saved, rescore):
         assert re.search(rf"^\| {re.escape(model)} +\| rollout.top_p +\| 0.5 +\| 1.0 ", printed, re.MULTILINE)
 
 
+def test_answers_about_other_pictures_are_not_paired(saved, rescore):
+    """Two data sets may name their items alike and ask the same of other pictures, with other right answers."""
+    first, second = saved("one", {"m": ANSWERS}), saved("two", {"n": ANSWERS})
+    for folder, picture in ((first, "a"), (second, "b")):
+        (file,) = (folder / "records").rglob("*.jsonl")
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        rows[0]["picture"] = "same"
+        rows[1]["picture"] = picture
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    other = f"benchmarks.folder: {list(ANSWERS)[1]} shows another picture in {second} than in {first}: "
+    with pytest.raises(ConfigError, match=re.escape(other)):
+        rescore(first, f"compare=[{second}]")
+
+
 def test_the_data_may_lie_elsewhere_by_now(saved, data, command, tmp_path):
     folder = saved("then", {"m": ANSWERS})
     moved = data.rename(data.with_name("moved.jsonl"))

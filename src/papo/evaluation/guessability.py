@@ -12,6 +12,7 @@ from papo.evaluation.answering import BLIND
 from papo.evaluation.measure import Examination
 from papo.evaluation.records import Record
 from papo.evaluation.result_tables import PERCENT, to_markdown
+from papo.evaluation.summary import OfItems
 from papo.files import write_text
 from papo.report import ReportTable
 from papo.run_dir import RunDir
@@ -63,12 +64,13 @@ def row(record: Record) -> dict[str, Any]:
 
 
 def overview(records: Sequence[Record]) -> dict[str, Any]:
-    """One benchmark's part of guessability.json; only "items" where none can be graded."""
-    means = [record.accuracy("blind") for record in records if record.scorable]
-    if not means:
+    """One benchmark's part of guessability.json, with "pictures" where several items are about one; only "items" where
+    none can be graded."""
+    found = OfItems.of(records, lambda record: record.accuracy("blind") if record.scorable else None)
+    if not found.values:
         return {"items": len(records)}
-    above = {f"{limit:g}": sum(mean > limit for mean in means) / len(means) for limit in ABOVE}
-    return {"items": len(records)} | mean_over_items(means).to_dict() | {"above": above}
+    above = {f"{limit:g}": sum(mean > limit for mean in found.values) / len(found.values) for limit in ABOVE}
+    return {"items": len(records)} | mean_over_items(found.values, found.pictures).to_dict() | {"above": above}
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> ReportTable:
@@ -76,7 +78,10 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     for name, of in found.items():
         if "mean" in of:
             mean, low, high = (f"{100 * value:.1f}" for value in (of["mean"], *of["ci95"]))
-            rows.append((name, f"{mean} [{low}, {high}]", *(f"{100 * share:.1f}" for share in of["above"].values())))
+            about = f", about {of['pictures']} pictures, over which its interval is" if "pictures" in of else ""
+            rows.append(
+                (name + about, f"{mean} [{low}, {high}]", *(f"{100 * share:.1f}" for share in of["above"].values()))
+            )
         else:
             rows.append((name, "no item can be graded", *("" for _ in ABOVE)))
     columns = ("answered blind", "right", *(f"items above {100 * limit:.0f}" for limit in ABOVE))

@@ -15,6 +15,7 @@ from yaml import YAMLError
 from papo.errors import ConfigError
 from papo.evaluation.records import Record
 from papo.evaluation.results import records_file
+from papo.visible import line
 
 Records = dict[str, dict[str, list[Record]]]  # by benchmark and model
 
@@ -95,7 +96,8 @@ def side_by_side(
         places answered with a model of one name; and by that name the answers that they are from.
 
     Raises:
-        ConfigError: a benchmark was not answered in one of the places, or no item of it in all.
+        ConfigError: a benchmark was not answered in one of the places, or no item of it in all, or an item of one
+            place shows another picture in another.
     """
     names = [model for of in saved.values() for model in of.models]
     labels = {
@@ -116,8 +118,27 @@ def side_by_side(
         ids = [id for id in first if all(id in other for other in others)]
         if not ids:
             raise ConfigError(f"no item of benchmarks.{name} was answered in all of {', '.join(saved)}")
+        check_pictures(name, {path: answered[label] for (path, _), label in labels.items()}, ids)
         if any(len(of_model) > len(ids) for of_model in answered.values()):
             print(f"{name}: {len(ids)} items that were answered in all of {', '.join(saved)}")
         ids = ids[:limit]
         found[name] = {label: [of_model[id] for id in ids] for label, of_model in answered.items()}
     return found, {label: saved[path] for (path, _), label in labels.items()}
+
+
+def check_pictures(name: str, answered: Mapping[str, Mapping[str, Record]], ids: Sequence[str]) -> None:
+    """Raises ConfigError where an item is about other pictures in one place than in another: it is another item.
+
+    Args:
+        name: of the benchmark.
+        answered: records by id, of each place. Some do not know their pictures.
+    """
+    for id in ids:
+        known = {path: of[id].picture for path, of in answered.items() if of[id].picture is not None}
+        if len(set(known.values())) > 1:
+            (first, picture), *others = known.items()
+            other = next(path for path, its in others if its != picture)
+            raise ConfigError(
+                f"benchmarks.{name}: {line(id, 200)} shows another picture in {other} than in {first}: answers to "
+                "other items cannot be compared"
+            )
