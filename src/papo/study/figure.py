@@ -20,7 +20,8 @@ BAND = 0.15  # opacity
 MARGIN = 3  # percentage points beyond what a share can be
 # Of the first ten arms, which differ by colour, of the next ten, and so on.
 MARKS, LINES = "os^Dv", ("-", "--", ":", "-.")
-SPREAD = 0.08  # between arms that stand side by side, of the distance between neighbours
+# Between arms that stand side by side, and of all of them together, of the distance between neighbours.
+SPREAD, ROOM = 0.08, 0.8
 
 
 def draw(comparison: Comparison) -> bytes:
@@ -59,8 +60,11 @@ def final(panel: Axes, comparison: Comparison, name: str) -> None:
         places = {value: n for n, value in enumerate(values)}
         panel.set_xticks(list(places.values()), [f"{value:g}" for value in values])
         panel.set_xlabel(comparison.cells[0].levels[0][0])
-        for n, (arm, of_arm) in enumerate(by_arm(comparison.cells).items()):
-            found = {places[c.levels[0][1]] + SPREAD * n: comparison.arms[c.label].get(name) for c in of_arm}
+        of_arms = by_arm(comparison.cells)
+        apart = min(SPREAD, ROOM / len(of_arms))
+        for n, (arm, of_arm) in enumerate(of_arms.items()):
+            beside = apart * (n - (len(of_arms) - 1) / 2)
+            found = {places[c.levels[0][1]] + beside: comparison.arms[c.label].get(name) for c in of_arm}
             bars(panel, found, arm, n)
     else:
         alone = len({cell.levels for cell in comparison.cells}) == 1
@@ -86,6 +90,7 @@ def curve(panel: Axes, comparison: Comparison, name: str, levels: Levels) -> Non
         panel.plot(steps, means, **look, markersize=3, label=cell.arm)
         panel.fill_between(steps, lows, highs, color=look["color"], alpha=BAND, linewidth=0)
         panel.set_axis_on()
+    if panel.axison:  # once all are there: limits that are set grow no more
         within_shares(panel)
     where = ", ".join(told(key, value) for key, value in levels)
     panel.set_title(f"held-out {name}, %" + (f" ({where})" if where else ""), fontsize=9)
