@@ -18,7 +18,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from papo.policy import group_attention
+from papo.policy import group_attention, vlm
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -30,8 +30,9 @@ def script(monkeypatch) -> Callable[..., ModuleType]:
     What it does to the process is undone: arguments, streams, environment, threads, modules found beside it.
     """
     before, threads, generator = set(sys.modules), torch.get_num_threads(), torch.get_rng_state()
-    environment, shared_from = dict(os.environ), group_attention.SHARED_FROM
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    environment = dict(os.environ)
+    for owner, replaced in ((sys, "stdout"), (group_attention, "SHARED_FROM"), (vlm, "token_scores")):
+        monkeypatch.setattr(owner, replaced, getattr(owner, replaced))  # which undoes what a script does
 
     def load(name: str, *arguments: object, **constants: object) -> ModuleType:
         path = EXPERIMENTS / name
@@ -53,7 +54,6 @@ def script(monkeypatch) -> Callable[..., ModuleType]:
     os.environ.update(environment)
     torch.set_num_threads(threads)
     torch.set_rng_state(generator)
-    group_attention.SHARED_FROM = shared_from
 
 
 def test_a_step_is_timed(script, tmp_path, capfd):
@@ -107,13 +107,12 @@ def test_peaks_with_and_without_checkpointing_and_shared_prompts(script, tmp_pat
     assert len(row.split("|")) == 10
 
 
-def test_precisions(script):
+def test_a_precision(script):
     of = script("precision/run.py", STEPS=1, ITEMS=1)
-    for setting in of.SETTINGS[3], of.SETTINGS[-1]:
-        refused, losses, moved = of.train(setting, lr=1e-3)
-        assert bool(refused) == (setting == of.SETTINGS[3])
-        assert len(losses) == 1
-        assert moved.any()
+    refused, losses, moved = of.train(of.Setting("bf16-true", "bfloat16", "adamw"), lr=1e-3)
+    assert refused
+    assert len(losses) == 1
+    assert moved.any()
 
 
 def test_a_vocabulary_in_chunks(script, monkeypatch):
@@ -166,6 +165,21 @@ def test_a_late_start_is_paired_with_an_early_one(script, tmp_path, capsys):
     of.main(tmp_path)
     greedy = [row.split(" | ")[3].split()[0] for row in capsys.readouterr().out.splitlines()[2:]]
     assert greedy == ["-50.0", "-75.0", "-50.0"]
+
+
+def test_what_is_read_of_a_run(script, train, brief, tmp_path, capsys):
+    run = train("experiment=papo_qwen", *brief, "trainer.max_steps=1", "val.greedy=true")
+    capsys.readouterr()
+    of = script("accelerator/compare.py", run.path, run.path)
+    of.main()
+    same = len(run.rollouts)
+    *_, row = capsys.readouterr().out.splitlines()
+    assert f"| {run.path.name} | 1 | {same} of {same} | " in row
+    plot = script("collapse/plot.py")
+    # of more steps: a validation between them, and as many as the monitor's window
+    assert {*plot.TAGS} - run.scalars.keys() == {"course/accuracy", "collapse/score"}
+    plot.main(str(tmp_path / "curves.png"), f"A={run.path}")
+    assert (tmp_path / "curves.png").is_file()
 
 
 def test_the_studys_figure(script, tmp_path):
