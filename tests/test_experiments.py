@@ -1,9 +1,14 @@
-"""The scripts under experiments/ keep up with the library: every name of it that they import is there."""
+"""The scripts under experiments/ keep up with the library: what they import of it is there, and takes what they give.
+
+Those that can run in a moment, cut down, do so in tests/integration/test_scripts.py.
+"""
 
 import ast
 import importlib
 import inspect
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -14,18 +19,45 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "experiments").rglob("*.py"))
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_what_a_script_imports_of_the_library_is_there(script):
-    tree = ast.parse((ROOT / script).read_text())
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import)]
-    for node in imports:
+def imported(tree: ast.Module) -> dict[str, Any]:
+    """What a script imports of the library, by the names that it has there.
+
+    Raises:
+        ImportError: it is not there.
+    """
+    found = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom | ast.Import):
+            continue
         for name in node.names:
             module = node.module if isinstance(node, ast.ImportFrom) else name.name
             if module is None or module.split(".")[0] != "papo":
                 continue
-            found = importlib.import_module(module)
-            if isinstance(node, ast.ImportFrom) and not hasattr(found, name.name):
-                importlib.import_module(f"{module}.{name.name}")
+            thing = importlib.import_module(module)
+            if isinstance(node, ast.ImportFrom):
+                has = hasattr(thing, name.name)
+                thing = getattr(thing, name.name) if has else importlib.import_module(f"{module}.{name.name}")
+            found[name.asname or name.name] = thing
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_a_script_uses_of_the_library_is_there(script):
+    """And takes the arguments that it is given."""
+    tree = ast.parse((ROOT / script).read_text())
+    things = imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(thing := things.get(ast.unparse(node.value)), ModuleType):
+            assert hasattr(thing, node.attr), f"{script}:{node.lineno}"  # also where it is replaced
+        if isinstance(node, ast.Call) and (called := things.get(ast.unparse(node.func))) is not None:
+            plain = not any(isinstance(argument, ast.Starred) for argument in node.args)
+            named = [keyword.arg for keyword in node.keywords]
+            signature = inspect.signature(called)
+            bind = signature.bind if plain and None not in named else signature.bind_partial
+            try:
+                bind(*node.args if plain else (), **dict.fromkeys(filter(None, named)))
+            except TypeError as error:
+                pytest.fail(f"{script}:{node.lineno}: {ast.unparse(node.func)}: {error}")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class NoiseReward:
 
     def __call__(self, item: Item, response: str) -> RewardResult:
         value = torch.rand((), generator=self.generator).item()
-        return RewardResult(total=value, parts={"noise": value}, answer=None, scorable=True)
+        return RewardResult(total=value, parts={"accuracy": value}, answer=None, scorable=True)
 
 
 class Clock(Callback):

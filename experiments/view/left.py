@@ -51,7 +51,7 @@ def main() -> None:
         seeds = [derive_seed("left", item.id) for item in prompts.items]
         for name in found:
             shown = prompts if name not in makers else replace(prompts, images=makers[name].of(prompts, seeds))
-            answered, _, _ = answer(policy, engine, processor, shown, k=1, sampling=greedy, seed=0)
+            answered, _ = answer(policy, engine, processor, shown, k=1, sampling=greedy, seed=0)
             found[name] += [of.accuracy for of in answered]
     print("| view | right about the picture, % |\n|---|---|")
     for name, values in found.items():
