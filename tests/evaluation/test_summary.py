@@ -146,6 +146,29 @@ def test_only_the_same_items_are_compared():
         differences(RECORDS[:2], RECORDS[1:])
 
 
+def test_what_is_known_of_other_items_in_each_is_paired_where_both_know_it():
+    """Where one knows of a and b and the other of b and c, b is compared; where of none of the same, nothing is."""
+
+    def of(*finished: bool | None) -> list[Record]:
+        answers = [(GradedResponse("", "wrong", None, "", finished=each),) for each in finished]
+        return [Record(id, "?", "", {}, {"image": answer}) for id, answer in zip("abc", answers, strict=True)]
+
+    found = differences(of(False, True, None), of(None, False, True))["cut_off"]
+    assert (found.mean, found.n) == (1.0, 1)
+    more = differences(of(True, True, True), of(None, False, True))["cut_off"]
+    assert (more.mean, more.n) == (0.5, 2)
+    for first, second in (((True, None, None), (None, None, True)), ((True, None, None), (None, None, None))):
+        assert "cut_off" not in differences(of(*first), of(*second))
+
+
+def test_items_that_are_tagged_otherwise_in_one_model_s_records_are_not_of_the_tag():
+    first = [record("a", 4, 0, t="x"), record("b", 0, 0, t="x"), record("c", 4, 0, t="y")]
+    second = [record("a", 4, 0, t="y"), record("b", 4, 0, t="x"), record("c", 4, 0, t="x")]
+    found = differences(first, second)
+    assert (found["avg@4/t=x"].mean, found["avg@4/t=x"].n) == (1.0, 1)
+    assert "avg@4/t=y" not in found
+
+
 def test_values_of_items_keep_their_order():
     assert item_values(RECORDS)["avg@4"].values == [1.0, 0.5, 0.0]
     assert item_values(RECORDS)["avg@4/task=sum"].values == [1.0, 0.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,11 +18,21 @@ class OfItems(NamedTuple):
 
     values: list[float]
     pictures: list[str]  # what each item is about
+    ids: list[str]
 
     @staticmethod
     def of(records: Iterable[Record], measure: Callable[[Record], float | None]) -> OfItems:
-        found = [(value, record.picture or record.id) for record in records if (value := measure(record)) is not None]
-        return OfItems([value for value, _ in found], [picture for _, picture in found])
+        known = [(value, record) for record in records if (value := measure(record)) is not None]
+        return OfItems(
+            [value for value, _ in known],
+            [record.picture or record.id for _, record in known],
+            [record.id for _, record in known],
+        )
+
+    def only(self, ids: Collection[str]) -> OfItems:
+        """Those of these items alone."""
+        kept = [n for n, id in enumerate(self.ids) if id in ids]
+        return OfItems(*([of[n] for n in kept] for of in self))
 
 
 Values = dict[str, OfItems]
@@ -54,7 +64,7 @@ def summarize(records: Sequence[Record]) -> dict[str, Estimate]:
         name: mean_difference([0.0] * len(values), values, pictures)
         if name.startswith(DEPENDENCY)
         else mean_over_items(values, pictures)
-        for name, (values, pictures) in (item_values(records) | {"right_looking": looking}).items()
+        for name, (values, pictures, _) in (item_values(records) | {"right_looking": looking}).items()
         if values
     }
 
@@ -81,7 +91,7 @@ def powers(first: Sequence[Record], second: Sequence[Record]) -> dict[str, Power
 
 
 def paired(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple[OfItems, OfItems]]:
-    """Each metric of both, of the same items in the same order; raises as `differences`."""
+    """Each metric of both, of the items that have it in both, in the same order; raises as `differences`."""
     if [record.id for record in first] != [record.id for record in second]:
         raise ValueError("two models can be compared only on the same items")
     # A grader of one's own may find an item ungradable in one model's responses alone.
@@ -92,14 +102,16 @@ def paired(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple
         item_values([replace(record, picture=seen.get(record.id)) for record in records if record.id in both])
         for records in (first, second)
     )
-    found = {name: (a[name], b[name]) for name in a if a[name].values and name in b}
+    found = {name: (a[name], b[name]) for name in a if name in b}
     k, other = _samples(first), _samples(second)
     if k != other:  # one share of right responses less another is as good a difference, but has to be called so
         for name in a:
             view, avg, rest = name.partition(f"avg@{k}")
-            if avg and a[name].values and (its := f"{view}avg@{other}{rest}") in b:
+            if avg and (its := f"{view}avg@{other}{rest}") in b:
                 found[f"{view}avg@{other} - avg@{k}{rest}"] = (a[name], b[its])
-    return found
+    # One model's records may not know a value, or a tag, that the other's do.
+    pairs = {name: (x.only(set(y.ids)), y.only(set(x.ids))) for name, (x, y) in found.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0].values}
 
 
 def item_values(records: Sequence[Record]) -> Values:
