@@ -42,6 +42,7 @@ def write_run(
     *,
     values: Mapping[tuple[int, str, str], np.ndarray] | None = None,
     pictures: list[str] | None = None,
+    asked: list[str] | None = None,
     items: list[str] = ITEMS,
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -52,6 +53,7 @@ def write_run(
     Args:
         values: of each item by step, set and measure.
         pictures: of each item; its own where none are given.
+        asked: what each item asks; None = not known, as of runs of before.
         metrics, provenance: what metrics.json and provenance.json say otherwise.
     """
     folder.mkdir(parents=True)
@@ -65,7 +67,9 @@ def write_run(
         values = {(step, "held_out", "accuracy"): np.full(len(items), level) for step, level in ((0, 0.25), (40, 0.5))}
     with (folder / "held_out.jsonl").open("w") as file:
         for (step, of_set, measure), of_items in values.items():
-            for item, picture, value in zip(items, pictures or items, of_items, strict=True):
+            rows = zip(items, pictures or items, asked or [None] * len(items), of_items, strict=True)
+            for item, picture, words, value in rows:
                 row = {"step": step, "set": of_set, "measure": measure, "item": item, "picture": picture}
+                row |= {"asked": words} if words else {}
                 file.write(json.dumps(row | {"value": None if np.isnan(value) else float(value)}) + "\n")
     return folder

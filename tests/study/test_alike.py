@@ -99,6 +99,18 @@ def test_other_pictures_are_refused(tmp_path):
         check(tmp_path)
 
 
+def test_items_that_ask_something_else_are_refused(tmp_path):
+    """Runs of before do not know what theirs ask."""
+    write_run(tmp_path / "a", "grpo", asked=ITEMS)
+    write_run(tmp_path / "before" / "b", "papo")
+    check(tmp_path)
+    write_run(tmp_path / "same" / "c", "papo", asked=ITEMS, seed=1)
+    check(tmp_path)
+    write_run(tmp_path / "other" / "d", "papo", asked=[*ITEMS[:-1], "changed"], seed=2)
+    with pytest.raises(ConfigError, match="item-11 asks something else, or has another right answer, in"):
+        check(tmp_path)
+
+
 def test_a_measure_that_one_run_lacks_is_no_difference(tmp_path):
     accuracy = {(40, "held_out", "accuracy"): np.zeros(12)}
     write_run(tmp_path / "a", "grpo", values=accuracy)

@@ -59,3 +59,9 @@ def check_items(first: Run, other: Run) -> None:
     for key in first.pictures.keys() & other.pictures.keys():
         if first.pictures[key] != other.pictures[key]:
             raise ConfigError(f"{HELD_OUT} of {first.name} and {other.name}: {key[1]} has another picture")
+    for key in first.asked.keys() & other.asked.keys():
+        if first.asked[key] != other.asked[key]:
+            raise ConfigError(
+                f"{HELD_OUT} of {first.name} and {other.name}: {key[1]} asks something else, or has another right "
+                "answer, in one than in the other; run one of them again, on the data of the other"
+            )

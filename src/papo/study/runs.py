@@ -47,6 +47,7 @@ class Run:
         provenance: provenance.json.
         rows: by set and measure, then by step, in order.
         pictures: what tells an item's pictures from other items', by set and item.
+        asked: the same of its words, right answer and all, where it is known; of runs of before it is not.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Run:
     provenance: Mapping[str, Any]
     rows: Mapping[tuple[str, str], Mapping[int, Rows]] = field(repr=False)
     pictures: Mapping[tuple[str, str], str] = field(repr=False)
+    asked: Mapping[tuple[str, str], str] = field(repr=False)
 
     @property
     def seed(self) -> int:
@@ -116,7 +118,7 @@ def unfinished(folder: Path) -> str | None:
 
 def read_run(folder: Path, name: str) -> Run:
     found: dict[tuple[str, str], dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    pictures = {}
+    pictures, asked = {}, {}
     with (folder / HELD_OUT).open() as lines:
         for line in lines:
             row = json.loads(line)
@@ -125,9 +127,11 @@ def read_run(folder: Path, name: str) -> Run:
             # A later row replaces an earlier one: the last step is measured as any other, and again at length.
             found[row["set"], row["measure"]][row["step"]][item] = value
             pictures[row["set"], item] = sys.intern(row["picture"])
+            if row.get("asked"):
+                asked[row["set"], item] = sys.intern(row["asked"])
     rows = {key: {step: in_order(values) for step, values in sorted(of_step.items())} for key, of_step in found.items()}
     metrics, provenance = (json.loads((folder / file).read_text()) for file in ("metrics.json", "provenance.json"))
-    return Run(name, settings_of(folder), metrics, provenance, rows, pictures)
+    return Run(name, settings_of(folder), metrics, provenance, rows, pictures, asked)
 
 
 def in_order(values: Mapping[str, float]) -> Rows:
