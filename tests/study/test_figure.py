@@ -1,5 +1,6 @@
 """The figure of a study tells its arms apart."""
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from study.fake_runs import write_run
@@ -57,3 +58,23 @@ def test_every_arm_stands_at_its_own_level(arms):
     assert all([round(x) for x in xs] == [0, 1, 2] for xs in lines)
     assert all(max(abs(x - round(x)) for x in xs) <= 0.4 for xs in lines)
     assert len({round(xs[0], 6) for xs in lines}) == arms
+
+
+def test_no_line_joins_levels_between_which_an_arm_was_not_run():
+    panel = Figure().subplots()
+    ends = {("all", level): 0.5 for level in (0.0, 0.5, 1.0)} | {
+        ("ends", 0.0): 0.2,
+        ("ends", 1.0): 0.3,
+        ("one", 0.5): 0.6,
+    }
+    final(panel, made_up(ends), "accuracy")
+    drawn = {
+        tuple(np.asarray(line.get_ydata(), dtype=float)) for line in panel.get_lines() if line.get_marker() in "os^Dv"
+    }
+    assert {tuple("gap" if np.isnan(y) else round(y) for y in ys) for ys in drawn} == {
+        (50, 50, 50),
+        (20, "gap", 30),
+        ("gap", 60, "gap"),
+    }
+    low, high = panel.get_ylim()
+    assert low < 20 < 60 < high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -61,11 +62,10 @@ def final(panel: Axes, comparison: Comparison, name: str) -> None:
         panel.set_xticks(list(places.values()), [f"{value:g}" for value in values])
         panel.set_xlabel(comparison.cells[0].levels[0][0])
         of_arms = by_arm(comparison.cells)
-        apart = min(SPREAD, ROOM / len(of_arms))
         for n, (arm, of_arm) in enumerate(of_arms.items()):
-            beside = apart * (n - (len(of_arms) - 1) / 2)
-            found = {places[c.levels[0][1]] + beside: comparison.arms[c.label].get(name) for c in of_arm}
-            bars(panel, found, arm, n)
+            known = {cell.levels[0][1]: comparison.arms[cell.label].get(name) for cell in of_arm}
+            aside = beside(n, len(of_arms))
+            bars(panel, {place + aside: known.get(value) for value, place in places.items()}, arm, n)
     else:
         alone = len({cell.levels for cell in comparison.cells}) == 1
         labels = [cell.arm if alone else cell.label for cell in comparison.cells]
@@ -98,12 +98,12 @@ def curve(panel: Axes, comparison: Comparison, name: str, levels: Levels) -> Non
 
 
 def bars(panel: Axes, effects: Mapping[float, Effect | None], arm: str, n: int) -> None:
-    there = {x: effect for x, effect in effects.items() if effect is not None}
-    if there:
-        means, lows, highs = in_percent(list(there.values()))
+    """Where an effect is None the line has a gap."""
+    if any(effect is not None for effect in effects.values()):
+        means, lows, highs = in_percent(list(effects.values()))
         below, above = ([abs(a - b) for a, b in zip(means, ends, strict=True)] for ends in (lows, highs))
         style = {"label": arm, "markersize": 4, "capsize": 2, "linewidth": 1}
-        panel.errorbar(list(there), means, (below, above), **look_of(n), **style)
+        panel.errorbar(list(effects), means, (below, above), **look_of(n), **style)
 
 
 def within_shares(panel: Axes) -> None:
@@ -112,10 +112,16 @@ def within_shares(panel: Axes) -> None:
     panel.set_ylim(max(low, -MARGIN), min(high, 100 + MARGIN))
 
 
-def in_percent(effects: Sequence[Effect]) -> tuple[list[float], list[float], list[float]]:
-    """Means and both ends; the mean itself where there is no interval."""
-    ends = [effect.ci95 or (effect.mean, effect.mean) for effect in effects]
-    return [100 * e.mean for e in effects], [100 * low for low, _ in ends], [100 * high for _, high in ends]
+def in_percent(effects: Sequence[Effect | None]) -> tuple[list[float], list[float], list[float]]:
+    """Means and both ends; the mean itself where there is no interval, NaN where there is nothing."""
+    found = [(math.nan,) * 3 if e is None else (e.mean, *(e.ci95 or (e.mean, e.mean))) for e in effects]
+    means, lows, highs = ([100 * value for value in of] for of in zip(*found, strict=True))
+    return means, lows, highs
+
+
+def beside(n: int, count: int) -> float:
+    """How far the n-th of so many arms stands from its level, of the distance between levels."""
+    return min(SPREAD, ROOM / count) * (n - (count - 1) / 2)
 
 
 def by_arm(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
