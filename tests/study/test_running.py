@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from study.fake_runs import write_run
 
@@ -68,6 +69,15 @@ def two_levels(tmp_path, monkeypatch) -> tuple[Path, Path]:
     study, out = read_study(tmp_path), tmp_path / "out"
     finish(study, out, besides="grpo_guessable_share=1.0_seed=0")
     return tmp_path, out
+
+
+def test_a_plan_leaves_no_command_behind(faked, tmp_path, monkeypatch):
+    """Of which others, in one process, would take the overrides for their own."""
+    study = faked[0](seeds="[0]")
+    for command in (None, OmegaConf.create({"hydra": {}})):
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", command)
+        plan(study, tmp_path)
+        assert HydraConfig.instance().cfg is command
 
 
 def test_a_baseline_that_failed_at_one_level_is_missed_there_alone(two_levels, capsys):

@@ -39,10 +39,15 @@ def compose_runs(runs: Sequence[Planned], folder: Path) -> dict[str, DictConfig]
 
 @contextlib.contextmanager
 def hydra() -> Iterator[None]:
-    """Inside, conf/ is what is composed from."""
+    """Inside, conf/ is what is composed from; behind it no command is what it was not before."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
+    command = HydraConfig.instance()
+    before = command.cfg
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        command.cfg = before
 
 
 def composed(run: Planned) -> DictConfig:
