@@ -88,8 +88,8 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
         ConfigError, DiskFull, GraderFailed, TrainingDiverged, Interrupted: raised in any of them.
     """
     count, hydra = processes(cfg), hydra_settings(cfg)
-    # What is started takes on the default of what starts it; that of a worker of joblib's is joblib's own, which a fresh
-    # process knows nothing of.
+    # What is started takes on the default of what starts it; in a worker of joblib's that is joblib's own, of which a
+    # fresh process knows nothing.
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method(None, force=True)  # to Python's
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
