@@ -62,6 +62,11 @@ def test_two_ranks_count_together(runs):
     }
 
 
+def test_time_is_over_for_all_ranks_or_none(runs):
+    _, exchanged = runs
+    assert exchanged["late_clock"] == ["interrupted: trainer.lightning.max_time is over"] * 2
+
+
 def test_shares_are_shares_and_gradients_are_sums(runs):
     """In three updates, of which the second is no other one for the first, whatever is gathered in."""
     _, exchanged = runs
