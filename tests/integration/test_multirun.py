@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hydra._internal.core_plugins import basic_launcher
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -211,7 +212,9 @@ def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeyp
 
 
 def test_what_failed_in_a_process_of_a_launchers_own_is_named_by_the_command(command, tmp_path, monkeypatch):
-    job = basic_launcher.run_job
+    (launcher,) = (of for of in Plugins.instance().discover(Launcher) if of.__name__ == "BasicLauncher")
+    names = launcher.launch.__globals__  # of another import of its module than ours would be
+    job = names["run_job"]
 
     def elsewhere(**of_job):
         process = multiprocessing.get_context("fork").Process(target=job, kwargs=of_job)
@@ -219,14 +222,12 @@ def test_what_failed_in_a_process_of_a_launchers_own_is_named_by_the_command(com
         process.join()
         return JobReturn(status=JobStatus.COMPLETED, _return_value=math.nan)
 
-    monkeypatch.setattr(basic_launcher, "run_job", elsewhere)
+    monkeypatch.setitem(names, "run_job", elsewhere)
     overrides = ["experiment=papo_qwen", "mask_ratio=1.5,1.7", f"hydra.sweep.dir={tmp_path}"]
     for _ in range(2):  # the same folder knows nothing of what failed before
         finished = command("train.py", "-m", *overrides)
-        assert (finished.status, finished.messages[-1]) == (
-            1,
-            "error: 2 of the sweep's runs failed: 0_mask_ratio=1.5, 1_mask_ratio=1.7",
-        )
+        said = "error: 2 of the sweep's runs failed: 0_mask_ratio=1.5, 1_mask_ratio=1.7"
+        assert (finished.status, finished.messages[-1:]) == (1, [said])
         assert not (tmp_path / "failed.txt").exists()
         (tmp_path / "failed.txt").write_text("2_mask_ratio=1.9")  # as where it was cut
 
