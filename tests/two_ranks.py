@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import Timer
 from omegaconf import DictConfig
 from quick_composing import quicken
 from torch import distributed, nn
@@ -88,8 +90,20 @@ def exchanges_and_shards(path: str) -> dict[str, Any]:
     return {
         "exchanges": exchanges(),
         "shards": [sharded(path, dtype) for dtype in precisions],
+        "late_clock": late_clock(),
         "references": ranks.gathered([reference_in_shares(path, dtype) for dtype in precisions]),
     }
+
+
+def late_clock() -> list[str | None]:
+    """What each rank says has cut a run short whose time is over by the clock of rank 0 alone."""
+    from papo.training import run as training
+
+    clock = Timer({"seconds": 3600 * ranks.rank()})
+    clock.on_train_start(None, None)
+    trainer = SimpleNamespace(callbacks=[clock], should_stop=True)
+    cut = training.cut_short(trainer, SimpleNamespace(step=1, total_steps=2))
+    return ranks.gathered(cut and cut.why)
 
 
 def exchanges() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from papo.errors import ConfigError, DiskFull, GraderFailed, ProcessLost, TrainingDiverged
 from papo.interrupts import Interrupted, end_at_signals, end_workers, ignore_signals, stopping_at_once
 from papo.overrides import check_choices, check_experiment, documented, groups, refusal
-from papo.sweep import quoted, sweeping
+from papo.sweep import failed, note_failed, quoted, sweeping
 
 # Groups of settings with a switch: plan=true is plan.only=true, and plan.device_gib=24 may stand beside it; in the same
 # way rescore=DIR is rescore.path=DIR, and answers_cache=DIR is answers_cache.path=DIR.
@@ -35,8 +35,6 @@ PATHS += ("rescore.path", "answers_cache.path")
 
 # Exit statuses. 130 is what shells report for a program that Ctrl-C ended.
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
-
-failed: list[str] = []  # the runs of a sweep that did not come through
 
 
 def run(main: Callable[[], None]) -> None:
@@ -197,9 +195,7 @@ def end_run(status: int, message: object) -> float:
     """Ends the process; in a sweep says what is wrong, and lets the next run begin."""
     if not sweeping():
         fail(status, message)
-    name = os.path.basename(HydraConfig.get().runtime.output_dir)
-    print(f"error: {name}: {message}", file=sys.stderr)
-    failed.append(name)
+    print(f"error: {note_failed()}: {message}", file=sys.stderr)
     return math.nan
 
 

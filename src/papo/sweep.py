@@ -28,6 +28,9 @@ from papo.settings import changed_setting, leaves, lies_in
 LONGEST_NAME = 120
 
 TABLE = "sweep.md"  # in the sweep's folder
+FAILED_RUNS = "failed.txt"  # likewise, while it goes on: a line for each run that did not come through
+
+failed: list[str] = []  # the same, in the process of the command
 
 # Columns of the table by what is read of metrics.json, where it is called NAME_before and NAME_after; "" is avg@k.
 MEASURES = {"greedy": "greedy", "": None, "guessed": "guessed", "readable_masked": "readable, masked"}
@@ -94,21 +97,38 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Says to all runs what they have alike."""
+        (Path(config.hydra.sweep.dir) / FAILED_RUNS).unlink(missing_ok=True)
         keys = ",".join(map(quoted, alike(config)))
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Writes and prints the table."""
+        """Learns which runs failed, writes and prints the table."""
         from papo.evaluation.result_tables import to_markdown
         from papo.files import write_text
 
         folder = Path(config.hydra.sweep.dir)
+        noted = folder / FAILED_RUNS
+        if noted.is_file():
+            failed.extend(name for name in noted.read_text(encoding="utf-8").splitlines() if name not in failed)
+            noted.unlink()
         found = table(folder, alike(config))
         if found is not None:
             text = to_markdown(found)
             write_text(folder / TABLE, text + "\n")
             print(f"\n{text}\n\n{folder / TABLE}")
+
+
+def note_failed() -> str:
+    """Has the command learn that this run of a sweep failed, whose process may be one of a launcher's plugin; returns
+    the run's name."""
+    hydra = HydraConfig.get()
+    name = Path(hydra.runtime.output_dir).name
+    failed.append(name)
+    noted = Path(hydra.runtime.cwd, hydra.sweep.dir, FAILED_RUNS)
+    with contextlib.suppress(OSError), noted.open("a", encoding="utf-8") as file:
+        file.write(f"{name}\n")
+    return name
 
 
 def alike(config: DictConfig) -> list[str]:

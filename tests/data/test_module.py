@@ -1,5 +1,6 @@
 """Training, refill and validation batches."""
 
+import multiprocessing
 import os
 import signal
 import weakref
@@ -123,6 +124,17 @@ def test_a_held_out_item_that_is_gone_is_left_out_and_none_counts_twice(num_work
     assert held_out(data, "validate") == [[["v"], ["x", "y"], None]]
     if not num_workers:  # a worker has a list of its own, which a run joins in a file
         assert data.skips.reasons == dict.fromkeys([("data.val", "w"), ("data.val", "z")], "file is gone")
+
+
+def test_workers_need_nothing_that_can_be_sent():
+    """In a process that was spawned, too, as those of a strategy and of a study are: its own default is to spawn."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        data = make_data(val_collate=lambda items: named(items), num_workers=1)
+        assert held_out(data, "validate") == [[["v", "w"], ["x", "y"], ["z"]]]
+    finally:
+        multiprocessing.set_start_method(before, force=True)
 
 
 class Refusing(list):

@@ -1,6 +1,8 @@
 """A sweep: one run directory per value, told apart by name and in TensorBoard."""
 
 import json
+import math
+import multiprocessing
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -204,6 +209,27 @@ def test_one_bad_run_does_not_end_a_sweep(command, tiny_model, tmp_path, monkeyp
     assert lines[1] == f"error: {bug.name}: see above"
     assert "KeyError: 'a bug'" in finished.err
     assert re.fullmatch(r"error: 2 of the sweep's runs failed: 0_.*mask_ratio=1.5, 1_.*mask_ratio=0.7", lines[2])
+
+
+def test_what_failed_in_a_process_of_a_launchers_own_is_named_by_the_command(command, tmp_path, monkeypatch):
+    (launcher,) = (of for of in Plugins.instance().discover(Launcher) if of.__name__ == "BasicLauncher")
+    names = launcher.launch.__globals__  # of another import of its module than ours would be
+    job = names["run_job"]
+
+    def elsewhere(**of_job):
+        process = multiprocessing.get_context("fork").Process(target=job, kwargs=of_job)
+        process.start()
+        process.join()
+        return JobReturn(status=JobStatus.COMPLETED, _return_value=math.nan)
+
+    monkeypatch.setitem(names, "run_job", elsewhere)
+    overrides = ["experiment=papo_qwen", "mask_ratio=1.5,1.7", f"hydra.sweep.dir={tmp_path}"]
+    for _ in range(2):  # the same folder knows nothing of what failed before
+        finished = command("train.py", "-m", *overrides)
+        said = "error: 2 of the sweep's runs failed: 0_mask_ratio=1.5, 1_mask_ratio=1.7"
+        assert (finished.status, finished.messages[-1:]) == (1, [said])
+        assert not (tmp_path / "failed.txt").exists()
+        (tmp_path / "failed.txt").write_text("2_mask_ratio=1.9")  # as where it was cut
 
 
 @pytest.fixture

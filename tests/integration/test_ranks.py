@@ -1,17 +1,23 @@
 """One run in two processes: what they exchange, and that it is the run of one process."""
 
 import json
+import multiprocessing
 import os
+import pickle
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 from replicas import picture
 from safetensors.torch import load_file
+from study.fake_workers import at_once
 from transformers import AutoModelForImageTextToText
 from two_ranks import asked_to_stop, copy_for, one_fails, train_and_exchange
 
@@ -54,6 +60,11 @@ def test_two_ranks_count_together(runs):
         "means": {"all": 3.0, "one": 4.0},
         "gradients": [[3.0, 4.0], None, [3.0, 3.0], [[0.0, 6.0, 12.0], [3.0, 9.0, 15.0]]],
     }
+
+
+def test_time_is_over_for_all_ranks_or_none(runs):
+    _, exchanged = runs
+    assert exchanged["late_clock"] == ["interrupted: trainer.lightning.max_time is over"] * 2
 
 
 def test_shares_are_shares_and_gradients_are_sums(runs):
@@ -336,6 +347,33 @@ def test_what_a_process_says_when_it_fails(raised, error, message, monkeypatch):
     assert isinstance(reply, error)
     assert message in str(reply)
     assert ("OSError" in getattr(reply, "trace", "")) == (error is ProcessLost)
+
+
+@dataclass
+class LauncherConf:
+    n_jobs: int = 2
+
+
+def test_hydras_settings_can_be_sent_whatever_plugin_declares_their_types(monkeypatch):
+    """Hydra's search for plugins imports their modules again, so that a type is another one than that of its name."""
+    hydra = {"launcher": LauncherConf, "mode": RunMode.MULTIRUN, "overrides": {"task": ["name=a_${seed}"]}}
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", OmegaConf.create({"hydra": hydra}))
+    monkeypatch.setitem(globals(), "LauncherConf", None)
+    sent = pickle.loads(pickle.dumps(launching.hydra_settings(OmegaConf.create({"seed": 3})))).hydra
+    assert (sent.launcher.n_jobs, sent.mode, sent.overrides.task) == (2, RunMode.MULTIRUN, ["name=a_3"])
+
+
+def test_a_worker_of_joblibs_starts_processes(monkeypatch):
+    """Its default start method is of a name that no fresh process knows."""
+    loky = type("LokyContext", (type(launching.SPAWN),), {"_name": "loky"})
+    monkeypatch.setitem(multiprocessing.context._concrete_contexts, "loky", loky())
+    monkeypatch.setattr(launching, "serve", at_once)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("loky", force=True)
+    try:
+        assert launching.launched(dict, TWO) == {"RANK": "0"}
+    finally:
+        multiprocessing.set_start_method(before, force=True)
 
 
 def test_a_signal_comes_to_all_processes_once_and_what_fails_then_is_said():

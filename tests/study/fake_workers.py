@@ -26,6 +26,11 @@ def echo(connection, threads):
         connection.send(None if n % 2 else "no")
 
 
+def at_once(connection, environment, *_):
+    """Of a run of several processes: says which one it is, and has nothing to do."""
+    connection.send({"RANK": environment["RANK"]})
+
+
 def busy():
     """Would go on for a minute."""
     end_with_parent()

@@ -87,7 +87,11 @@ def launched(task: Callable[[DictConfig], dict[str, Any]], cfg: DictConfig) -> d
         ProcessLost: one of them died, or met a bug, whose traceback it printed.
         ConfigError, DiskFull, GraderFailed, TrainingDiverged, Interrupted: raised in any of them.
     """
-    count, hydra = processes(cfg), hydra_settings()
+    count, hydra = processes(cfg), hydra_settings(cfg)
+    # What is started takes on the default of what starts it; in a worker of joblib's that is joblib's own, of which a
+    # fresh process knows nothing.
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method(None, force=True)  # to Python's
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "NODE_RANK": "0"}
     started: list[BaseProcess] = []
     connections: list[Connection] = []
@@ -224,6 +228,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def hydra_settings() -> DictConfig | None:
-    """Hydra's own configuration, which says what the command line chose; None where Hydra did not start the run."""
-    return HydraConfig.instance().cfg if HydraConfig.initialized() else None
+def hydra_settings(cfg: DictConfig) -> DictConfig | None:
+    """Hydra's own configuration, which says what the command line chose, beside the run's, to which that may refer
+    (`name='a_${seed}'`); None where Hydra did not start the run.
+
+    Its nodes have no types: those that a launcher's plugin declares cannot be sent.
+    """
+    if not HydraConfig.initialized():
+        return None
+    plain, own = (OmegaConf.to_container(each) for each in (cfg, HydraConfig.instance().cfg))
+    return OmegaConf.create({**plain, **own})

@@ -216,12 +216,14 @@ class Cut(NamedTuple):
 
 def cut_short(trainer: Trainer, module: PolicyModule) -> Cut | None:
     """None where a run is done: by its last step, whatever came with that, or by a callback that ends runs."""
+    clocks = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
+    # Each rank has clocks of its own; Lightning asks those of the first one.
+    over = ranks.of_first(any(left is not None and left <= 0 for left in clocks))
     if module.step >= module.total_steps:
         return None
     if any(callback.stopped for callback in trainer.callbacks if isinstance(callback, GracefulStop)):
         return Cut("interrupted")
-    clocks = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
-    if any(left is not None and left <= 0 for left in clocks):
+    if over:
         return Cut("interrupted: trainer.lightning.max_time is over", ", and more of it: it is that of all sessions")
     return None if trainer.should_stop else Cut("interrupted: Lightning ended it")
 
