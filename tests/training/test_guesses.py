@@ -237,3 +237,9 @@ def test_an_impossible_setting_names_its_override(settings, message):
 def test_a_view_that_nothing_makes_is_named(make_module):
     with pytest.raises(ConfigError, match="'tiles', which nothing makes"):
         make_module(GRPO, blind_guess=replace(ON, view="tiles"))
+
+
+def test_a_view_that_is_bound_to_be_the_picture_is_refused_before_the_run(make_module, items):
+    with pytest.raises(ConfigError, match=r"^corruption leaves all of the first 5 pictures as they are"):
+        make_module(GRPO, corruption=RandomPatchMask(0.001), blind_guess=ON).check_data(iter(items))
+    make_module(GRPO, corruption=RandomPatchMask(0.001)).check_data(iter(items))  # nobody looks at it

@@ -50,6 +50,12 @@ class Counterfactual(Maker):
         if self.otherwise is None:
             check_other(item)
 
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Where no item has another picture, and what makes the view instead is bound to change nothing."""
+        if self.otherwise is None or any(item.images and item.counterfactual for item in prompts.items):
+            return None
+        return self.otherwise.bound(prompts, f"{key}.otherwise")
+
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """Items without a picture have no other one.
 

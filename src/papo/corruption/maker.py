@@ -42,9 +42,14 @@ class Maker:
             ConfigError: the item has no such view.
         """
 
-    def changes(self, images: Images) -> bool:
-        """Whether a view of these pictures can differ from them, as far as that is known from their grids."""
-        return True
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Why a view of these prompts is bound to be their very pictures, all of them, as far as that is known from
+        their grids, and what mends it; None where it can differ.
+
+        Args:
+            key: of the maker in the configuration.
+        """
+        return None
 
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """The view of the prompts' pictures, of the same grid, without gradient; the prompts stay as they are.

@@ -16,8 +16,8 @@ from papo.rewards.readable import readable
 from papo.rollout.collect import Collector
 from papo.seeding import item_seeds
 from papo.training.scoring import Scoring, denominators, divided
-from papo.training.views import Views
-from papo.types import Images, RewardResult, Rollouts
+from papo.training.views import Views, differing
+from papo.types import RewardResult, Rollouts
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,3 @@ class Guesses:
 
 def verdict(result: RewardResult) -> tuple[float, float]:
     return result.parts["accuracy"], result.parts["readable"]
-
-
-def differing(clean: Images, view: Images) -> list[bool]:
-    """For each prompt whether its pictures differ."""
-    differ = torch.tensor([not torch.equal(*pair) for pair in zip(clean.parts(), view.parts(), strict=True)]).bool()
-    return [bool(of_prompt.any()) for of_prompt in differ.split(list(clean.counts))]
