@@ -178,6 +178,17 @@ def test_an_item_that_cannot_be_graded_teaches_nothing(guessing, prompts):
     assert same(weights(module), before)
 
 
+@pytest.mark.parametrize("filtered", [False, True])
+def test_guesses_that_were_cut_off_are_left_out_like_other_responses(guessing, prompts, filtered):
+    module = fit(guessing(overlong_filter=filtered), prompts)
+    guesses = module.rollouts.guesses
+    finished = guesses.responses.finished
+    assert 0 < finished.sum() < len(finished)
+    # One has no picture, one cannot be graded.
+    learning = torch.tensor([item.id not in ("text", "wide") for item in prompts.items]).repeat_interleave(4)
+    assert guesses.trained.any(-1).tolist() == (learning & (finished | (not filtered))).tolist()
+
+
 def test_a_view_for_each_response_is_guessed_at_once(guessing, prompts):
     module = fit(guessing(corruption=RandomPatchMask(0.6, per="response")), prompts)
     assert len(module.rollouts.guesses.prompts.images.grid) == len(prompts.images.grid)

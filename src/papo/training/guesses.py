@@ -69,6 +69,7 @@ class Guesses:
         views: makes the view, the same as for terms that look at it.
         scoring: scores the guesses as the other responses.
         normalize_std: see `group_advantages`.
+        overlong_filter: whether guesses that were cut off are left out of the loss.
         single_update: whether a step has one update.
     """
 
@@ -80,11 +81,12 @@ class Guesses:
         scoring: Scoring,
         *,
         normalize_std: bool,
+        overlong_filter: bool,
         single_update: bool,
     ) -> None:
         self.settings, self.objective = settings, settings.objective
         self.collector, self.views, self.scoring = collector, views, scoring
-        self.normalize_std = normalize_std
+        self.normalize_std, self.overlong_filter = normalize_std, overlong_filter
         passes = settings.objective.passes() if settings.coef else {}
         self.before, self.every = divided(passes, single_update=single_update)
 
@@ -121,6 +123,8 @@ class Guesses:
         advantages = group_advantages(guesses.totals, G, normalize_std=self.normalize_std) * learning
         device = responses.response_ids.device
         trained = responses.response_mask & learning.to(device)[:, None]
+        if self.overlong_filter:
+            trained = trained & responses.finished[:, None]
         return replace(guesses, advantages=advantages.to(device), loss_mask=trained), learning
 
     def paid(self, graded: RewardResult, text: str) -> RewardResult:

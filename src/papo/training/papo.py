@@ -126,6 +126,7 @@ class PapoModule(PolicyModule):
             self.views,
             self.scoring,
             normalize_std=normalize_std,
+            overlong_filter=overlong_filter,
             single_update=updates_per_rollout == 1,
         )
 
