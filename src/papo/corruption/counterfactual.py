@@ -39,6 +39,7 @@ class Counterfactual(Maker):
                 "otherwise", f"must make a view of the pictures alone, which {type(otherwise).__name__} does not"
             )
         self.otherwise = otherwise
+        self.alone = otherwise is None or otherwise.alone
         self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
 
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:

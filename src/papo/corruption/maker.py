@@ -18,10 +18,12 @@ class Maker:
             tower and prompt passes of the branch that looks at it.
         early: whether the view is made where the data is loaded, in its processes, from a seed of the run and the item:
             for makers that draw or decode pictures and need neither a policy nor the rest of the batch.
+        alone: whether a prompt's view is made of it alone, and is the same in every batch.
     """
 
     per = "prompt"
     early = False
+    alone = True
 
     def attach(self, policy: Any) -> None:
         """Shows the maker the policy that it is for, before its first view; most have no use for it.

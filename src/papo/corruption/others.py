@@ -25,6 +25,8 @@ class Swap(Maker):
     compares the two learns nothing from it. A view depends on the batch, which is a function of the run's seed.
     """
 
+    alone = False
+
     def bound(self, prompts: PromptBatch, key: str) -> str | None:
         """Where no two items have pictures of one grid."""
         owners: dict[tuple[int, ...], set[tuple[str, str]]] = {}  # of each grid
