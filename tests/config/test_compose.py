@@ -469,6 +469,11 @@ def test_every_experiment_is_named_after_its_file(name):
         ("perception_coef", 0.125, ["algorithm.objective.perception.coef"]),
         ("entropy_coef", 0.125, ["algorithm.objective.entropy.coef"]),
         ("corrupted_entropy_coef", 0.125, ["algorithm.objective.entropy.corrupted_coef"]),
+        (
+            "algorithm.objective.perception.view",
+            "noised",
+            ["algorithm.objective.entropy.view", "algorithm.objective.entropy_hinge.view"],
+        ),
         ("kl_coef", 0.125, ["algorithm.objective.reference.coef"]),
         ("group_size", 3, ["algorithm.group_size"]),
         ("seed", 77, ["algorithm.seed", "data.seed"]),

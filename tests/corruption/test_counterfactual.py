@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from papo.corruption import Counterfactual, RandomPatchMask, SaliencyMask
+from papo.corruption import Counterfactual, PatchShuffle, RandomPatchMask, SaliencyMask
 from papo.errors import ConfigError, SettingError
 from papo.types import Item, PromptBatch
 
@@ -69,6 +69,20 @@ def test_where_there_is_none_another_maker_serves(maker, processor, items):
         assert torch.equal(view.select([n]).pixel_values, expected.select([n]).pixel_values)
     bare = processor.prompts(items)  # none has another picture
     assert torch.equal(maker.of(bare, SEEDS).pixel_values, RandomPatchMask(1.0)(bare.images, SEEDS).pixel_values)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "whole"), [(None, True), (PatchShuffle(0.5), True), (PatchShuffle(0.001), False)]
+)
+def test_it_changes_nothing_where_what_makes_the_rest_does_not(processor, items, otherwise, whole):
+    maker, bare = Counterfactual(otherwise), processor.prompts(items)
+    assert maker.bound(bare, "corruption") == (
+        None
+        if whole
+        else "corruption.otherwise.mask_ratio is too small for them, or corruption.otherwise.unit too large"
+    )
+    one = processor.prompts([*items[:4], replace(items[4], counterfactual=Redrawn(items[4]))])
+    assert maker.bound(one, "corruption") is None
 
 
 def test_a_batch_without_pictures(maker, processor, items):

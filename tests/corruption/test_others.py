@@ -49,6 +49,21 @@ def test_the_same_picture_does_not_fit(images):
     assert torch.equal(Swap()(alone, [1, 2]).pixel_values, alone.pixel_values)
 
 
+@pytest.mark.parametrize("maker", [Swap(), BoxExchange(0.5)])
+def test_pictures_of_as_many_sizes_have_no_others_and_it_is_said(prompts, maker):
+    """The fixture's fourth and fifth prompt have pictures of one size."""
+    assert maker.bound(prompts, "corruption") is None
+    for shown in (prompts.select([0, 1, 2, 3]), prompts.select([3]), prompts.select([4, 4])):  # an item may come twice
+        assert maker.bound(shown, "corruption").startswith("no two items have pictures with as many visual tokens")
+        assert torch.equal(maker(shown.images, SEEDS[: len(shown)]).pixel_values, shown.images.pixel_values)
+    again = replace(prompts.items[4], id="mixed/small")  # as a mixture calls it
+    assert maker.bound(replace(prompts.select([4, 4]), items=(prompts.items[4], again)), "corruption") is not None
+
+
+def test_a_box_of_nothing_is_meant_as_it_is(prompts):
+    assert BoxExchange(0.0).bound(prompts.select([0, 1]), "corruption") is None
+
+
 def test_a_batch_without_pictures(images):
     none = images.select([2])
     assert Swap()(none, [1]) is none

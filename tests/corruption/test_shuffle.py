@@ -1,5 +1,7 @@
 """Shuffled patches and cells: all still there, each elsewhere."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -163,6 +165,7 @@ def test_impossible_cells_name_their_override(make, message):
     ],
 )
 def test_what_has_too_few_units_changes_nothing_and_says_so(images, corruption, changes):
-    assert corruption.changes(images) is changes
+    why = corruption.bound(SimpleNamespace(images=images), "corruption")
+    assert why == (None if changes else "corruption.mask_ratio is too small for them, or corruption.unit too large")
     if corruption.mask_ratio and corruption.count == "exact":
         assert torch.equal(corruption(images, SEEDS).pixel_values, images.pixel_values) is not changes

@@ -152,7 +152,7 @@ def test_pictures_of_a_stream_stay_undecoded(tmp_path, monkeypatch):
         raise AssertionError
 
     path = plain_parquet(problems(*((f"{n}?", str(n), [picture(n)]) for n in range(12))), tmp_path)
-    monkeypatch.setattr("papo.data.sources.pictures._in_rgb", decoded)
+    monkeypatch.setattr("papo.data.sources.pictures.in_rgb", decoded)
     assert screened(table_source(schema="virl39k", path=str(path), streaming=True)).audits["data.train"].total == DRAWN
 
 

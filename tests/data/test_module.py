@@ -342,7 +342,7 @@ def test_a_picture_is_decoded_and_processed_once_per_epoch(pictures, processor, 
 
     image_processor = type(processor.processor.image_processor)
     monkeypatch.setattr(Image, "open", counted("opened", Image.open))
-    monkeypatch.setattr("papo.data.sources.pictures._in_rgb", counted("decoded", lambda image: image.convert("RGB")))
+    monkeypatch.setattr("papo.data.sources.pictures.in_rgb", counted("decoded", lambda image: image.convert("RGB")))
     preprocess = image_processor._preprocess
     monkeypatch.setattr(image_processor, "_preprocess", counted("processed", preprocess, lambda _, images: len(images)))
     source = table_source(schema="virl39k", path=pictures)

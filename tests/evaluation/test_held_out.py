@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import BoxExchange, Counterfactual, RandomPatchMask, Swap
 from papo.errors import SettingError
 from papo.evaluation import held_out
 from papo.evaluation.answering import graded
@@ -157,3 +157,11 @@ def test_items_about_one_picture_share_its_name(item, processor):
 def test_no_samples_are_refused(name):
     with pytest.raises(SettingError, match=f"^{name} must be at least 1, got 0"):
         replace(ALL, **{name: 0})
+
+
+@pytest.mark.parametrize("masked", [Swap(), BoxExchange(0.5), Counterfactual(Swap())])
+def test_a_view_that_depends_on_the_batch_is_refused(masked):
+    """Validations in between are of fewer items, hence of other batches, and are compared item by item."""
+    with pytest.raises(SettingError, match=rf"^masked must make a view of each item alone.*{type(masked).__name__}"):
+        replace(ALL, masked=masked)
+    replace(ALL, masked=Counterfactual(RandomPatchMask(0.6)))

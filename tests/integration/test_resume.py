@@ -494,6 +494,28 @@ def test_a_validation_that_the_run_died_in_is_made_again(train, monkeypatch, tmp
     assert (run.json()["steps"], run.json()["interrupted"]) == (whole.json()["steps"], False)
 
 
+def test_a_weight_that_such_a_validation_lowers_is_lowered(train, monkeypatch, tmp_path):
+    """The step before it was another process's."""
+    path = tmp_path / "run"
+    settings = [*SETTINGS, *QUICK, "trainer.max_steps=2", "val.every=1", "val.items=2", "monitor.on_collapse=lower"]
+    monkeypatch.setattr("papo.training.collapse.gibberish", lambda history: 1.5)
+    original = PapoModule.validation_step
+
+    def validation_step(module, *arguments):
+        if module.during and module.step == 1:
+            raise RuntimeError("killed")
+        original(module, *arguments)
+
+    monkeypatch.setattr(PapoModule, "validation_step", validation_step)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(*settings, path=path)
+    monkeypatch.setattr(PapoModule, "validation_step", original)
+    last = path / "checkpoints" / "last.ckpt"
+    run = train(*settings, f"ckpt_path={last}", path=path)
+    assert "the weight of the perception term is now 0.1" in run.said
+    assert torch.load(last, weights_only=True)["damping"] == {"perception": 0.1}
+
+
 def test_a_checkpoint_of_before_has_its_validation_and_what_was_best_by_other_items_is_forgotten(
     train,
 ):

@@ -4,8 +4,10 @@ import re
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tokenizers import AddedToken
 
 from papo.data.sources.pictures import Unread
@@ -300,3 +302,14 @@ def test_what_a_chat_template_refuses_is_said(processor, items, monkeypatch, tem
         ValueError, match=r"^the model's chat template fails \((no system turns|.*gone|division by zero)"
     ):
         processor.length(items[0])
+
+
+def test_grey_values_of_two_bytes_are_seen_as_they_are(processor, item, picture):
+    grey = picture(56, 56).convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert deep.mode == "I;16"
+    found, expected = (processor.prompts([item("a", "red?", shown)]).images.pixel_values for shown in (deep, grey))
+    assert torch.equal(found, expected)
+    dark = Image.fromarray(np.full((56, 56), -1, dtype=np.int32))
+    with pytest.raises(ConfigError, match=r"^the picture of item a has grey values from -1 to -1, which do not say"):
+        processor.prompts([item("a", "red?", dark)])

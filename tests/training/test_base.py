@@ -73,7 +73,7 @@ def fit(module: Slope, *gradients: float, **settings) -> Slope:
 def test_what_masks_held_out_pictures_is_shown_the_policy():
     """A mask by saliency looks with it."""
     seen = []
-    masked = SimpleNamespace(attach=seen.append, process_with=seen.append)
+    masked = SimpleNamespace(attach=seen.append, process_with=seen.append, alone=True)
     processor = SimpleNamespace(images=len)
     held_out = HeldOut(1, 1, greedy=False, blind=False, masked=masked, sampling=Sampling(1))
     module = slope(processor=processor, held_out=held_out)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from papo.errors import SettingError
+from papo.objective import Objective, PerceptionKL, Surrogate
 from papo.training.collapse import CollapseMonitor, gibberish
 from papo.training.history import History
 
@@ -29,12 +30,18 @@ def monitor(on_collapse="warn", **settings) -> CollapseMonitor:
 class Run:
     """Enough of a run for a callback: steps with given metrics, what was logged, whether it was stopped."""
 
-    def __init__(self, callback: CollapseMonitor) -> None:
+    def __init__(self, callback: CollapseMonitor, gamma: float = 0.01) -> None:
         self.callback, self.logged = callback, []
         logger = SimpleNamespace(log_metrics=lambda metrics, step: self.logged.append((step, metrics)))
         self.trainer = SimpleNamespace(logger=logger, should_stop=False)
         self.module = SimpleNamespace(
-            step=0, metrics=dict(HEALTHY), damping={}, history=History(), during=True, idle=False
+            step=0,
+            metrics=dict(HEALTHY),
+            damping={},
+            history=History(),
+            during=True,
+            idle=False,
+            objective=Objective("token-mean", surrogate=Surrogate(), perception=PerceptionKL(coef=gamma)),
         )
 
     def steps(self, count=1, **changes) -> dict[str, float] | None:
@@ -360,7 +367,7 @@ def test_gibberish_lowers_the_weight_and_again_only_when_it_gets_worse():
 
 def test_a_weight_that_no_term_has_is_not_lowered(capsys):
     """GRPO answers masked pictures too."""
-    run = Run(monitor("lower"))
+    run = Run(monitor("lower"), gamma=0.0)
     del run.module.metrics["perception/kl"]
     run.validate(0, *BEFORE)
     run.validate(10, 0.6, *BEFORE[1:])
@@ -368,6 +375,31 @@ def test_a_weight_that_no_term_has_is_not_lowered(capsys):
     said = capsys.readouterr().out
     assert "gibberish" in said
     assert "is now" not in said
+
+
+def test_nor_is_one_of_an_objective_without_the_term():
+    run = Run(monitor("lower"))
+    run.module.objective = Objective("token-mean", surrogate=Surrogate())
+    run.validate(0, *BEFORE)
+    run.validate(10, 0.6, *BEFORE[1:])
+    assert run.module.damping == {}
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"reward/mean": 0.0},  # perception.responses=correct, and no response of the step was right
+        {"policy/skipped_steps": 1.0},  # no group of the step taught anything
+        {},  # a run that goes on with the validation that it died in
+    ],
+)
+def test_a_weight_is_lowered_whatever_the_last_step_measured(metrics, capsys):
+    run = Run(monitor("lower"))
+    run.validate(0, *BEFORE)
+    run.module.metrics = metrics
+    run.validate(10, 0.6, *BEFORE[1:])
+    assert run.module.damping == {"perception": 0.5}
+    assert "is now 0.5" in capsys.readouterr().out
 
 
 def test_what_gibberish_it_has_acted_on_survives_a_restart():

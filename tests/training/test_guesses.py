@@ -178,6 +178,17 @@ def test_an_item_that_cannot_be_graded_teaches_nothing(guessing, prompts):
     assert same(weights(module), before)
 
 
+@pytest.mark.parametrize("filtered", [False, True])
+def test_guesses_that_were_cut_off_are_left_out_like_other_responses(guessing, prompts, filtered):
+    module = fit(guessing(overlong_filter=filtered), prompts)
+    guesses = module.rollouts.guesses
+    finished = guesses.responses.finished
+    assert 0 < finished.sum() < len(finished)
+    # One has no picture, one cannot be graded.
+    learning = torch.tensor([item.id not in ("text", "wide") for item in prompts.items]).repeat_interleave(4)
+    assert guesses.trained.any(-1).tolist() == (learning & (finished | (not filtered))).tolist()
+
+
 def test_a_view_for_each_response_is_guessed_at_once(guessing, prompts):
     module = fit(guessing(corruption=RandomPatchMask(0.6, per="response")), prompts)
     assert len(module.rollouts.guesses.prompts.images.grid) == len(prompts.images.grid)
@@ -237,3 +248,9 @@ def test_an_impossible_setting_names_its_override(settings, message):
 def test_a_view_that_nothing_makes_is_named(make_module):
     with pytest.raises(ConfigError, match="'tiles', which nothing makes"):
         make_module(GRPO, blind_guess=replace(ON, view="tiles"))
+
+
+def test_a_view_that_is_bound_to_be_the_picture_is_refused_before_the_run(make_module, items):
+    with pytest.raises(ConfigError, match=r"^corruption leaves all of the first 5 pictures as they are"):
+        make_module(GRPO, corruption=RandomPatchMask(0.001), blind_guess=ON).check_data(iter(items))
+    make_module(GRPO, corruption=RandomPatchMask(0.001)).check_data(iter(items))  # nobody looks at it

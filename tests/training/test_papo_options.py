@@ -21,7 +21,7 @@ from papo_steps import (
     weights,
 )
 
-from papo.corruption import RandomPatchMask
+from papo.corruption import RandomPatchMask, Swap
 from papo.errors import SettingError
 from papo.objective import Branch, Need, group_advantages
 from papo.objective.branch import OLD, REFERENCE
@@ -484,6 +484,17 @@ def test_visual_tokens_cost_one_pass_without_gradient(make_module, prompts):
     assert current.logprobs.requires_grad
     assert not corrupted.logprobs.requires_grad
     assert not close(weights(module), weights(fit(make_module(GRPO), prompts)), 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("maker", "share"), [(Swap(), 0.5), (RandomPatchMask(0.001), 1.0), (RandomPatchMask(0.6, per="response"), 0.0)]
+)
+def test_the_share_of_pictures_that_are_compared_with_themselves(make_module, prompts, maker, share):
+    """Of the four prompts with pictures two have one of the size of another's."""
+    module = fit(make_module(PERCEPTION_ONLY, corruption=maker), prompts)
+    assert module.metrics["views/same_corrupted"] == share
+    assert (module.metrics["perception/kl"] == 0) == (share == 1)
+    assert "views/same_corrupted" not in fit(make_module(GRPO, corruption=maker), prompts).metrics
 
 
 # ------------------------------------------------------------------------------------------------- weight of the term

@@ -145,6 +145,13 @@ def test_groups_are_alive_whose_rewards_differ_and_can_be_graded(rollouts):
     assert alive(unscorable(rollouts, 1)) == [3]
 
 
+def test_a_group_of_which_nothing_is_left_is_not_alive(rollouts):
+    """Both responses to the fourth prompt were cut off, one to the first."""
+    cut_off = replace(rollouts, rewards=tuple(RewardResult(float(n % 2), {}, None, True) for n in range(10)))
+    assert alive(shaping()(cut_off)) == [0, 1, 2, 3, 4]
+    assert alive(shaping(overlong_filter=True)(cut_off)) == [0, 1, 2, 4]
+
+
 def test_groups_are_counted_alive_after_the_whole_reward(rollouts):
     """A length penalty, or what terms pay, makes rewards differ that the text made equal, and the other way round."""
     assert alive(shaping(overlong_buffer=4)(rollouts)) == [1, 3, 4]  # 1 - 1 and 0 are the first group's

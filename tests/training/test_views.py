@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 import torch
 
-from papo.corruption import Counterfactual, GaussianNoise, PatchShuffle, RandomPatchMask
+from papo.corruption import Counterfactual, GaussianNoise, PatchShuffle, RandomPatchMask, Swap
 from papo.errors import ConfigError
 from papo.seeding import derive_seed, item_seeds
-from papo.training.views import Views
-from papo.types import PromptBatch, RewardResult, Rollouts, View
+from papo.training.views import Views, differing
+from papo.types import Images, PromptBatch, RewardResult, Rollouts, View
 
 MAKERS = {
     "corrupted": RandomPatchMask(0.6),
@@ -149,14 +149,52 @@ def test_a_run_that_looks_at_no_such_view_loads_none(make_policy, processor, ite
     assert views.collate(items).views == {}
 
 
-def test_a_view_that_is_bound_to_be_the_picture_is_refused_by_its_key(make_policy, processor, prompts):
-    makers = {"corrupted": PatchShuffle(1.0, unit=50), "noised": PatchShuffle(1.0), "other": PatchShuffle(0.001)}
-    views = Views(make_policy(), processor, makers, seed=3)
-    views.check_changes(["clean", "noised"], prompts.images)
-    for name, key in (("corrupted", "corruption"), ("other", r"algorithm\.views\.other")):
-        with pytest.raises(ConfigError, match=rf"^{key} leaves all of the first 5 pictures as they are: {key}\."):
-            views.check_changes(["clean", name], prompts.images)
-    views.check_changes(["corrupted"], prompts.select([2]).images)  # a prompt without one
+@pytest.mark.parametrize(
+    ("name", "maker", "key", "why"),
+    [
+        ("corrupted", PatchShuffle(1.0, unit=50), "corruption", r"corruption\.mask_ratio is too small"),
+        ("corrupted", Counterfactual(PatchShuffle(0.001)), "corruption", r"corruption\.otherwise\.mask_ratio is too"),
+        ("corrupted", Swap(), "corruption", "no two items have pictures with as many visual tokens"),
+        ("noised", GaussianNoise(0.001, std=0.1), r"algorithm\.noise", r"algorithm\.noise\.mask_ratio is too small"),
+        ("other", PatchShuffle(0.001), r"algorithm\.views\.other", r"algorithm\.views\.other\.mask_ratio is too small"),
+    ],
+)
+def test_a_view_that_is_bound_to_be_the_picture_is_refused_by_its_key(
+    make_policy, processor, items, name, maker, key, why
+):
+    views = Views(make_policy(), processor, MAKERS | {name: maker}, seed=3)
+    views.prepare(["clean", name, "own"])
+    with pytest.raises(ConfigError, match=rf"^{key} leaves all of the first 2 pictures as they are: {why}"):
+        views.check_changes(items[:3])  # one is without a picture
+    views.check_changes([items[2]])
+    views.prepare(["clean", "own"])
+    views.check_changes(items[:3])  # nobody looks at it
+
+
+def test_further_items_are_looked_at_where_the_first_leave_it_open(make_policy, processor, items):
+    """A batch of pictures of many sizes, two of which are of one."""
+    views = Views(make_policy(), processor, {"corrupted": Swap()}, seed=3)
+    views.prepare(["corrupted"])
+    further = iter(items[3:])
+    views.check_changes(items[:3], further)
+    assert list(further) == []
+    further = iter(items)
+    views.check_changes(items, further)
+    assert list(further) == list(items)
+    with pytest.raises(ConfigError, match="all of the first 4 pictures"):
+        views.check_changes(items[:2], items[:2])
+
+
+def test_what_differs_is_told_of_each_prompt_or_response(prompts):
+    clean = prompts.images
+    view = Swap()(clean, [1] * 5)
+    assert differing(clean, view) == [False, False, False, True, True]  # two pictures are of one size
+    assert differing(clean, clean) == [False] * 5
+    each = Images.concat([prompts.select([n]).images for n in range(5) for _ in range(2)])
+    black = RandomPatchMask(1.0)(clean, [1] * 5)
+    mixed = Images.concat([of.select([n]) for n in range(5) for of in (clean, black)])
+    assert differing(clean, each) == [False] * 10
+    assert differing(clean, mixed) == [False, True] * 2 + [False, False] + [False, True] * 2
 
 
 def test_data_without_it_is_refused_with_the_batch(early, items):

@@ -15,7 +15,7 @@ from papo.corruption.maker import Maker
 from papo.errors import SettingError
 from papo.layouts import Layout
 from papo.seeding import derive_seed
-from papo.types import Images
+from papo.types import Images, PromptBatch
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class Corruption(Maker):
         self.unit = one_of("unit", unit, ("patch", "token"))
         self.per = one_of("per", per, ("prompt", "response"))
 
-    def changes(self, images: Images) -> bool:
-        """Whether any of the pictures has as many units as it takes; a mask_ratio of 0 is meant as it is."""
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Where none of the pictures has as many units as it takes; a mask_ratio of 0 is meant as it is."""
         share = 1.0 if self.count == "bernoulli" else self.mask_ratio
-        units = map(len, self.units_of(images))
-        return self.mask_ratio == 0 or any(replaced(share, of_image) >= self.fewest for of_image in units)
+        units = map(len, self.units_of(prompts.images))
+        if self.mask_ratio == 0 or any(replaced(share, of_image) >= self.fewest for of_image in units):
+            return None
+        return f"{key}.mask_ratio is too small for them, or {key}.unit too large"
 
     @torch.no_grad()
     def __call__(self, images: Images, seeds: Sequence[int]) -> Images:

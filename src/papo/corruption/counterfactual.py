@@ -39,6 +39,7 @@ class Counterfactual(Maker):
                 "otherwise", f"must make a view of the pictures alone, which {type(otherwise).__name__} does not"
             )
         self.otherwise = otherwise
+        self.alone = otherwise is None or otherwise.alone
         self.process: Callable[[Sequence[Item]], Images] | None = None  # set by `process_with`
 
     def process_with(self, process: Callable[[Sequence[Item]], Images]) -> None:
@@ -49,6 +50,12 @@ class Counterfactual(Maker):
     def check(self, item: Item) -> None:
         if self.otherwise is None:
             check_other(item)
+
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Where no item has another picture, and what makes the view instead is bound to change nothing."""
+        if self.otherwise is None or any(item.images and item.counterfactual for item in prompts.items):
+            return None
+        return self.otherwise.bound(prompts, f"{key}.otherwise")
 
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """Items without a picture have no other one.

@@ -18,10 +18,12 @@ class Maker:
             tower and prompt passes of the branch that looks at it.
         early: whether the view is made where the data is loaded, in its processes, from a seed of the run and the item:
             for makers that draw or decode pictures and need neither a policy nor the rest of the batch.
+        alone: whether a prompt's view is made of it alone, and is the same in every batch.
     """
 
     per = "prompt"
     early = False
+    alone = True
 
     def attach(self, policy: Any) -> None:
         """Shows the maker the policy that it is for, before its first view; most have no use for it.
@@ -42,9 +44,14 @@ class Maker:
             ConfigError: the item has no such view.
         """
 
-    def changes(self, images: Images) -> bool:
-        """Whether a view of these pictures can differ from them, as far as that is known from their grids."""
-        return True
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Why a view of these prompts is bound to be their very pictures, all of them, as far as that is known from
+        their grids, and what mends it; None where it can differ.
+
+        Args:
+            key: of the maker in the configuration.
+        """
+        return None
 
     def of(self, prompts: PromptBatch, seeds: Sequence[int]) -> Images:
         """The view of the prompts' pictures, of the same grid, without gradient; the prompts stay as they are.

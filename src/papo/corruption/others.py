@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from torch import Tensor
 from papo import seeding
 from papo.corruption.maker import Maker
 from papo.errors import SettingError
-from papo.types import Images
+from papo.types import Images, PromptBatch
 
 
 class Swap(Maker):
@@ -23,6 +24,23 @@ class Swap(Maker):
     not the same picture. An image that none fits keeps its own: the policy then agrees with itself and a term that
     compares the two learns nothing from it. A view depends on the batch, which is a function of the run's seed.
     """
+
+    alone = False
+
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """Where no two items have pictures of one grid."""
+        owners: dict[tuple[int, ...], set[tuple[str, str]]] = {}  # of each grid
+        grids = iter(prompts.images.grid.tolist())
+        for item, count in zip(prompts.items, prompts.images.counts, strict=True):
+            for grid in itertools.islice(grids, count):
+                # Not by id: an item of a mixture has another one there than by itself.
+                owners.setdefault(tuple(grid), set()).add((item.asked, item.picture))
+        if any(len(items) > 1 for items in owners.values()):
+            return None
+        return (
+            "no two items have pictures with as many visual tokens in rows and columns, so that none can be shown in "
+            "place of another; a view of the picture alone needs none, as corruption=patch_shuffle"
+        )
 
     @torch.no_grad()
     def __call__(self, images: Images, seeds: Sequence[int]) -> Images:
@@ -55,6 +73,10 @@ class BoxExchange(Swap):
         if not 0 <= mask_ratio <= 1:
             raise SettingError("mask_ratio", f"must lie in [0, 1], got {mask_ratio}")
         self.mask_ratio = mask_ratio
+
+    def bound(self, prompts: PromptBatch, key: str) -> str | None:
+        """As Swap; a mask_ratio of 0 is meant as it is."""
+        return super().bound(prompts, key) if self.mask_ratio else None
 
     def shown(self, images: Images, i: int, own: Tensor, other: Tensor, generator: Generator) -> Tensor:
         grid, m = images.grid[i].tolist(), images.layout.merge_size

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import torch
 
-from papo.corruption import Corruption
+from papo.corruption import Maker
 from papo.errors import SettingError
 from papo.evaluation.answering import Answered, answer, blinded
 from papo.evaluation.gibberish import SIGNS, gibberish
@@ -54,20 +54,26 @@ class HeldOut:
         sampling: how answers are drawn.
 
     Raises:
-        SettingError: no samples.
+        SettingError: no samples, or what masks an item shows it another's picture.
     """
 
     samples: int
     samples_during: int
     greedy: bool
     blind: bool
-    masked: Corruption | None
+    masked: Maker | None
     sampling: Sampling
 
     def __post_init__(self) -> None:
         for name in ("samples", "samples_during"):
             if getattr(self, name) < 1:
                 raise SettingError(name, f"must be at least 1, got {getattr(self, name)}")
+        if self.masked is not None and not self.masked.alone:
+            raise SettingError(
+                "masked",
+                f"must make a view of each item alone, the same at every validation, got {type(self.masked).__name__}, "
+                "which shows other items of the batch",
+            )
 
     @property
     def measures(self) -> set[str]:

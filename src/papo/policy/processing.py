@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import AutoProcessor, PreTrainedConfig, ProcessorMixin
 from transformers.utils import is_torchvision_available
@@ -17,6 +18,7 @@ from transformers.utils import is_torchvision_available
 from papo.errors import ConfigError
 from papo.interrupts import Overdue, deadline
 from papo.policy.families import Reader, reader_of
+from papo.rgb import in_rgb
 from papo.types import Images, Item, LetGo, PromptBatch, Responses
 
 log = logging.getLogger(__name__)
@@ -151,7 +153,8 @@ class PromptProcessor:
 
     def _read(self, items: Sequence[Item]) -> PromptBatch:
         """A batch of items whose pictures are there at one time."""
-        read = self.reader.read([self._chat(item) for item in items], [item.images for item in items])
+        shown = [tuple(seen(image, item.id) for image in item.images) for item in items]
+        read = self.reader.read([self._chat(item) for item in items], shown)
         left = (tuple(map(LetGo.of, item.images)) for item in items)
         return PromptBatch(tuple(replace(item, images=names) for item, names in zip(items, left, strict=True)), *read)
 
@@ -246,3 +249,19 @@ class PromptProcessor:
     def tokens(self, ids: Tensor) -> list[str]:
         """Each token of one response as readable text, for pictures."""
         return [self.tokenizer.decode([token]) for token in ids.tolist()]
+
+
+def seen(image: Image.Image, item: str) -> Image.Image:
+    """The picture as image processors read it right: they take grey values of more than a byte for white.
+
+    Raises:
+        ConfigError: its grey values do not say what is white.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    try:
+        return in_rgb(image)
+    except ValueError as error:
+        raise ConfigError(
+            f"the picture of item {item} has {error}, which do not say what is white; give it in 8 bits"
+        ) from error

@@ -111,11 +111,12 @@ class PolicyModule(LightningModule):
             ConfigError: it has not.
         """
 
-    def check_data(self, items: Iterable[Item]) -> None:
+    def check_data(self, items: Iterable[Item], further: Iterable[Item] = ()) -> None:
         """Looks, before a run begins, whether the data has what a step needs; most steps need no more than items.
 
         Args:
             items: one training item of each source, and the first of the run.
+            further: those that come next, read only where the others leave something in doubt.
 
         Raises:
             ConfigError: it has not.

@@ -167,7 +167,9 @@ class CollapseMonitor(Callback):
 
     def respond(self, trainer: Trainer, module: PapoModule, what: str, *, advice: str) -> None:
         """Does what on_collapse says, and says so."""
-        if self.on_collapse == "lower" and self.divergence in module.metrics:  # else no such term has a weight
+        # Not whether the last step measured it: it need not, and a run that goes on with a validation has had no step.
+        term = module.objective.terms.get(self.term)
+        if self.on_collapse == "lower" and term is not None and term.passes():  # else it has no weight
             module.damping[self.term] = module.damping.get(self.term, 1.0) * self.lower_factor
             what += f"; the weight of the {self.term} term is now {module.damping[self.term]:g} of its coefficient"
         elif self.on_collapse == "stop":

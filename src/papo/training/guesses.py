@@ -16,8 +16,8 @@ from papo.rewards.readable import readable
 from papo.rollout.collect import Collector
 from papo.seeding import item_seeds
 from papo.training.scoring import Scoring, denominators, divided
-from papo.training.views import Views
-from papo.types import Images, RewardResult, Rollouts
+from papo.training.views import Views, differing
+from papo.types import RewardResult, Rollouts
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Guesses:
         views: makes the view, the same as for terms that look at it.
         scoring: scores the guesses as the other responses.
         normalize_std: see `group_advantages`.
+        overlong_filter: whether guesses that were cut off are left out of the loss.
         single_update: whether a step has one update.
     """
 
@@ -80,11 +81,12 @@ class Guesses:
         scoring: Scoring,
         *,
         normalize_std: bool,
+        overlong_filter: bool,
         single_update: bool,
     ) -> None:
         self.settings, self.objective = settings, settings.objective
         self.collector, self.views, self.scoring = collector, views, scoring
-        self.normalize_std = normalize_std
+        self.normalize_std, self.overlong_filter = normalize_std, overlong_filter
         passes = settings.objective.passes() if settings.coef else {}
         self.before, self.every = divided(passes, single_update=single_update)
 
@@ -121,6 +123,8 @@ class Guesses:
         advantages = group_advantages(guesses.totals, G, normalize_std=self.normalize_std) * learning
         device = responses.response_ids.device
         trained = responses.response_mask & learning.to(device)[:, None]
+        if self.overlong_filter:
+            trained = trained & responses.finished[:, None]
         return replace(guesses, advantages=advantages.to(device), loss_mask=trained), learning
 
     def paid(self, graded: RewardResult, text: str) -> RewardResult:
@@ -152,9 +156,3 @@ class Guesses:
 
 def verdict(result: RewardResult) -> tuple[float, float]:
     return result.parts["accuracy"], result.parts["readable"]
-
-
-def differing(clean: Images, view: Images) -> list[bool]:
-    """For each prompt whether its pictures differ."""
-    differ = torch.tensor([not torch.equal(*pair) for pair in zip(clean.parts(), view.parts(), strict=True)]).bool()
-    return [bool(of_prompt.any()) for of_prompt in differ.split(list(clean.counts))]

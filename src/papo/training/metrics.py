@@ -12,7 +12,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from papo.objective.branch import CLEAN
 from papo.ranks import means
+from papo.training.views import differing
 from papo.types import Rollouts
 
 
@@ -76,4 +78,16 @@ def rollout_metrics(rollouts: Rollouts | None) -> dict[str, float]:
         "reward/frac_unscorable": [not result.scorable for result in rewards],
         "reward/frac_failed": [result.failed for result in rewards],
     }
-    return means(values | {f"reward/{part}": [result.parts[part] for result in rewards] for part in rewards[0].parts})
+    values |= {f"reward/{part}": [result.parts[part] for result in rewards] for part in rewards[0].parts}
+    return means(values | {f"views/same_{name}": same for name, same in unchanged(rollouts).items()})
+
+
+def unchanged(rollouts: Rollouts) -> dict[str, list[bool]]:
+    """By the name of each other view, of the prompts with pictures, or of their responses where each has its own view:
+    whether it is these very pictures."""
+    clean, found = rollouts.prompts.images, {}
+    for name, view in rollouts.views.items():
+        if name != CLEAN:
+            differ = zip(view.images.counts, differing(clean, view.images), strict=True)
+            found[name] = [not differs for count, differs in differ if count]
+    return found

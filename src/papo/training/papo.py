@@ -126,6 +126,7 @@ class PapoModule(PolicyModule):
             self.views,
             self.scoring,
             normalize_std=normalize_std,
+            overlong_filter=overlong_filter,
             single_update=updates_per_rollout == 1,
         )
 
@@ -135,10 +136,10 @@ class PapoModule(PolicyModule):
     def check_item(self, item: Item) -> None:
         self.views.check(item)
 
-    def check_data(self, items: Iterable[Item]) -> None:
+    def check_data(self, items: Iterable[Item], further: Iterable[Item] = ()) -> None:
         items = list(items)
         self.weighing.check(items)
-        self.views.check_changes(self.looked_at, self.collate(items).images)
+        self.views.check_changes(items, further)
 
     def configure_model(self) -> None:
         before = self.weights

@@ -89,6 +89,6 @@ def add_part(result: RewardResult, value: float, name: str, weight: float) -> Re
 
 
 def alive(rollouts: Rollouts) -> list[int]:
-    """The prompts whose group has a gradient: rewards differ, and the item can be graded."""
-    spread = ~zero_std_groups(rollouts.totals, rollouts.group_size)
-    return (spread & rollouts.scorable).nonzero().flatten().tolist()
+    """The prompts whose group has a gradient: rewards differ, the item can be graded, and something is trained on."""
+    living = ~zero_std_groups(rollouts.totals, rollouts.group_size) & rollouts.scorable
+    return [n for n in rollouts.learning() if living[n]]

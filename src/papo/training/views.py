@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from papo.corruption import Maker
 from papo.errors import ConfigError
@@ -28,7 +30,8 @@ class Views:
 
     def __init__(self, policy: Policy, processor: PromptProcessor, makers: Mapping[str, Maker], seed: int) -> None:
         self.policy, self.processor, self.makers, self.seed = policy, processor, makers, seed
-        self.early: list[str] = []  # the views that are made where the data is loaded
+        self.prepared: list[str] = []  # the views that may be asked for
+        self.early: list[str] = []  # those of them that are made where the data is loaded
 
     def prepare(self, names: Collection[str]) -> None:
         """Shows the makers of these views the policy that they are for.
@@ -46,22 +49,40 @@ class Views:
             if name != CLEAN:
                 self.makers[name].attach(self.policy)
                 self.makers[name].process_with(self.processor.images)
-        self.early = sorted(name for name in names if name != CLEAN and self.makers[name].early)
+        self.prepared = sorted(name for name in names if name != CLEAN)
+        self.early = [name for name in self.prepared if self.makers[name].early]
 
     def check(self, item: Item) -> None:
         """Raises ConfigError: the item lacks what a view that is made where data is loaded needs."""
         for name in self.early:
             self.makers[name].check(item)
 
-    def check_changes(self, names: Iterable[str], images: Images) -> None:
-        """Raises ConfigError: one of these views is bound to be the pictures themselves, for all of `images`."""
-        for name in names:
-            if name != CLEAN and len(images.grid) and not self.makers[name].changes(images):
-                key = {"corrupted": "corruption", "noised": "noise"}.get(name, f"algorithm.views.{name}")
+    def check_changes(self, items: Sequence[Item], further: Iterable[Item] = ()) -> None:
+        """Looks whether the views can differ from the pictures.
+
+        Args:
+            items: training items.
+            further: more of them, which are read only where none of the others' views can.
+
+        Raises:
+            ConfigError: one of the views is bound to be the pictures themselves, for all of these items; or as
+                `collate`.
+        """
+        if self.bound(self.collate(items)):
+            prompts = self.collate([*items, *further])
+            for key, why in self.bound(prompts).items():
                 raise ConfigError(
-                    f"{key} leaves all of the first {len(images.grid)} pictures as they are: {key}.mask_ratio is too "
-                    f"small for them, or {key}.unit too large"
+                    f"{key} leaves all of the first {len(prompts.images.grid)} pictures as they are: {why}"
                 )
+
+    def bound(self, prompts: PromptBatch) -> dict[str, str]:
+        """By the keys of what makes them, the views that are bound to be these prompts' pictures, and why."""
+        found = {}
+        for name in self.prepared if len(prompts.images.grid) else ():
+            key = {"corrupted": "corruption", "noised": "algorithm.noise"}.get(name, f"algorithm.views.{name}")
+            if why := self.makers[name].bound(prompts, key):
+                found[key] = why
+        return found
 
     def collate(self, items: Sequence[Item]) -> PromptBatch:
         """The prompts of these items, with the views that are made where data is loaded.
@@ -102,3 +123,19 @@ class Views:
         if self.makers[name].early:
             return [derive_seed(name, self.seed, item.id) for item in prompts.items]
         return item_seeds(name, self.seed, step, prompts)
+
+
+def differing(clean: Images, view: Images) -> list[bool]:
+    """For each prompt, or each response where the view has one for each, whether it shows other pictures."""
+    shown, made = by_prompt(clean), by_prompt(view)
+    each = len(made) // len(shown)
+    return [
+        not all(torch.equal(*pair) for pair in zip(shown[n // each], parts, strict=True))
+        for n, parts in enumerate(made)
+    ]
+
+
+def by_prompt(images: Images) -> list[list[Tensor]]:
+    """The values of each prompt's images."""
+    parts = iter(images.parts())
+    return [list(itertools.islice(parts, count)) for count in images.counts]

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import numpy as np
 from PIL import ExifTags, Image, ImageOps
+
+from papo.rgb import in_rgb
 
 # What data sets hold. Pillow knows many more; some run other programs (EPS), none is worth the risk here.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -82,7 +83,7 @@ def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: 
     """The picture in RGB, the right way up, transparency on white. Arguments and errors as in `read_header`."""
     with _opened(encoded, roots, max_pixels, outside) as image:
         try:
-            return _in_rgb(ImageOps.exif_transpose(image))
+            return in_rgb(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders of broken files raise anything at all; it is the file's fault
             raise ValueError(f"picture cannot be decoded ({_reason(error)})") from error
 
@@ -178,34 +179,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except ValueError:  # a name that no file can have
         return False
-
-
-def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # convert() would clip their values to black and white
-        return Image.fromarray(_in_bytes(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image.load()
-    return image.convert("RGB")
-
-
-DEPTHS = (8, 12, 16)  # bits of a grey value, of which two bytes may hold fewer
-
-
-def _in_bytes(values: np.ndarray) -> np.ndarray:
-    """Grey values of more than a byte, or fractions of 1, as bytes.
-
-    Raises:
-        ValueError: their range does not say what is white.
-    """
-    low, high = (float(value) for value in (values.min(), values.max()))
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return np.round(255 * values).astype(np.uint8)
-    depth = next((depth for depth in DEPTHS if high < 2**depth), None)
-    if not low >= 0 or depth is None or (values.dtype.kind == "f" and depth > 8):  # not >=: NaN
-        raise ValueError(f"grey values from {low:g} to {high:g}")
-    return np.round(values).astype(np.uint8) if depth == 8 else (values >> (depth - 8)).astype(np.uint8)
 
 
 def _reason(error: Exception) -> str:
