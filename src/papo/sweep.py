@@ -97,7 +97,8 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Says to all runs what they have alike."""
-        (Path(config.hydra.sweep.dir) / FAILED_RUNS).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written other words are said
+            (Path(config.hydra.sweep.dir) / FAILED_RUNS).unlink()
         keys = ",".join(map(quoted, alike(config)))
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
@@ -111,7 +112,7 @@ class Sweep(Callback):
         noted = folder / FAILED_RUNS
         if noted.is_file():
             failed.extend(name for name in noted.read_text(encoding="utf-8").splitlines() if name not in failed)
-            noted.unlink()
+            noted.unlink(missing_ok=True)
         found = table(folder, alike(config))
         if found is not None:
             text = to_markdown(found)

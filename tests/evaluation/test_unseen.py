@@ -39,8 +39,8 @@ FOLDER = ("benchmarks=[folder,lab]", "benchmarks.folder.path=rows.jsonl")
 def test_rows_that_were_trained_on(run, place):
     folder = run("data=folder", "data.train.path=rows.jsonl") + place
     assert seen(benchmarks(*FOLDER), [folder, "lab_qwen"]) == [
-        f"folder: {folder} was trained on rows of this table: its run had data.train.share=[0,0.9], "
-        "benchmarks.folder.share=[0,1]; what it gets here says little of other rows"
+        f"folder: {folder} may have been trained on rows of this table: its run had data.train.share=[0,0.9], "
+        "benchmarks.folder.share=[0,1]; what it gets on those says little of others"
     ]
     assert seen(benchmarks(*FOLDER, "benchmarks.folder.share=[0.9,1]"), [folder]) == []
 
@@ -52,6 +52,15 @@ def test_another_table_the_lab_and_a_model_of_no_run(run, tmp_path):
 
 def test_what_a_run_says_in_other_words_is_nothing(run, tmp_path):
     folder = run("data=lab")
-    for text in ("data: [1, 2]", "data: {train: null}", "{", ""):
+    trains = (
+        "null",
+        "rows.jsonl",
+        "[a, b]",
+        "{sources: [a]}",
+        "{sources: {a: null}}",
+        "{share: 0.9, path: rows.jsonl}",
+    )
+    trains += ("{share: [0, 1], path: [rows.jsonl]}", "{share: [0, 1], path: rows.jsonl, tags: [a]}")
+    for text in ("data: [1, 2]", "{", "", *(f"data: {{train: {train}}}" for train in trains)):
         (tmp_path / "run" / "config.yaml").write_text(text)
         assert seen(benchmarks(*FOLDER), [folder]) == []

@@ -111,6 +111,12 @@ def test_items_that_ask_something_else_are_refused(tmp_path):
         check(tmp_path)
 
 
+def test_what_may_differ_may_have_items_ask_otherwise(tmp_path):
+    write_run(tmp_path / "a", "grpo", asked=ITEMS)
+    write_run(tmp_path / "b", "papo", asked=[f"{item}!" for item in ITEMS], data__val__template="{question}!")
+    check(tmp_path, allow=["data.val.template"])
+
+
 def test_a_measure_that_one_run_lacks_is_no_difference(tmp_path):
     accuracy = {(40, "held_out", "accuracy"): np.zeros(12)}
     write_run(tmp_path / "a", "grpo", values=accuracy)

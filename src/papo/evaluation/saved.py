@@ -118,10 +118,10 @@ def side_by_side(
         ids = [id for id in first if all(id in other for other in others)]
         if not ids:
             raise ConfigError(f"no item of benchmarks.{name} was answered in all of {', '.join(saved)}")
-        check_pictures(name, {path: answered[label] for (path, _), label in labels.items()}, ids)
         if any(len(of_model) > len(ids) for of_model in answered.values()):
             print(f"{name}: {len(ids)} items that were answered in all of {', '.join(saved)}")
         ids = ids[:limit]
+        check_pictures(name, {path: answered[label] for (path, _), label in labels.items()}, ids)
         found[name] = {label: [of_model[id] for id in ids] for label, of_model in answered.items()}
     return found, {label: saved[path] for (path, _), label in labels.items()}
 

@@ -24,19 +24,20 @@ def seen(benchmarks: Mapping[str, Mapping[str, Any]], models: Sequence[str]) -> 
     for model in models:
         train = training_data(model)
         for name, benchmark in benchmarks.items():
-            key = trained_on(train, benchmark)
-            if key:
-                low, high = benchmark["share"]
-                lines.append(
-                    f"{name}: {model} was trained on rows of this table: its run had {key}, "
-                    f"benchmarks.{name}.share=[{low:g},{high:g}]; what it gets here says little of other rows"
-                )
+            # Another program's file may stand there, or a source of one's own with settings of other kinds.
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
+                if key := trained_on(train, benchmark):
+                    low, high = benchmark["share"]
+                    lines.append(
+                        f"{name}: {model} may have been trained on rows of this table: its run had {key}, "
+                        f"benchmarks.{name}.share=[{low:g},{high:g}]; what it gets on those says little of others"
+                    )
     return lines
 
 
 def training_data(model: str) -> Mapping[str, Any]:
     """data.train of the run that a model lies in; {} where it lies in none."""
     file = Path(resolve(model)).parent / "config.yaml"
-    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+    with suppress(OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
         return dict(yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["data"]["train"])
     return {}

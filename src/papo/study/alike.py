@@ -13,6 +13,8 @@ from papo.study.runs import HELD_OUT, Run
 # it there is, is a factor (--by) where it differs.
 COMMON = ("data.train", "data.val", "data.guessable", "model", "prompt", "val", "trainer.max_steps")
 
+ASKING = ("data.val", "data.guessable")  # what decides how held-out items ask
+
 # Not the base model but what is done with it.
 OF_ARMS = ("model.train", "model.lora")
 
@@ -59,6 +61,9 @@ def check_items(first: Run, other: Run) -> None:
     for key in first.pictures.keys() & other.pictures.keys():
         if first.pictures[key] != other.pictures[key]:
             raise ConfigError(f"{HELD_OUT} of {first.name} and {other.name}: {key[1]} has another picture")
+    asking = (key for key in first.settings.keys() | other.settings.keys() if lies_in(key, ASKING))
+    if any(first.settings.get(key) != other.settings.get(key) for key in asking):
+        return  # with leave: another template asks otherwise
     for key in first.asked.keys() & other.asked.keys():
         if first.asked[key] != other.asked[key]:
             raise ConfigError(
