@@ -496,6 +496,12 @@ def test_a_value_has_one_owner_whom_others_follow(owner, value, followers):
         assert OmegaConf.select(cfg, follower) == value, follower
 
 
+def test_a_term_can_be_left_out():
+    """Others that follow its view have the usual one."""
+    terms = composed("~algorithm.objective.perception").algorithm.objective
+    assert terms.entropy.view == terms.entropy_hinge.view == "corrupted"
+
+
 def stated(node: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     """Each argument of this package's targets that the configuration gives, as (target, name), with its value."""
     ours = isinstance(node, dict) and str(node.get("_target_")).startswith("papo.")

@@ -45,7 +45,7 @@ from papo.training.strategies import ShardedWeights
 from papo.training.trainer import NoLogger, check_logger
 
 FIRST = 16  # items of the run that are looked at before it: pictures differ in size
-IN_DOUBT = 128  # a step's, but no more, where these say too little: photographs wait in memory together
+IN_DOUBT = 128  # where these say too little; no more, for photographs wait in memory together
 TENSORBOARD = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
@@ -278,7 +278,7 @@ def build(cfg: DictConfig) -> tuple[Loaded, PolicyModule, PromptData]:
     length = Within(processor.length, positions_of(loaded.policy.model.config), response)
     screened = {"length": length, "needs": module.check_item}
     data: PromptData = built(cfg.data, collate=module.collate, val_collate=processor.prompts, **screened)
-    further = itertools.islice(data.first(min(data.batch_size, IN_DOUBT)), FIRST, None)
+    further = itertools.islice(data.first(IN_DOUBT), FIRST, None)
     module.check_data(itertools.chain(data.firsts(), data.first(FIRST)), further)
     found = doubts(cfg.data.train, cfg.data.val) or shared(data.train, data.val)
     print(*(f"{doubt}\n" for doubt in found), sep="", end="")
