@@ -15,6 +15,8 @@ from papo.layouts import to_patches, to_pixels
 class GaussianBlur(Corruption):
     """Shows the chosen units as they look in the blurred image; beyond its edges the image goes on as at the edge.
 
+    I_mask[u] = (G * I)[u] where u is chosen, I[u] elsewhere; G is the Gaussian of width sigma, to 3 sigma, of sum 1.
+
     Args:
         mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a blurred image.
         sigma: of the Gaussian, in pixels of the image as the model sees it.

@@ -13,6 +13,8 @@ from papo.corruption.base import Corruption, Picture, positive
 class GaussianNoise(Corruption):
     """Adds independent Gaussian noise to every pixel value of the chosen units; the result is clipped to [0, 1].
 
+    I_mask[u] = clip(I[u] + std ε, 0, 1) where u is chosen, I[u] elsewhere; ε ~ N(0, 1) for each pixel value.
+
     Args:
         mask_ratio, count, unit, per: see Corruption; mask_ratio 1 is a noisy image.
         std: standard deviation of the noise, of pixel values in [0, 1].
