@@ -16,6 +16,7 @@ from replicas import encoded, picture, write_lines
 
 from papo.data.screening import Screen
 from papo.data.sources import TableSource, table_source
+from papo.data.sources.choices import lists, marks
 from papo.data.sources.own_data import LAYOUTS
 from papo.data.sources.reading import Reading
 from papo.data.sources.tables import Place, Table
@@ -194,6 +195,15 @@ def test_options_of_cells_are_what_was_written(cells):
     source = cells(header, "0|a.png|Is it?|True|False||A", "1|a.png|Which?|1.50|2.00|007|B", name="rows.tsv")
     assert source.layouts[0] == "vlmevalkit"
     assert [source[n].choices for n in range(2)] == [("True", "False"), ("1.50", "2.00", "007")]
+
+
+@pytest.mark.parametrize(
+    ("gold", "letter"), [("A", "(A)"), ("$A$", "(A)"), ("D. C", "(D)"), ("H", "(A)"), ("1", "(B)")]
+)
+def test_a_letter_of_vlmevalkit_is_never_an_options_text(cells, gold, letter):
+    item = cells("index|image|question|A|B|C|D|answer", f"0|a.png|Which?|H|A|E|C|{gold}", name="rows.tsv")[0]
+    assert item.answer == letter
+    assert [box for box in "ABCD" if grade(item, f"\\boxed{{{box}}}").correct] == [letter[1]]
 
 
 def test_pictures_of_cells_are_found_as_vlmevalkit_finds_them(cells):
@@ -505,6 +515,31 @@ def test_options_that_the_question_has_are_not_listed_again(read):
     assert read({"question": "How many? 3, 4", "options": "3, 4", "answer": "B"}).question == "How many? 3, 4"
 
 
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("P(A) = 0.3 and P(B) = 0.5. What is P(A or B)?", "A. 0.15\nB. 0.8"),
+        ("In the triangle, sin(A) = sin(B). Which kind is it?", "(A) right (B) isosceles (C) scalene"),
+        ("Angle A: 30, angle B: 40. How large is C?", "A. 70\nB. 110\nC. 10"),
+        ("Given (A) 10 apples and (B) 20 pears, how many tens?", ["1", "2"]),
+        ("Given (A) 1.5 apples and (B) 2.5 pears, how many?", ["1", "2"]),
+    ],
+)
+def test_letters_of_something_else_are_no_options(read, question, options):
+    asked = read({"question": question, "options": options, "answer": "B"}).question
+    shown = options if isinstance(options, str) else "(A) 1\n(B) 2"
+    assert asked == f"{question}\n{shown}"
+
+
+def test_options_are_found_wherever_a_question_has_them():
+    for question in ("**A.** red\n**B.** blue", "Which?(A) $red$;(B) blue"):
+        assert marks(question) == "AB", question
+    for question in ("Which?A. red,B. blue", "Which? (A)red (B)blue", "A: red\nB: blue"):
+        assert marks(question) == "AB", question
+        assert lists(question, ("red", "blue"))
+        assert not lists(question, ("re", "blu"))
+
+
 @pytest.mark.parametrize("column", ["choices", "options"])
 @pytest.mark.parametrize(
     "written",
@@ -551,6 +586,31 @@ def test_options_that_are_another_text_are_shown_as_they_are(read):
 def test_choices_that_cannot_be_told_are_a_bad_row(read, row, reason):
     with pytest.raises(BadRow, match=reason):
         read({"question": "Which?"} | row)
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        (0.00001, ["0.00001", "1e-5", "10^{-5}"], ["0.0001", "1"]),
+        (6.02e23, ["6.02\\times 10^{23}", "6.02e23"], ["6.02"]),
+        (2.0, ["2", "2.0", "2.00"], ["2.5", "3"]),
+        (2.5, ["2.5", "2.50"], ["2"]),
+    ],
+)
+def test_decimals_are_graded_as_numbers_however_python_writes_them(read, gold, right, wrong):
+    item = read({"question": "How long?", "answer": gold})
+    assert [box for box in (*right, *wrong) if grade(item, f"\\boxed{{{box}}}").correct] == right
+
+
+def test_pictures_are_named_by_the_place_where_they_are_shown(read):
+    asked = {"question": "Is <image 2> like <image 1>? Is <image 2> larger?", "images": ["a.png", "b.png"]}
+    assert read(asked | {"answer": "no"}).question == "Is <image> like <image>? Is image 1 larger?"
+    swapped = {"question": "Which is red?", "choices": ["<image 2>", "<image 1>"], "images": ["a.png", "b.png"]}
+    for gold in ("A", "<image 2>", "image 2"):
+        item = read(swapped | {"answer": gold})
+        assert (item.choices, item.images[0].size) == (("image 1", "image 2"), (84, 56))
+        assert grade(item, "\\boxed{A}").correct
+        assert not grade(item, "\\boxed{B}").correct
 
 
 @pytest.mark.parametrize(

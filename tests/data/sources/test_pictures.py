@@ -164,6 +164,14 @@ def test_a_photograph_is_turned_the_right_way_up():
     assert np.abs(np.asarray(turned, int) - upright).mean() < np.abs(np.asarray(turned, int)[::-1] - upright).mean()
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_of_a_turned_tiff_says_its_size(orientation):
+    for compression in (None, "tiff_lzw"):
+        photograph = saved(NOISE, "TIFF", tiffinfo={0x0112: orientation}, compression=compression)
+        assert read_header(photograph, [], MANY) == read_picture(photograph, [], MANY).size
+        assert read_header(photograph, [], MANY) == ((30, 20) if orientation < 5 else (20, 30))
+
+
 @pytest.mark.parametrize("read", [read_header, read_picture])
 @pytest.mark.parametrize(
     ("encoded", "reason"),

@@ -2,7 +2,10 @@
 
 import pytest
 
-from papo.rewards.grading.options import leading_letter, letters, option
+from papo.rewards.grading import grade
+from papo.rewards.grading.options import by_letter, leading_letter, letters, option
+
+from .cases import item
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,34 @@ def test_an_options_own_text_may_have_others_in_it():
     choices = ("(b) 9", "9", "(a) 9 or (b) 9")
     assert leading_letter("(c) (a) 9 or (b) 9", choices) == "C"
     assert leading_letter("(a) (b) 9", choices) == "A"
+
+
+LABELS = ("H", "A", "E", "C")  # of a diagram, which are letters themselves
+
+
+@pytest.mark.parametrize("rule", ["exact", "math", "mmmu_pro"])
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("A", ["A", "(A)", "a", "$A$", "A. H", "(A) H", "H"], ["B", "B. A", "C", "E", "D. C"]),
+        ("B", ["B", "(B)", "B. A", "(B) A"], ["A", "(A)", "A. H", "H", "C"]),
+        ("C", ["C", "C. E", "E"], ["D", "D. C", "(D)", "B. A"]),
+        ("D", ["D", "(D)", "D. C"], ["C", "C. E", "E"]),
+    ],
+)
+def test_a_gold_that_is_a_letter_by_definition_is_no_text(rule, gold, right, wrong):
+    asked = item(rule, gold if rule == "mmmu_pro" else by_letter(gold, LABELS), "choice", choices=LABELS)
+    assert [box for box in (*right, *wrong) if grade(asked, f"\\boxed{{{box}}}").correct] == right
+
+
+def test_only_where_a_text_could_be_taken_for_a_letter_a_gold_is_written_as_one():
+    assert [by_letter(gold, LABELS) for gold in ("A", "(b)", "H", "E", "D", "F", "3")] == [
+        *("(A)", "(B)", "(A)", "(C)", "(D)", "F", "3")
+    ]
+    for choices in (("red", "blue"), ("A", "B"), ("E", "F"), ()):
+        assert [by_letter(gold, choices) for gold in ("A", "b", "(B)", "red")] == ["A", "b", "(B)", "red"]
+    swapped = ("(B)", "(A)")  # a text in parentheses stays one
+    assert grade(item("exact", "(A)", "choice", choices=swapped), "\\boxed{(A)}").correct
 
 
 def test_only_letters_of_options():

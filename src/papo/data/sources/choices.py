@@ -6,15 +6,20 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from string import ascii_uppercase
 from typing import Any
 
 from papo.data.sources.columns import Row, texts, written
 from papo.data.sources.raw_items import parse_literal
 from papo.rewards.extraction import unwrapped
-from papo.rewards.grading.options import leading_letter, option
+from papo.rewards.grading.options import by_letter, leading_letter, option
 
 LETTER = re.compile(r"^\(?([A-J])[).]*$")
+# The letter of an option; of a function's argument, P(A), it is none.
+MARK = r"(?<![A-Za-z])(?<![A-Za-z0-9_'}}\]]\(){}[).:]"
+# Where a choice ends in a letter or digit: 1 is not 10, nor 1.5.
+WORDS_END = r"(?:(?<![A-Za-z0-9])|(?![A-Za-z0-9]|[.,][0-9]))"
 LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(.*\S)\s*", re.DOTALL)
 
 
@@ -62,38 +67,50 @@ def told(row: Row) -> str:
 
 
 def with_options(question: str, options: str, answer: str) -> str:
-    """The question with a text of its options, where it has none.
+    """The question with a text of its options, where it does not have as many.
 
     Raises:
         ValueError: it would be asked without options, and the right one is known by its letter alone.
     """
-    if not options or options in question or marked(question):
+    if not options or options in question or len(marks(question)) >= max(2, len(marks(options))):
         return question
-    if marked(options):
+    if len(marks(options)) > 1:
         return f"{question}\n{options}"
     if LETTER.match(unwrapped(answer)):
         raise ValueError(f"answer {answer!r:.40} is a letter, and neither the question nor {options!r:.60} has letters")
     return question
 
 
-def marked(text: str) -> bool:
-    """Whether it has options behind letters, A and B at least."""
-    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]", text) for letter in "AB")
+def marks(text: str) -> str:
+    """The letters that options stand behind, as far as they go on from A: P(A) and sin(B) are none.
+
+    >>> marks("Is P(A) = P(B)?"), marks("Which? (A) red (B) blue"), marks("A. red")
+    ('', 'AB', 'A')
+    """
+    return "".join(takewhile(lambda letter: re.search(MARK.format(letter), text), ascii_uppercase))
 
 
 def lists(question: str, choices: tuple[str, ...]) -> bool:
     """Whether the question has the options already."""
-    marks = zip(ascii_uppercase, choices, strict=False)
-    return all(re.search(rf"(?<![A-Za-z]){letter}[).:]\s*{re.escape(choice)}", question) for letter, choice in marks)
+    options = zip(ascii_uppercase, choices, strict=False)
+    return all(
+        re.search(MARK.format(letter) + rf"\s*{re.escape(choice)}" + WORDS_END, question) for letter, choice in options
+    )
 
 
-def chosen(answer: str, choices: tuple[str, ...]) -> str:
+def chosen(answer: str, choices: tuple[str, ...], by_definition: bool = False) -> str:
     """The right option's text or letter, where the answer names one in any way; otherwise the answer.
+
+    Args:
+        by_definition: whether a letter is never an option's text: see `by_letter`.
 
     Raises:
         ValueError: a number that is an index if indices begin at 1, which other rows would not show.
     """
     plain = unwrapped(answer)
+    if by_definition:
+        named = by_letter(plain, choices)
+        return by_letter(chosen(answer if named == plain else named, choices), choices)
     texts_alone = [unwrapped(choice) for choice in choices[: len(ascii_uppercase)]]
     if option(answer, choices):
         return answer

@@ -143,7 +143,7 @@ def written(value: Any, where: str, *, strip: bool = True) -> str:
         return ""
     if not isinstance(value, str | bool | int | float | Decimal):
         raise ValueError(f"{where} is {type(value).__name__}, not text")
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and "e" not in repr(value):
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
     if isinstance(value, Decimal):
         value = f"{value:f}"

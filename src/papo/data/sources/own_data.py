@@ -36,8 +36,20 @@ from papo.data.sources.columns import (
     written,
 )
 from papo.data.sources.conversations import conversation
-from papo.data.sources.raw_items import RawItem, Schema, has, known, lettered, place_images, type_of_answer
+from papo.data.sources.raw_items import (
+    NUMBERED,
+    RawItem,
+    Schema,
+    has,
+    in_words,
+    known,
+    lettered,
+    place_images,
+    shown_in,
+    type_of_answer,
+)
 from papo.rewards.extraction import stated, unwrapped
+from papo.rewards.grading.options import option
 
 # Columns that may hold the answer; the first that a table has.
 GOLDS = {"answer": ANSWER, "solution": ANSWER, "ground_truth": ANSWERS, "answers": ANSWERS}
@@ -55,7 +67,6 @@ COMMON = {
     "tags": TAGS,
 }
 ENOUGH = 3  # people: VQA's official measure, min(n / 3, 1), counts an answer that three of ten gave in full
-NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
 # What only mathematics compares well. Dates and words have none of it.
 FORMULA = re.compile(r"[\\^√π%=]|^[-+]?[0-9]+\s*/\s*[0-9]+$")
 
@@ -74,8 +85,8 @@ def own_item(form: Form, row: Row) -> RawItem:
     """A row of any of these layouts."""
     said = conversation(row, form.prompt)
     choices = choices_of(row, form.lettered)
-    answer, others = gold_of(row, form.golds, said.reply)
-    answer = chosen(answer, choices) if choices else answer
+    answer, others, decimal = gold_of(row, form.golds, said.reply)
+    answer = chosen(answer, choices, form.lettered) if choices else answer
     hint = text(row, "hint") if form.lettered else ""
     question = f"Hint: {hint}\n{said.question}" if hint and said.question else said.question
     if question and choices and not lists(question, choices):
@@ -84,10 +95,16 @@ def own_item(form: Form, row: Row) -> RawItem:
         question = with_options(question, told(row), answer)
     shown = pictures_of(row, said.pictures)
     if NUMBERED.search(question):
+        order = shown_in(question, shown)
+        if any(map(NUMBERED.search, choices)):  # the row's numbers, which those who answer do not see
+            answer = option(spelled(answer), [*map(spelled, choices)]) or answer
+        choices = tuple(in_words(choice, order) for choice in choices)
         question, shown = place_images(question, shown)
     plain = unwrapped(answer)
     answer_type = text(row, "answer_type") or type_of_answer(LETTER.sub(r"\1", plain), choices)
     mathematical = answer_type in ("float", "list") or (answer_type == "text" and FORMULA.search(plain))
+    if answer_type == "integer" and not text(row, "answer_type"):
+        mathematical = mathematical or decimal  # 2.0 in a column that has 2.5: as many digits may be right
     tags = tags_of(row)
     return RawItem(
         question=question,
@@ -95,7 +112,7 @@ def own_item(form: Form, row: Row) -> RawItem:
         answer=answer,
         answer_type=answer_type,
         rule=text(row, "rule") or ("math" if mathematical else "exact"),
-        choices=tuple(NUMBERED.sub(r"image \1", choice) for choice in choices),
+        choices=choices,
         labels=(*texts(row, "labels"), *others),
         precision=whole_number(row, "precision"),
         rationale=text(row, "rationale") or None,
@@ -115,8 +132,9 @@ def tags_of(row: Row) -> dict[str, str]:
     return {name: text(found, name) for name in found}
 
 
-def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[str, ...]]:
-    """The answer of the first of these columns, else of the reply that the row shows; and others that are right too.
+def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[str, ...], bool]:
+    """The answer of the first of these columns, else of the reply that the row shows; others that are right too; and
+    whether it is stored as a decimal, though it may be a whole one.
 
     Of several answers the commonest goes first. Where three people agree, what three gave is right; otherwise all are.
     """
@@ -129,10 +147,15 @@ def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[st
     values = [each.get("answer") if isinstance(each, Mapping) else each for each in values]
     golds = Counter(filter(None, (stated(written(each, name or "the reply")) for each in values)))
     if not golds:
-        return "", ()
+        return "", (), False
     often = [gold for gold, count in golds.most_common() if count >= ENOUGH]
     first, *others = often or [gold for gold, _ in golds.most_common()]
-    return first, tuple(others)
+    return first, tuple(others), any(isinstance(each, float) for each in values)
+
+
+def spelled(text: str) -> str:
+    """With the pictures that it names in words, by the row's numbers."""
+    return NUMBERED.sub(r"image \1", text)
 
 
 def pictures_of(row: Row, inside: tuple[Any, ...]) -> list[Any]:

@@ -89,7 +89,12 @@ def read_picture(encoded: Any, roots: Sequence[Path], max_pixels: int, outside: 
 
 
 def _on_its_side(image: Image.Image) -> bool:
-    """Whether `exif_transpose` exchanges width and height; a broken tag turns nothing here, decoding will say so."""
+    """Whether `exif_transpose` exchanges width and height; a broken tag turns nothing here, decoding will say so.
+
+    A TIFF's size is that of the turned picture from the start: Pillow turns it itself.
+    """
+    if image.format == "TIFF":
+        return False
     try:
         return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     except Exception:

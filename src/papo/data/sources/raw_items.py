@@ -11,6 +11,9 @@ from typing import Any
 
 from papo.data.sources.columns import Kind, Row
 
+NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
+# 2.5, and as Python writes what is very large or small: 1e-05, 6.02e+23. Without a sign 3e4 may be a name.
+DECIMAL = r"[+-]?([0-9]*\.[0-9]+(e[+-]?[0-9]{1,3})?|[0-9]+e[+-][0-9]{1,3})"
 MAX_OPTIONS_TEXT = 20_000  # characters of a list that is stored as text
 
 
@@ -68,14 +71,14 @@ def lettered(choices: Sequence[str]) -> str:
 
 def type_of_answer(answer: str, choices: Sequence[str] = ()) -> str:
     """
-    >>> [type_of_answer(answer) for answer in ("-7", "2.5", "blue", "B")]
-    ['integer', 'float', 'text', 'choice']
+    >>> [type_of_answer(answer) for answer in ("-7", "2.5", "1e-05", "blue", "B")]
+    ['integer', 'float', 'float', 'text', 'choice']
     """
     if choices or re.fullmatch("[A-J]", answer):
         return "choice"
     if re.fullmatch(r"[+-]?[0-9]{1,18}", answer):
         return "integer"
-    return "float" if re.fullmatch(r"[+-]?[0-9]*\.[0-9]+", answer) else "text"
+    return "float" if re.fullmatch(DECIMAL, answer) else "text"
 
 
 def known(tags: Mapping[str, str]) -> dict[str, str]:
@@ -108,7 +111,7 @@ def parse_literal(written: str) -> Any:
 def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
     """ "<image 2>" says where picture 2 goes; here it becomes "<image>", and the pictures come in that order.
 
-    A picture that is named again is named in words; one that is never named comes first.
+    A picture that is named again is named by the place where it is shown; one that is never named comes first.
 
     Raises:
         ValueError: the question names a picture that the row does not have.
@@ -116,17 +119,29 @@ def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, li
     >>> place_images("Compare <image 2> with <image 1>. Is <image 2> larger?", ["a", "b", "c", None])
     ('<image>Compare <image> with <image>. Is image 2 larger?', ['c', 'b', 'a'])
     """
-    order: list[int] = []
+    order = shown_in(question, pictures)
+    unnamed = order[: len(order) - len({*map(int, NUMBERED.findall(question))})]
+    met = {*unnamed}
 
     def place(match: re.Match[str]) -> str:
         number = int(match[1])
-        if not 1 <= number <= len(pictures) or pictures[number - 1] is None:
-            raise ValueError(f"the question shows picture {number}, which the row does not have")
-        if number in order:
-            return f"image {number}"
-        order.append(number)
+        if number in met:
+            return f"image {order.index(number) + 1}"
+        met.add(number)
         return "<image>"
 
-    question = re.sub(r"<image ([0-9]{1,3})>", place, question)
-    unnamed = [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in order]
-    return "<image>" * len(unnamed) + question, [pictures[n - 1] for n in (*unnamed, *order)]
+    return "<image>" * len(unnamed) + NUMBERED.sub(place, question), [pictures[n - 1] for n in order]
+
+
+def shown_in(question: str, pictures: Sequence[Any | None]) -> list[int]:
+    """The numbers of the pictures in the order in which they are shown: those that the question does not name first."""
+    named = list(dict.fromkeys(map(int, NUMBERED.findall(question))))
+    for number in named:
+        if not 1 <= number <= len(pictures) or pictures[number - 1] is None:
+            raise ValueError(f"the question shows picture {number}, which the row does not have")
+    return [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in named] + named
+
+
+def in_words(choice: str, order: Sequence[int]) -> str:
+    """An option with the places of its pictures."""
+    return NUMBERED.sub(lambda match: f"image {order.index(int(match[1])) + 1}", choice)

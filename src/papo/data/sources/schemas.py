@@ -25,8 +25,19 @@ from papo.data.sources.columns import (
     whole_number,
 )
 from papo.data.sources.own_data import LAYOUTS
-from papo.data.sources.raw_items import RawItem, Schema, known, lettered, parse_list, place_images, type_of_answer
+from papo.data.sources.raw_items import (
+    RawItem,
+    Schema,
+    in_words,
+    known,
+    lettered,
+    parse_list,
+    place_images,
+    shown_in,
+    type_of_answer,
+)
 from papo.rewards.extraction import last_boxed
+from papo.rewards.grading.options import by_letter
 
 IN_THE_PICTURE = "Answer the question in the picture."  # where a data set asks nowhere else
 
@@ -91,13 +102,14 @@ def mathverse(row: Row) -> RawItem:
         question = IN_THE_PICTURE
     choices = re.findall(r"^([A-Z]):(.*)$", question.partition("Choices:")[2], re.MULTILINE) if multiple else []
     in_order = [letter for letter, _ in choices] == list(ascii_uppercase[: len(choices)])
+    options = tuple(option.strip() for _, option in choices) if in_order else ()
     return RawItem(
         question=question,
         pictures=[row.get("image")],
-        answer=answer,
+        answer=by_letter(answer, options),
         answer_type="choice" if multiple else type_of_answer(answer),
         rule="math",
-        choices=tuple(option.strip() for _, option in choices) if in_order else (),
+        choices=options,
         tags=known({"problem_version": version, "question_type": text(row, "question_type")})
         | known({name: text(fields(row, "metadata"), name) for name in ("subject", "subfield")}),
     )
@@ -117,17 +129,17 @@ def logicvista(row: Row) -> RawItem:
 def mmmu_pro(row: Row) -> RawItem:
     """MMMU-Pro, arXiv 2409.02813, its two text versions: up to seven pictures, placed by question and options."""
     choices = parse_list(text(row, "options"))
-    question = text(row, "question")
-    question, shown = place_images(
-        f"{question}\n{lettered(choices)}" if question else "", [row.get(f"image_{n}") for n in range(1, 8)]
-    )
+    question, shown = text(row, "question"), [row.get(f"image_{n}") for n in range(1, 8)]
+    question = f"{question}\n{lettered(choices)}" if question else ""
+    order = shown_in(question, shown)
+    question, shown = place_images(question, shown)
     return RawItem(
         question=question,
         pictures=shown,
         answer=text(row, "answer"),
         answer_type="choice",
         rule="mmmu_pro",
-        choices=tuple(re.sub(r"<image ([0-9]{1,3})>", r"image \1", choice) for choice in choices),
+        choices=tuple(in_words(choice, order) for choice in choices) if question else choices,
         tags=known({"subject": text(row, "subject")}),
     )
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from papo.rewards.extraction import last_boxed, unwrapped
-from papo.rewards.grading.options import leading_letter, option
+from papo.rewards.grading.options import is_letter, leading_letter, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def grade(item: Item, response: str) -> Grade:
 
     As it stands there or unwrapped (see `unwrapped`). integer: equal as integers ("07" is 7, "7.0" is wrong). text:
     equal without regard to case and surrounding space. choice: the same option, named by its text or by its letter,
-    with or without the text behind it (see `option`, `leading_letter`). The item's answer may be wrapped too.
+    with or without the text behind it (see `option`, `leading_letter`); letters go first where the item's answer is
+    (A). The item's answer may be wrapped too.
 
     Raises:
         ValueError: the item's answer_type is unknown.
@@ -58,6 +59,11 @@ def matches(answer: str, gold: str, item: Item) -> bool:
         return None not in numbers and int(answer) == int(gold)
     if item.answer_type == "choice":
         plain = [unwrapped(choice) for choice in item.choices]
-        named = option(answer, item.choices) or option(answer, plain) or leading_letter(answer, item.choices)
+        letter_first = is_letter(gold, item.choices)
+        named = (
+            option(answer, item.choices, letter_first=letter_first)
+            or option(answer, plain, letter_first=letter_first)
+            or leading_letter(answer, item.choices)
+        )
         return named is not None and named == option(gold, item.choices)
     return answer.casefold() == gold.casefold()

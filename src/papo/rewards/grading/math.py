@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from papo.equivalence import equivalent
 from papo.rewards.extraction import DEGREES, last_boxed, unwrapped
 from papo.rewards.grading.logicvista import option_letters
-from papo.rewards.grading.options import letters_named, option
+from papo.rewards.grading.options import is_letter, letters_named, option
 from papo.rewards.grading.verdict import NO_BOX, Grade, judged, unanswered, unscorable
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ def grade(item: Item, response: str) -> Grade:
     r"""Right if the last \boxed{} is mathematically equivalent to the item's answer or to one of its labels.
 
     An answer that is one capital letter, or one of the item's choices, is graded as a choice: by its letter, or by
-    something equivalent to the option's text and to no other's. Several letters in their order are options that all
-    have to be named. The box counts as it stands or unwrapped. An item's answer may itself come in a \boxed{}.
+    something equivalent to the option's text and to no other's; letters go first where it is (A). Several letters in
+    their order are options that all have to be named. The box counts as it stands or unwrapped. An item's answer may
+    itself come in a \boxed{}.
     """
     golds = [unboxed(gold) for gold in (item.answer, *item.labels) if unboxed(gold)]
     if not golds:
@@ -50,7 +51,7 @@ def matches(answer: str, gold: str, item: Item) -> bool:
         return option_letters(answer) == set(gold)
     if letter is None:
         return equivalent(gold, answer)
-    chosen = option(answer, item.choices)
+    chosen = option(answer, item.choices, letter_first=is_letter(gold, item.choices))
     named = {chosen} if chosen is not None else letters_named(answer, item.choices)
     if named:
         return named == {letter}

@@ -24,7 +24,7 @@ def grade(item: Item, response: str) -> Grade:
     The official script (mmmu-pro/evaluate.py) guesses at random where it finds none; here that is no answer. It
     knows of no box either: ours is unwrapped (see `chosen`).
     """
-    gold = option(item.answer.strip(), item.choices)
+    gold = option(item.answer.strip(), item.choices, letter_first=True)
     if gold is None:
         return unscorable(item.answer, "option")
     boxed = last_boxed(response)

@@ -31,31 +31,52 @@ MOST = 10  # options of a question that does not list them apart
 LONGEST = 10_000  # characters of an answer that is looked into
 
 
-def option(answer: str, choices: Sequence[str]) -> str | None:
+def option(answer: str, choices: Sequence[str], *, letter_first: bool = False) -> str | None:
     """The letter of the option that `answer` names, "A" for the first; None where it names none.
 
     An option's text names it, without regard to case; so does its letter, with or without parentheses. Text goes first:
     an option may be a letter itself. Without `choices` (the question alone lists them) any single letter will do.
+
+    Args:
+        letter_first: where the right answer is a letter by definition; then what an answer names by a letter is, too.
     """
+    letter = answer.strip("() ").upper()
+    if letter_first and letter in letters(choices):
+        return letter
     for form in (str, str.casefold):
         texts = [form(choice.strip()) for choice in choices[: len(ascii_uppercase)]]
         if form(answer) in texts:
             return ascii_uppercase[texts.index(form(answer))]
-    letter = answer.strip("() ").upper()
     return letter if letter in letters(choices) else None
 
 
+def by_letter(gold: str, choices: Sequence[str]) -> str:
+    """A right answer that is a letter by definition, as (A) where an option's text could be taken for a letter.
+
+    >>> by_letter("A", ("C", "A")), by_letter("A", ("red", "blue"))
+    ('(A)', 'A')
+    """
+    letter = option(gold, choices, letter_first=True)
+    clear = all(option(each, choices) == option(each, choices, letter_first=True) for each in choices)
+    return gold if letter is None or clear else f"({letter})"
+
+
+def is_letter(gold: str, choices: Sequence[str]) -> bool:
+    """Whether a right answer says by its form that it is a letter, (A), and no option's text."""
+    return re.fullmatch(r"\([A-Z]\)", gold) is not None and gold not in choices
+
+
 def chosen(boxed: str, choices: Sequence[str]) -> str | None:
-    """The option that a box names by its text or letter, as it stands there or else unwrapped (see `unwrapped`).
+    """The option that a box names by its letter or text, as it stands there or else unwrapped (see `unwrapped`).
 
     What stands around the options' texts may be left out too, unless two of them are then the same: 5 and 5 degrees.
     """
     answer, plain = unwrapped(boxed), [unwrapped(choice) for choice in choices]
     apart = len({choice.casefold() for choice in plain}) == len(plain)
     return (
-        option(boxed, choices)
+        option(boxed, choices, letter_first=True)
         or leading_letter(boxed, choices)
-        or (option(answer, plain) if apart else None)
+        or (option(answer, plain, letter_first=True) if apart else None)
         or leading_letter(answer, choices)
     )
 
