@@ -229,7 +229,8 @@ def write_results(
     results["published"] = beside.results
     shown = []
     for name, of in measured.items():
-        shown += [*tables(name, *of, limit), *protocol_tables(name, protocols[name])]
+        unscorable = len(results["benchmarks"][name]["unscorable"])
+        shown += [*tables(name, *of, limit, unscorable), *protocol_tables(name, protocols[name])]
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, [*shown, *settings_tables(answered)]))
