@@ -107,6 +107,7 @@ def test_intervals_over_pictures_and_a_part_of_a_benchmark_are_said():
     (overall,) = tables("lab", {"a": shared}, {}, limit=3)
     assert overall.note.endswith("; 3 items about 2 pictures, over which intervals are; of the first 3 rows alone")
     assert "first" not in tables("lab", {"a": METRICS}, {})[0].note
+    assert tables("lab", {"a": METRICS}, {}, unscorable=1)[0].note.endswith("; 3 items; 1 more unscorable")
 
 
 def test_what_differences_take_is_said_beside_them():

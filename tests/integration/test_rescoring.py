@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from papo import evaluate
+from papo.data.sources import table_source
 from papo.errors import ConfigError
 from papo.evaluation.records import Record
 from papo.evaluation.results import records_file
@@ -233,7 +234,8 @@ def test_answers_about_other_pictures_are_not_paired(saved, rescore):
     other = f"benchmarks.folder: {list(ANSWERS)[1]} shows another picture in {second} than in {first}: "
     with pytest.raises(ConfigError, match=re.escape(other)):
         rescore(first, f"compare=[{second}]")
-    rescore(first, f"compare=[{second}]", "limit=1")  # the second is not looked at
+    # The second is not looked at; "same" is the picture of nothing here.
+    rescore(first, f"compare=[{second}]", "limit=1", "rescore.min_agreement=0")
 
 
 def test_the_data_may_lie_elsewhere_by_now(saved, data, command, tmp_path):
@@ -251,6 +253,35 @@ def test_no_model_is_loaded(saved, rescore, monkeypatch):
     monkeypatch.setattr("papo.evaluation.run.PromptProcessor", None)
     results, _, _ = rescore(saved("then", {"m": ANSWERS}), "model.path=/nowhere")
     assert results["models"] == ["m"]
+
+
+def test_rows_in_another_order_are_not_graded(tmp_path, saved, data, rescore):
+    """One question for all, and no ids: only the pictures say which row is which."""
+    rows = []
+    for number, gold in enumerate(GOLDS.values()):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        rows.append({"question": "How much?", "answer": gold, "rule": "math", "image": f"{number}.png"})
+
+    def write(rows):
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    write(rows)
+    items = list(map(table_source(schema="folder", path=str(data)).__getitem__, range(3)))
+    folder = saved("then", {"m": ANSWERS})
+    responses = tuple(map(graded("wrong"), ("1", "2")))
+    records = [Record(item.id, item.question, item.answer, {}, {"image": responses}, item.picture) for item in items]
+    next(folder.rglob("folder.jsonl")).write_text("".join(record.to_json() + "\n" for record in records))
+    rescore(folder)
+    write(rows[1:] + rows[:1])
+    with pytest.raises(ConfigError, match=r"3 of 3 items show another picture .*, whose picture is that of folder-2"):
+        rescore(folder, "rescore.min_agreement=0", to="moved")
+    write(rows)
+    for number in range(3):  # the same ones, as another file format has them
+        Image.new("RGB", (64, 64), (number, 1, 0)).save(tmp_path / f"{number}.png")
+    with pytest.raises(ConfigError, match=r"3 of 3 items show another picture .* or lower rescore.min_agreement"):
+        rescore(folder, to="other")
+    _, printed, _ = rescore(folder, "rescore.min_agreement=0", to="let_in")
+    assert "3 of 3 items show another picture than was answered" in printed
 
 
 def test_an_answer_that_was_mended_counts(saved, data, rescore):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
@@ -42,11 +42,13 @@ class Catalogue:
     by_id: every item that can be read; of two rows with one id the first.
     bad: why others cannot, by id.
     name: of the benchmark.
+    bad_rows: ids of these, by their rows in the data.
     """
 
     by_id: dict[str, Entry]
     bad: dict[str, str]
     name: str
+    bad_rows: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def of(source: Source, name: str, *, decode: bool) -> Catalogue:
@@ -56,16 +58,17 @@ class Catalogue:
             decode: whether pictures are looked at, to tell which items share one.
         """
         look = source.__getitem__ if decode else getattr(source, "draft", source.__getitem__)
-        found, bad = {}, {}
+        found, bad, bad_rows = {}, {}, {}
         for index in range(len(source)):
             try:
                 item = look(index)
             except BadRow as row:
                 bad.setdefault(row.id, row.reason)
+                bad_rows[row_of(source, index)] = row.id
                 continue
             picture = item.picture if decode else None
             found.setdefault(item.id, Entry(replace(item, images=()), row_of(source, index), picture))
-        return Catalogue(found, bad, name)
+        return Catalogue(found, bad, name, bad_rows)
 
     def by_row(self) -> dict[int, Entry]:
         return {entry.row: entry for entry in self.by_id.values()}

@@ -24,6 +24,7 @@ def regraded(
     catalogue: Catalogue,
     rule: str | None,
     origins: Mapping[str, Saved],
+    min_agreement: float,
     judge: Judge | None = None,
 ) -> dict[str, list[Record]]:
     """Every model's records of one benchmark with new grades.
@@ -31,12 +32,15 @@ def regraded(
     Args:
         rule: that grades; None = the items' own.
         origins: by model.
+        min_agreement: share of the items, in [0, 1], that must show the pictures that were answered.
         judge: is asked what it can say of answers that a rule could not read; None = nobody is.
 
     Raises:
         ConfigError: an item is not there, is another one by now, or cannot be graded by the rule; or the judge is gone.
     """
     catalogue.check(record.id for records in of_models.values() for record in records)
+    for records in of_models.values():
+        check_pictures(records, catalogue, min_agreement)
     items = {id: entry.item for id, entry in catalogue.by_id.items()}
     if rule is not None:
         items = {id: replace(item, rule=rule) for id, item in items.items()}
@@ -48,6 +52,36 @@ def regraded(
             for record in tqdm(records, desc=title, unit="item")
         ]
     return found
+
+
+def check_pictures(records: Sequence[Record], catalogue: Catalogue, min_agreement: float) -> None:
+    """Whether the items show what was answered: of one question for all rows the picture alone tells their order.
+
+    Pictures that no item shows may be the same ones in other files; one of another item is the sign of another order.
+
+    Raises:
+        ConfigError: an answered picture is that of another item by now, or too many are no item's.
+    """
+    now = {id: entry.picture for id, entry in catalogue.by_id.items()}
+    known = [record for record in records if record.picture is not None and now[record.id] is not None]
+    others = [record for record in known if record.picture != now[record.id]]
+    shown_by = {picture: id for id, picture in now.items()}
+    moved = [record for record in others if record.picture in shown_by]
+    if not others:
+        return
+    said = f"benchmarks.{catalogue.name}: {len(others)} of {len(known)} items show another picture than was answered"
+    if moved:
+        raise ConfigError(
+            f"{said}, such as {line(moved[0].id, 200)}, whose picture is that of "
+            f"{line(shown_by[moved[0].picture], 200)} by now; name the data that the answers are of with "
+            "benchmarks=[...], rows in the order of then"
+        )
+    if len(others) > (1 - min_agreement) * len(known):
+        raise ConfigError(
+            f"{said}, such as {line(others[0].id, 200)}; name the data that the answers are of with benchmarks=[...], "
+            "or lower rescore.min_agreement where they are the same pictures, written anew"
+        )
+    print(said)
 
 
 def regrade(record: Record, item: Item, name: str, instruction: str | None, judge: Judge | None = None) -> Record:

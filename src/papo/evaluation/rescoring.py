@@ -63,7 +63,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     settings = source_settings(cfg, [*saved.values()], files)
     # In a configuration of their own, so that what is wrong with one is said of benchmarks.
     sources = OmegaConf.create({"benchmarks": settings}).benchmarks
-    catalogues = {name: Catalogue.of(source_of(sources, name), name, decode=bool(files)) for name in settings}
+    catalogues = {name: Catalogue.of(source_of(sources, name), name, decode=True) for name in settings}
     for key, path in places.items():
         if path in files:
             (name,) = settings
@@ -79,7 +79,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     run = RunDir(cfg.run_dir)
     with stopping_at_once("stopped; nothing was written"):
         now = {
-            name: regraded(of_models, catalogues[name], cfg.rescore.rule, origins, judge)
+            name: regraded(of_models, catalogues[name], cfg.rescore.rule, origins, cfg.rescore.min_agreement, judge)
             for name, of_models in before.items()
         }
     found = {
@@ -229,7 +229,8 @@ def write_results(
     results["published"] = beside.results
     shown = []
     for name, of in measured.items():
-        shown += [*tables(name, *of, limit), *protocol_tables(name, protocols[name])]
+        unscorable = len(results["benchmarks"][name]["unscorable"])
+        shown += [*tables(name, *of, limit, unscorable), *protocol_tables(name, protocols[name])]
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, [*shown, *settings_tables(answered)]))

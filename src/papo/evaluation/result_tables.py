@@ -24,19 +24,28 @@ def tables(
     differences: Mapping[str, Estimates],
     powers: Mapping[str, Mapping[str, Power]] | None = None,
     limit: int | None = None,
+    unscorable: int = 0,
 ) -> list[ReportTable]:
     """What one benchmark showed: metrics and breakdown of each model, then the differences between models.
 
     Args:
         powers: what can be seen of a difference, by pair and metric.
         limit: rows of the benchmark that were asked for, the first ones; None = all.
+        unscorable: items that no rule can grade, and which no metric counts.
     """
     first = next(iter(models.values()))
     if not first:
         return [ReportTable(name, ("metric",), (), "no item can be graded")]
     overall = [metric for metric in named(models) if "/" not in metric or metric.split("/")[0] in ("masked", "blind")]
     overall = [metric for metric in overall if metric != CUT_OFF or cuts_off(models)]
-    note = "; ".join([PERCENT, *_items(first), *([f"of the first {limit} rows alone"] if limit else [])])
+    note = "; ".join(
+        [
+            PERCENT,
+            *_items(first),
+            *([f"{unscorable} more unscorable"] if unscorable else []),
+            *([f"of the first {limit} rows alone"] if limit else []),
+        ]
+    )
     found = [ReportTable(f"{name}: accuracy", ("metric", *models), metric_rows(overall, models), note)]
     for model, metrics in models.items():  # a table each: side by side they are wider than a terminal
         found += _breakdown(f"{name}: by tag" if len(models) == 1 else f"{name}: by tag, {model}", metrics)

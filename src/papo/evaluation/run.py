@@ -247,7 +247,7 @@ def write_results(
     results["published"] = beside.results
     found = []
     for name, of in measured.items():
-        found += tables(name, *of, cfg.limit)
+        found += tables(name, *of, cfg.limit, len(results["benchmarks"][name]["unscorable"]))
         found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)

@@ -628,3 +628,34 @@ def test_several_answers(read, answers, right, wrong):
     item = read({"question": "What?", "answers": answers})
     assert item.answer == right[0]
     assert [grade(item, f"\\boxed{{{each}}}").correct for each in (*right, *wrong)] == [True] * len(right) + [False]
+
+
+def test_answers_of_several_types_are_what_was_written(tmp_path):
+    """`datasets` leaves a text as it is where that could be JSON, among others that it writes as JSON."""
+    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400"]
+    lists = [[3, 5], "[3, 5]"]
+    write_lines(tmp_path / "rows.jsonl", [{"question": "?", "answer": gold} for gold in [*golds, *lists]])
+    source = table_source(schema=None, path=str(tmp_path / "rows.jsonl"))
+    assert [source[row].answer for row in range(len(golds))] == ["3", *golds[1:5], "True", "blue", "1e400"]
+    for row in (-2, -1):
+        with pytest.raises(BadRow, match=r"answer is list, not text; columns=\{answers: answer\}"):
+            source[len(source) + row]
+
+
+def test_a_column_that_is_called_otherwise_leaves_its_name(tmp_path):
+    """Else `answer` would still be the gold, which cannot be a list."""
+    write_lines(
+        tmp_path / "rows.jsonl", [{"question": "?", "answer": ["5"]}, {"question": "?", "answer": ["five", "5"]}]
+    )
+    source = table_source(schema=None, path=str(tmp_path / "rows.jsonl"), columns={"answers": "answer"})
+    assert [(source[row].answer, source[row].labels) for row in (0, 1)] == [("5", ()), ("five", ("5",))]
+    twice = table_source(
+        schema=None, path=str(tmp_path / "rows.jsonl"), columns={"answers": "answer", "id": "question"}
+    )
+    assert (twice[0].id, twice[0].question) == ("?", "?")
+
+
+def test_a_row_of_more_cells_than_names_is_refused(cells):
+    """Else the first cell is an index, and every other one stands under its neighbour's name."""
+    with pytest.raises(SettingError, match=r"path must have a name for every cell, got .*rows\.csv with more of them"):
+        cells("question,answer", "How many, if any?,2", "Who, here?,3", name="rows.csv")

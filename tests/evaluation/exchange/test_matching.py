@@ -17,8 +17,8 @@ def row(index, question="", answer="", by_id=True):
     return Foreign(("said",), str(index) if by_id else None, index, question, answer, origin)
 
 
-def ids(found, min_agreement=0.9):
-    records, judged = records_of(found, CATALOGUE, "rescore.path=x", min_agreement, None)
+def ids(found, min_agreement=0.9, catalogue=CATALOGUE):
+    records, judged = records_of(found, catalogue, "rescore.path=x", min_agreement, None)
     assert not judged
     return [record.id for record in records]
 
@@ -73,3 +73,30 @@ def test_other_data_is_refused():
         ids([row(1), row(9)])
     with pytest.raises(ConfigError, match="answers row 9, and 0 more"):
         ids([row(1, by_id=False), row(9, by_id=False)])
+
+
+def test_of_one_question_for_all_the_answers_tell_the_order():
+    """Shifted by one: each row has its item's question, and the right answer of the next."""
+    items = [Item(f"{n}", "How many?", (), str(n % 3), "integer") for n in range(6)]
+    alike = Catalogue({item.id: Entry(item, row, None) for row, item in enumerate(items)}, {}, "mine")
+    rows = [row(n, "How many?", str((n + 1) % 3)) for n in range(5)]
+    with pytest.raises(ConfigError, match=r"5 of 5 rows .* that of another one that asks the same"):
+        ids(rows, catalogue=alike)
+    assert ids(rows, 0, alike) == ["0", "1", "2", "3", "4"]
+    assert ids([row(n, "How many?", str(n % 3)) for n in range(5)], catalogue=alike) == ["0", "1", "2", "3", "4"]
+    # In a form that is none of ours, or not said: the question stands.
+    assert ids([row(n, "How many?", said) for n, said in enumerate(("[0]", "one", ""))], catalogue=alike)
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_answers_to_bad_rows_are_left_out_and_told(by_id, capsys):
+    items = {item.id: Entry(item, number + (number > 1), None) for number, item in enumerate(ITEMS)}
+    bad = Catalogue(items, {"odd": "empty answer"}, "mine", {2: "odd"})
+    names = ("1", "2", "odd", "3", "4")
+    found = [
+        Foreign(("said",), id if by_id else None, number, "", item.answer, {"row": {}})
+        for number, (id, item) in enumerate(zip(names, (*ITEMS[:2], ITEMS[0], *ITEMS[2:]), strict=True))
+    ]
+    assert ids(found, catalogue=bad) == ["1", "2", "3", "4"]
+    said = "1 of 5 answers are left out, to rows that benchmarks.mine cannot use, such as odd (empty answer)"
+    assert said in capsys.readouterr().out

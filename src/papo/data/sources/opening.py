@@ -100,10 +100,19 @@ def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | Iter
     """The rows of files that one of the readers of `datasets` knows."""
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
     if reader in CELLS:
+        for file in files:
+            check_cells(file, CELLS[reader])
         settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
     if not streaming:
         settings["cache_dir"] = place_of_copy(files)
     return _named_files(datasets.load_dataset("csv" if reader in CELLS else reader, **settings))
+
+
+def check_cells(file: Path, cells: Mapping[str, Any]) -> None:
+    """Raises SettingError where rows have more cells than the header, the first of which pandas takes for an index: an
+    unquoted comma moves all others by one."""
+    if not isinstance(pd.read_csv(file, nrows=1, dtype=object, **cells).index, pd.RangeIndex):
+        raise SettingError("path", f"must have a name for every cell, got {file} with more of them than its header has")
 
 
 def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:

@@ -143,6 +143,8 @@ def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[st
     if name is not None:
         group, _, inside = name.partition(".")
         value = fields(row, group).get(inside) if inside else row[name]
+    if isinstance(value, list) and GOLDS.get(name or "") is ANSWER:
+        raise ValueError(f"{name} is list, not text; columns={{answers: {name}}} reads several right answers")
     values = value if isinstance(value, list) else [value]
     values = [each.get("answer") if isinstance(each, Mapping) else each for each in values]
     golds = Counter(filter(None, (stated(written(each, name or "the reply")) for each in values)))

@@ -99,8 +99,14 @@ class Table:
         schema = self.data.features.arrow_schema if self.tars is None else self.tars.columns
         if isinstance(self.data, Dataset) and self.tars is None:
             schema = pa.schema([field.with_type(pa.null()) if self._empty(field) else field for field in schema])
-        own = [field for field in schema if field.name not in self.columns]
+        own = [field for field in schema if field.name not in self.columns and field.name not in self.left]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
+
+    @property
+    def left(self) -> set[str]:
+        """Names that a column leaves for another one; not for `id`, which any column may be besides."""
+        kept = {name for name, found in self.columns.items() if name == found}
+        return {found for name, found in self.columns.items() if name != "id"} - kept
 
     def _empty(self, field: pa.Field) -> bool:
         return pa.types.is_large_string(field.type) and self.data.data.column(field.name).null_count == len(self)
@@ -150,7 +156,18 @@ class Table:
                 row[field.name] = _decoded(row[field.name], field.type)
         if self.tars is not None:
             row = self.tars.row(row)
-        return row | {name: row.get(found) for name, found in self.columns.items()}
+        own = {name: value for name, value in row.items() if name not in self.left}
+        return own | {name: row.get(found) for name, found in self.columns.items()}
+
+
+def _of_json(written: str) -> Any:
+    """What JSON says, but a number as it is written: of mixed types `datasets` leaves a text bare that could be JSON,
+    so that "007" and "-" stand there as they are, and "1.50" as a number would."""
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError):
+        return written
+    return written if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _decoded(value: Any, type_: pa.DataType) -> Any:
@@ -159,7 +176,7 @@ def _decoded(value: Any, type_: pa.DataType) -> Any:
     if value is None:
         return None
     if isinstance(type_, pa.JsonType):
-        return json.loads(value)
+        return _of_json(value)
     if pa.types.is_float32(type_) or pa.types.is_float16(type_):
         return float(str(type_.to_pandas_dtype()(value)))
     if isinstance(value, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -20,6 +20,7 @@ READERS: dict[str, Callable[[Path], Iterator[Foreign]]] = {
     ".jsonl": lmms_eval.read, ".tsv": vlmevalkit.read, ".xlsx": vlmevalkit.read, ".json": vlmevalkit.read,
 }  # fmt: skip
 UNGRADED = "wrong"  # stands where nobody has said anything yet
+STRANGE = "rows have neither the question nor the answer of their item, or that of another one that asks the same"
 
 
 def read_file(path: Path, key: str) -> list[Foreign]:
@@ -53,52 +54,69 @@ def records_of(
 ) -> tuple[list[Record], bool]:
     """The rows as records of the items that they answer, in their order, and whether they have verdicts.
 
-    Ours come back as they were. Others have the verdicts that the field `score` says, or none.
+    Ours come back as they were. Others have the verdicts that the field `score` says, or none. Those of rows that are
+    bad ones here are left out, which is said.
 
     Raises:
         ConfigError: a row's item is not there, two rows answer one, too few rows have their items' questions or
             answers, or the field is no grade.
     """
-    entries = located(found, catalogue, key)
+    located_at = located(found, catalogue, key)
+    bad = [each for each, entry in zip(found, located_at, strict=True) if entry is None]
+    if bad:
+        id = bad[0].id if bad[0].id in catalogue.bad else catalogue.bad_rows[bad[0].row]
+        print(
+            f"{key}: {len(bad)} of {len(found)} answers are left out, to rows that benchmarks.{catalogue.name} cannot "
+            f"use, such as {line(id, 200)} ({line(catalogue.bad[id], 200)})"
+        )
+    found = [each for each, entry in zip(found, located_at, strict=True) if entry is not None]
+    entries = [entry for entry in located_at if entry is not None]
     ids = [entry.item.id for entry in entries]
     if len(set(ids)) < len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
         raise ConfigError(f"{key} answers item {line(twice, 200)} twice")
     pairs = list(zip(found, entries, strict=True))
-    strangers = [(each, entry.item) for each, entry in pairs if each.own is None and not agree(each, entry.item)]
+    alike = asking_alike(catalogue)
+    strangers = [(each, entry.item) for each, entry in pairs if each.own is None and not fits(each, entry.item, alike)]
     if len(strangers) > (1 - min_agreement) * len(found):
         each, item = strangers[0]
         raise ConfigError(
-            f"{key} does not answer benchmarks.{catalogue.name}: {len(strangers)} of {len(found)} rows have neither "
-            f"the question nor the answer of their item, such as {line(item.id, 200)} with {line(each.answer, 80)!r} "
+            f"{key} does not answer benchmarks.{catalogue.name}: {len(strangers)} of {len(found)} {STRANGE}, such "
+            f"as {line(item.id, 200)} with {line(each.answer, 80)!r} "
             f"for {line(item.answer, 80)!r}; name their data with benchmarks=[...], or lower "
             "rescore.min_agreement"
         )
     if strangers:
-        print(f"{key}: {len(strangers)} of {len(found)} rows have neither the question nor the answer of their item")
+        print(f"{key}: {len(strangers)} of {len(found)} {STRANGE}")
     judged = score is not None or all(each.own is not None for each in found)
     return [each.own or record_of(each, entry, key, score) for each, entry in pairs], judged
 
 
-def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[Entry]:
-    """The item of each row: by its id where all have one of ours, or by its number in the data.
+def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[Entry | None]:
+    """The item of each row: by its id where all have one of ours, or by its number in the data; None of a bad row.
 
     Where either could be, as with an index from 0 for ids from 1, by what makes more rows have their items' questions
     or answers.
     """
-    by_row = catalogue.by_row()
+    by_row, alike = catalogue.by_row(), asking_alike(catalogue)
     ids = [each.own.id if each.own else each.id for each in found]
     rows = [None if each.own else each.row for each in found]
     ways = [
-        [table[name] for name in names]
-        for names, table in ((ids, catalogue.by_id), (rows, by_row))
-        if all(name in table for name in names)
+        [table.get(name) for name in names]
+        for names, table, bad in ((ids, catalogue.by_id, catalogue.bad), (rows, by_row, catalogue.bad_rows))
+        if any(name in table for name in names)
+        and all(name in table or (name in bad and not each.own) for name, each in zip(names, found, strict=True))
     ]
     if ways:
-        return max(ways, key=lambda way: sum(agree(each, entry.item) for each, entry in zip(found, way, strict=True)))
+        return max(
+            ways,
+            key=lambda way: sum(
+                entry is not None and fits(each, entry.item, alike) for each, entry in zip(found, way, strict=True)
+            ),
+        )
     if any(id in catalogue.by_id for id in ids):
         catalogue.check(id for id in ids if id is not None)
-    missing = [each for each in found if each.row not in by_row]
+    missing = [each for each in found if each.row not in by_row and each.row not in catalogue.bad_rows]
     which = f"row {missing[0].row}" if missing[0].row is not None else f"item {line(str(missing[0].id), 200)}"
     raise ConfigError(
         f"{key} answers {which}, and {len(missing) - 1} more, which benchmarks.{catalogue.name} does not have; "
@@ -106,16 +124,36 @@ def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[En
     )
 
 
+def asking_alike(catalogue: Catalogue) -> dict[str, set[str]]:
+    """By each question, what is right for any of the items that ask it."""
+    found: dict[str, set[str]] = {}
+    for entry in catalogue.by_id.values():
+        found.setdefault(squeezed(entry.item.question), set()).update(right_of(entry.item))
+    return found
+
+
+def fits(each: Foreign, item: Item, alike: Mapping[str, Collection[str]]) -> bool:
+    """Whether a row agrees with its item, and not rather with another one that asks the same: of one question for
+    all it is the right answer that tells one row from the next."""
+    if not agree(each, item):
+        return False
+    said = squeezed(each.answer)
+    return not said or said in right_of(item) or said not in alike[squeezed(item.question)]
+
+
 def agree(each: Foreign, item: Item) -> bool:
     """Whether a row has its item's question, or its right answer: tools word prompts in their own ways."""
     asked, ours = squeezed(each.question), squeezed(item.question)
-    if asked and ours and (asked in ours or ours in asked):
-        return True
+    return bool(asked and ours and (asked in ours or ours in asked)) or squeezed(each.answer) in right_of(item)
+
+
+def right_of(item: Item) -> set[str]:
+    """What another tool may write for the item's right answer: an option is its letter or its text."""
     named = item.answer.strip("() ").upper()
     right = {item.answer, *item.labels}
     for letter, choice in zip(ascii_uppercase, item.choices, strict=False):
         right |= {letter, choice} if letter == named or choice == item.answer else set()
-    return squeezed(each.answer) in map(squeezed, right)
+    return {squeezed(each) for each in right}
 
 
 def squeezed(text: str) -> str:
