@@ -24,8 +24,8 @@ CLIP_FRACTION = 0.007
 ENTROPY_FACTOR = 3.0
 REWARD_DROP = 0.1
 
-# One unit of gibberish: how far each share may move from what it was before training. The first is more than any
-# GRPO run here fell, 3.5 points, and early enough where accuracy on masked pictures halves; the second is several
+# One unit of gibberish: how far each share may move from what it was before training. The first is more than GRPO fell
+# at any of 72 validations, 3.5 points, and early enough where accuracy on masked pictures halves; the second is several
 # standard errors of a hundred short answers and is reached long before they stop being readable (experiments/collapse).
 MASKED = {"readable_masked": -0.05, "unlikely_masked": 0.04, "repeated_masked": 0.2}
 SURE = 2.5  # standard errors that a unit has at least: a run is looked at many times, and by few items
