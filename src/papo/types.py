@@ -62,7 +62,7 @@ class Item:
     id: str
     question: str
     images: tuple[Image.Image, ...] | tuple[LetGo, ...]  # in a batch the latter: what is seen is in PromptBatch.images
-    answer: str  # of a choice: the right option's text or its letter
+    answer: str  # of a choice: the right option's text or its letter; (A) where no option's text is meant
     answer_type: str  # "integer" | "float" | "text" | "choice" | "list"
     choices: tuple[str, ...] = ()  # the options as the question lists them, (A) first; may be empty for a letter
     labels: tuple[str, ...] = ()  # further right answers, where a data set gives several

@@ -534,10 +534,12 @@ def test_letters_of_something_else_are_no_options(read, question, options):
 def test_options_are_found_wherever_a_question_has_them():
     for question in ("**A.** red\n**B.** blue", "Which?(A) $red$;(B) blue"):
         assert marks(question) == "AB", question
-    for question in ("Which?A. red,B. blue", "Which? (A)red (B)blue", "A: red\nB: blue"):
+    for question in ("Which?A. red,B. blue", "Which? (A)red (B)blue", "A: red\nB: blue", "Which?Choices(A)red(B)blue"):
         assert marks(question) == "AB", question
         assert lists(question, ("red", "blue"))
         assert not lists(question, ("re", "blu"))
+    for question in ("Which?(A)3(B)4(C)5", "Which?(A)\\frac{1}{2}(B)4"):
+        assert len(marks(question)) >= 2, question
 
 
 @pytest.mark.parametrize("column", ["choices", "options"])
@@ -605,6 +607,13 @@ def test_decimals_are_graded_as_numbers_however_python_writes_them(read, gold, r
 def test_pictures_are_named_by_the_place_where_they_are_shown(read):
     asked = {"question": "Is <image 2> like <image 1>? Is <image 2> larger?", "images": ["a.png", "b.png"]}
     assert read(asked | {"answer": "no"}).question == "Is <image> like <image>? Is image 1 larger?"
+    asked = {
+        "question": "<image 2> beside <image 1>. Which is larger, <image 1> or image 2?",
+        "images": ["a.png", "b.png"],
+    }
+    item = read(asked | {"answer": "image 2", "labels": ["Image 2"], "rationale": "image 1 is small"})
+    assert item.question == "<image> beside <image>. Which is larger, image 2 or image 1?"
+    assert (item.answer, item.labels, item.rationale) == ("image 1", ("Image 1",), "image 2 is small")
     swapped = {"question": "Which is red?", "choices": ["<image 2>", "<image 1>"], "images": ["a.png", "b.png"]}
     for gold in ("A", "<image 2>", "image 2"):
         item = read(swapped | {"answer": gold})

@@ -174,6 +174,21 @@ def test_only_where_a_text_could_be_taken_for_a_letter_a_gold_is_written_as_one(
     assert grade(item("exact", "(A)", "choice", choices=swapped), "\\boxed{(A)}").correct
 
 
+@pytest.mark.parametrize("rule", ["exact", "math", "mmmu_pro"])
+@pytest.mark.parametrize(
+    ("choices", "gold", "right", "wrong"),
+    [
+        (("(b)", "(a)", "(d)", "(c)"), "A", ("A", "(b)"), ("B", "(a)", "(c)")),  # panels of a figure
+        (("v", "a", "F", "m"), "B", ("B", "(B)", "a"), ("A", "v", "(A)")),  # variables
+        (("v", "a", "F", "m"), "A", ("A", "v"), ("a", "B")),
+    ],
+)
+def test_options_that_look_like_letters(rule, choices, gold, right, wrong):
+    asked = item(rule, by_letter(gold, choices), "choice", choices=choices)
+    graded = {box: grade(asked, rf"\boxed{{{box}}}").correct for box in (*right, *wrong)}
+    assert graded == dict.fromkeys(right, True) | dict.fromkeys(wrong, False)
+
+
 def test_only_letters_of_options():
     assert letters(("x", "y")) == ("A", "B")
     assert letters(()) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -16,8 +16,10 @@ from papo.rewards.extraction import unwrapped
 from papo.rewards.grading.options import by_letter, leading_letter, option
 
 LETTER = re.compile(r"^\(?([A-J])[).]*$")
-# The letter of an option; of a function's argument, P(A), it is none.
-MARK = r"(?<![A-Za-z])(?<![A-Za-z0-9_'}}\]]\(){}[).:]"
+LETTER_OF_OPTION = r"(?<![A-Za-z]){}[).:]"
+# What a letter in parentheses is no option behind: P(A), f'(A), x_i(A), sin(A).
+FUNCTIONS = (r"^[A-Za-z]", r"[^A-Za-z][A-Za-z'_]", *("sin", "cos", "tan", "cot", "log", "ln", "Pr", "det"))
+MARK = "".join(rf"(?<!{name}\()" for name in FUNCTIONS) + LETTER_OF_OPTION
 # Where a choice ends in a letter or digit: 1 is not 10, nor 1.5.
 WORDS_END = r"(?:(?<![A-Za-z0-9])|(?![A-Za-z0-9]|[.,][0-9]))"
 LABELLED = re.compile(r"\(?([A-Z])[).:]\s*(.*\S)\s*", re.DOTALL)
@@ -94,7 +96,8 @@ def lists(question: str, choices: tuple[str, ...]) -> bool:
     """Whether the question has the options already."""
     options = zip(ascii_uppercase, choices, strict=False)
     return all(
-        re.search(MARK.format(letter) + rf"\s*{re.escape(choice)}" + WORDS_END, question) for letter, choice in options
+        re.search(LETTER_OF_OPTION.format(letter) + rf"\s*{re.escape(choice)}" + WORDS_END, question)
+        for letter, choice in options
     )
 
 

@@ -56,6 +56,7 @@ def _list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], boo
     return fits_list
 
 
+MOST_WHOLE = 10**18  # what is larger is written as 6e+23: eighteen digits are an integer (see `type_of_answer`)
 TEXT = Kind("text", is_text)
 NUMBER = Kind("a number", _text_or_number)  # CSV has it as text; whether it is one is looked at row by row
 ANSWER = Kind("text or a number", _written)
@@ -143,7 +144,7 @@ def written(value: Any, where: str, *, strip: bool = True) -> str:
         return ""
     if not isinstance(value, str | bool | int | float | Decimal):
         raise ValueError(f"{where} is {type(value).__name__}, not text")
-    if isinstance(value, float) and value.is_integer() and "e" not in repr(value):
+    if isinstance(value, float) and value.is_integer() and abs(value) < MOST_WHOLE:
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
     if isinstance(value, Decimal):
         value = f"{value:f}"

@@ -49,7 +49,6 @@ from papo.data.sources.raw_items import (
     type_of_answer,
 )
 from papo.rewards.extraction import stated, unwrapped
-from papo.rewards.grading.options import option
 
 # Columns that may hold the answer; the first that a table has.
 GOLDS = {"answer": ANSWER, "solution": ANSWER, "ground_truth": ANSWERS, "answers": ANSWERS}
@@ -94,11 +93,12 @@ def own_item(form: Form, row: Row) -> RawItem:
     if question and not choices:
         question = with_options(question, told(row), answer)
     shown = pictures_of(row, said.pictures)
+    labels, rationale = (*texts(row, "labels"), *others), text(row, "rationale")
     if NUMBERED.search(question):
         order = shown_in(question, shown)
-        if any(map(NUMBERED.search, choices)):  # the row's numbers, which those who answer do not see
-            answer = option(spelled(answer), [*map(spelled, choices)]) or answer
-        choices = tuple(in_words(choice, order) for choice in choices)
+        # The row's numbers, which those who answer do not see.
+        answer, rationale = in_words(answer, order), in_words(rationale, order)
+        choices, labels = (tuple(in_words(each, order) for each in of) for of in (choices, labels))
         question, shown = place_images(question, shown)
     plain = unwrapped(answer)
     answer_type = text(row, "answer_type") or type_of_answer(LETTER.sub(r"\1", plain), choices)
@@ -113,9 +113,9 @@ def own_item(form: Form, row: Row) -> RawItem:
         answer_type=answer_type,
         rule=text(row, "rule") or ("math" if mathematical else "exact"),
         choices=choices,
-        labels=(*texts(row, "labels"), *others),
+        labels=labels,
         precision=whole_number(row, "precision"),
-        rationale=text(row, "rationale") or None,
+        rationale=rationale or None,
         tags=known(tags | ({form.tag: text(row, form.tag)} if form.tag else {})),
         system=said.system,
     )
@@ -152,12 +152,7 @@ def gold_of(row: Row, names: tuple[str, ...], reply: str) -> tuple[str, tuple[st
         return "", (), False
     often = [gold for gold, count in golds.most_common() if count >= ENOUGH]
     first, *others = often or [gold for gold, _ in golds.most_common()]
-    return first, tuple(others), any(isinstance(each, float) for each in values)
-
-
-def spelled(text: str) -> str:
-    """With the pictures that it names in words, by the row's numbers."""
-    return NUMBERED.sub(r"image \1", text)
+    return first, tuple(others), any(isinstance(each, float) and each == each for each in values)
 
 
 def pictures_of(row: Row, inside: tuple[Any, ...]) -> list[Any]:

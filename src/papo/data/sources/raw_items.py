@@ -12,6 +12,7 @@ from typing import Any
 from papo.data.sources.columns import Kind, Row
 
 NUMBERED = re.compile(r"<image ([0-9]{1,3})>")
+NAMED = re.compile(r"<image ([0-9]{1,3})>|\b([Ii]mage) ([0-9]{1,3})\b")  # in words, too
 # 2.5, and as Python writes what is very large or small: 1e-05, 6.02e+23. Without a sign 3e4 may be a name.
 DECIMAL = r"[+-]?([0-9]*\.[0-9]+(e[+-]?[0-9]{1,3})?|[0-9]+e[+-][0-9]{1,3})"
 MAX_OPTIONS_TEXT = 20_000  # characters of a list that is stored as text
@@ -111,7 +112,8 @@ def parse_literal(written: str) -> Any:
 def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, list[Any]]:
     """ "<image 2>" says where picture 2 goes; here it becomes "<image>", and the pictures come in that order.
 
-    A picture that is named again is named by the place where it is shown; one that is never named comes first.
+    A picture that is named again, or in words alone, is named by the place where it is shown; one that is never placed
+    comes first.
 
     Raises:
         ValueError: the question names a picture that the row does not have.
@@ -124,13 +126,12 @@ def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, li
     met = {*unnamed}
 
     def place(match: re.Match[str]) -> str:
-        number = int(match[1])
-        if number in met:
-            return f"image {order.index(number) + 1}"
-        met.add(number)
+        if match[1] is None or int(match[1]) in met:
+            return in_words(match[0], order)
+        met.add(int(match[1]))
         return "<image>"
 
-    return "<image>" * len(unnamed) + NUMBERED.sub(place, question), [pictures[n - 1] for n in order]
+    return "<image>" * len(unnamed) + NAMED.sub(place, question), [pictures[n - 1] for n in order]
 
 
 def shown_in(question: str, pictures: Sequence[Any | None]) -> list[int]:
@@ -142,6 +143,15 @@ def shown_in(question: str, pictures: Sequence[Any | None]) -> list[int]:
     return [n for n, picture in enumerate(pictures, 1) if picture is not None and n not in named] + named
 
 
-def in_words(choice: str, order: Sequence[int]) -> str:
-    """An option with the places of its pictures."""
-    return NUMBERED.sub(lambda match: f"image {order.index(int(match[1])) + 1}", choice)
+def in_words(text: str, order: Sequence[int]) -> str:
+    """With the pictures that it names in words, by the places where they are shown.
+
+    >>> in_words("Image 2, not <image 3>", [2, 3, 1])
+    'Image 1, not image 2'
+    """
+
+    def called(match: re.Match[str]) -> str:
+        number = int(match[1] or match[3])
+        return f"{match[2] or 'image'} {order.index(number) + 1 if number in order else number}"
+
+    return NAMED.sub(called, text)

@@ -136,7 +136,7 @@ def mmmu_pro(row: Row) -> RawItem:
     return RawItem(
         question=question,
         pictures=shown,
-        answer=text(row, "answer"),
+        answer=by_letter(text(row, "answer"), choices),
         answer_type="choice",
         rule="mmmu_pro",
         choices=tuple(in_words(choice, order) for choice in choices) if question else choices,
@@ -146,13 +146,14 @@ def mmmu_pro(row: Row) -> RawItem:
 
 def mmmu_pro_vision(row: Row) -> RawItem:
     """MMMU-Pro's vision version: question and options are in the picture."""
+    choices = parse_list(text(row, "options"))
     return RawItem(
         question=IN_THE_PICTURE,
         pictures=[row.get("image")],
-        answer=text(row, "answer"),
+        answer=by_letter(text(row, "answer"), choices),
         answer_type="choice",
         rule="mmmu_pro",
-        choices=parse_list(text(row, "options")),
+        choices=choices,
         tags=known({"subject": text(row, "subject")}),
     )
 

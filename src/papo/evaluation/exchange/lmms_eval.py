@@ -15,6 +15,7 @@ from typing import Any
 
 from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, text_of
 from papo.files import write_text
+from papo.rewards.grading.options import plain_letter
 
 FORMAT = "lmms_eval"
 # In the place of a response where given answers were scored: the log-probability, and whether it is the likeliest.
@@ -77,7 +78,7 @@ def sample(each: Exported) -> dict[str, Any]:
     first, *others = each.texts
     row = each.origin(FORMAT) or {
         "doc_id": each.row,
-        "target": each.record.answer,
+        "target": plain_letter(each.record.answer, each.choices),
         **({"resps": each.texts} if others else {}),
         "filtered_resps": first,
         "input": each.record.question,

@@ -18,6 +18,7 @@ from typing import Any
 from papo.evaluation.exchange import xlsx
 from papo.evaluation.exchange.foreign import OWN, Exported, Foreign, own_record, printable, text_of
 from papo.files import write_text
+from papo.rewards.grading.options import plain_letter
 
 FORMAT = "vlmevalkit"
 LONGEST_FIELD = 2**31 - 1  # characters; csv's own limit of 131,072 is less than a record may have
@@ -118,7 +119,7 @@ def prediction(each: Exported) -> dict[str, Any]:
         "index": record.id,
         "question": record.question,
         **{letter: choice for choice, letter in letters.items()},
-        "answer": letters.get(record.answer, record.answer),
+        "answer": letters.get(record.answer, plain_letter(record.answer, each.choices)),
         "prediction": each.texts[0],
     }
     return row | {OWN: json.dumps(each.own(FORMAT))}

@@ -38,10 +38,11 @@ def option(answer: str, choices: Sequence[str], *, letter_first: bool = False) -
     an option may be a letter itself. Without `choices` (the question alone lists them) any single letter will do.
 
     Args:
-        letter_first: where the right answer is a letter by definition; then what an answer names by a letter is, too.
+        letter_first: where the right answer is a letter by definition; then what an answer names by a letter is, too,
+            but for a small one that is an option's very text, such as a variable.
     """
     letter = answer.strip("() ").upper()
-    if letter_first and letter in letters(choices):
+    if letter_first and letter in letters(choices) and not (answer.islower() and answer in choices):
         return letter
     for form in (str, str.casefold):
         texts = [form(choice.strip()) for choice in choices[: len(ascii_uppercase)]]
@@ -57,13 +58,20 @@ def by_letter(gold: str, choices: Sequence[str]) -> str:
     ('(A)', 'A')
     """
     letter = option(gold, choices, letter_first=True)
-    clear = all(option(each, choices) == option(each, choices, letter_first=True) for each in choices)
-    return gold if letter is None or clear else f"({letter})"
+    if letter is None:
+        return gold
+    forms = (gold, letter) if all(option(each, choices) == each for each in letters(choices)) else ()
+    return next((form for form in forms if option(form, choices) == letter), f"({letter})")
 
 
 def is_letter(gold: str, choices: Sequence[str]) -> bool:
     """Whether a right answer says by its form that it is a letter, (A), and no option's text."""
     return re.fullmatch(r"\([A-Z]\)", gold) is not None and gold not in choices
+
+
+def plain_letter(gold: str, choices: Sequence[str]) -> str:
+    """The right answer as other programs write it: B where it is (B)."""
+    return gold[1] if is_letter(gold, choices) else gold
 
 
 def chosen(boxed: str, choices: Sequence[str]) -> str | None:
