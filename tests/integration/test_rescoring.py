@@ -273,8 +273,8 @@ def test_rows_in_another_order_are_not_graded(tmp_path, saved, data, rescore):
     next(folder.rglob("folder.jsonl")).write_text("".join(record.to_json() + "\n" for record in records))
     rescore(folder)
     write(rows[1:] + rows[:1])
-    with pytest.raises(ConfigError, match=r"3 of 3 items show another picture .*, whose picture is that of folder-2"):
-        rescore(folder, "rescore.min_agreement=0", to="moved")
+    with pytest.raises(ConfigError, match=r"3 of 3 items show another picture .*, whose is that of folder-2 by now"):
+        rescore(folder, to="moved")
     write(rows)
     for number in range(3):  # the same ones, as another file format has them
         Image.new("RGB", (64, 64), (number, 1, 0)).save(tmp_path / f"{number}.png")

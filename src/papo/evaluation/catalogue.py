@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -51,13 +52,14 @@ class Catalogue:
     bad_rows: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(source: Source, name: str, *, decode: bool) -> Catalogue:
+    def of(source: Source, name: str, *, decode: bool | Collection[str]) -> Catalogue:
         """Reads all rows.
 
         Args:
-            decode: whether pictures are looked at, to tell which items share one.
+            decode: whether pictures are looked at, to tell which items share one; or of which items they are, by id,
+                where they can be.
         """
-        look = source.__getitem__ if decode else getattr(source, "draft", source.__getitem__)
+        look = source.__getitem__ if decode is True else getattr(source, "draft", source.__getitem__)
         found, bad, bad_rows = {}, {}, {}
         for index in range(len(source)):
             try:
@@ -66,7 +68,10 @@ class Catalogue:
                 bad.setdefault(row.id, row.reason)
                 bad_rows[row_of(source, index)] = row.id
                 continue
-            picture = item.picture if decode else None
+            picture = item.picture if decode is True else None
+            if decode and decode is not True and item.id in decode:
+                with suppress(BadRow):
+                    picture = source[index].picture
             found.setdefault(item.id, Entry(replace(item, images=()), row_of(source, index), picture))
         return Catalogue(found, bad, name, bad_rows)
 

@@ -57,10 +57,10 @@ def regraded(
 def check_pictures(records: Sequence[Record], catalogue: Catalogue, min_agreement: float) -> None:
     """Whether the items show what was answered: of one question for all rows the picture alone tells their order.
 
-    Pictures that no item shows may be the same ones in other files; one of another item is the sign of another order.
+    Pictures that no item shows may be the same ones in other files; those of other items are the sign of another order.
 
     Raises:
-        ConfigError: an answered picture is that of another item by now, or too many are no item's.
+        ConfigError: too many items show another picture by now.
     """
     now = {id: entry.picture for id, entry in catalogue.by_id.items()}
     known = [record for record in records if record.picture is not None and now[record.id] is not None]
@@ -70,15 +70,12 @@ def check_pictures(records: Sequence[Record], catalogue: Catalogue, min_agreemen
     if not others:
         return
     said = f"benchmarks.{catalogue.name}: {len(others)} of {len(known)} items show another picture than was answered"
-    if moved:
-        raise ConfigError(
-            f"{said}, such as {line(moved[0].id, 200)}, whose picture is that of "
-            f"{line(shown_by[moved[0].picture], 200)} by now; name the data that the answers are of with "
-            "benchmarks=[...], rows in the order of then"
-        )
     if len(others) > (1 - min_agreement) * len(known):
+        such = f"such as {line(others[0].id, 200)}"
+        if moved:
+            such = f"such as {line(moved[0].id, 200)}, whose is that of {line(shown_by[moved[0].picture], 200)} by now"
         raise ConfigError(
-            f"{said}, such as {line(others[0].id, 200)}; name the data that the answers are of with benchmarks=[...], "
+            f"{said}, {such}; name the data that the answers are of with benchmarks=[...], rows in the order of then, "
             "or lower rescore.min_agreement where they are the same pictures, written anew"
         )
     print(said)

@@ -63,7 +63,19 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     settings = source_settings(cfg, [*saved.values()], files)
     # In a configuration of their own, so that what is wrong with one is said of benchmarks.
     sources = OmegaConf.create({"benchmarks": settings}).benchmarks
-    catalogues = {name: Catalogue.of(source_of(sources, name), name, decode=True) for name in settings}
+    looked_at = {
+        name: {
+            record.id
+            for of in saved.values()
+            for records in of.records.get(name, {}).values()
+            for record in records
+            if record.picture is not None
+        }
+        for name in settings
+    }
+    catalogues = {
+        name: Catalogue.of(source_of(sources, name), name, decode=bool(files) or looked_at[name]) for name in settings
+    }
     for key, path in places.items():
         if path in files:
             (name,) = settings

@@ -323,6 +323,9 @@ def test_what_no_layout_fits_is_held_against_the_nearest(opened):
         with pytest.raises(SettingError, match=expected):
             opened(row)
     assert opened({"text": "a?", "label": "b"}, columns={"prompt": "text", "solution": "label"})[0].answer == "b"
+    row = {"question": "a?", "solution": r"so \boxed{4}", "ground_truth": "5"}
+    item = opened(row, columns={"rationale": "solution"})[0]  # which goes on being the right answer
+    assert (item.answer, item.rationale) == ("4", row["solution"])
 
 
 @pytest.fixture

@@ -97,6 +97,12 @@ def test_answers_to_bad_rows_are_left_out_and_told(by_id, capsys):
         Foreign(("said",), id if by_id else None, number, "", item.answer, {"row": {}})
         for number, (id, item) in enumerate(zip(names, (*ITEMS[:2], ITEMS[0], *ITEMS[2:]), strict=True))
     ]
-    assert ids(found, catalogue=bad) == ["1", "2", "3", "4"]
-    said = "1 of 5 answers are left out, to rows that benchmarks.mine cannot use, such as odd (empty answer)"
+    assert ids(found, 0.7, bad) == ["1", "2", "3", "4"]
+    said = "1 of 5 answers are to rows that benchmarks.mine cannot use, such as odd (empty answer), and left out"
     assert said in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"1 of 5 answers .* or lower rescore.min_agreement to leave so many out"):
+        ids(found, 0.9, bad)
+    with pytest.raises(
+        ConfigError, match=r"none but rows that benchmarks.mine cannot use, such as odd \(empty answer\)"
+    ):
+        ids(found[2:3], catalogue=bad)

@@ -112,7 +112,11 @@ def check_cells(file: Path, cells: Mapping[str, Any]) -> None:
     """Raises SettingError where rows have more cells than the header, the first of which pandas takes for an index: an
     unquoted comma moves all others by one."""
     if not isinstance(pd.read_csv(file, nrows=1, dtype=object, **cells).index, pd.RangeIndex):
-        raise SettingError("path", f"must have a name for every cell, got {file} with more of them than its header has")
+        raise SettingError(
+            "path",
+            f"must have a name for every cell, got {file} with more of them than its header has; "
+            "put cells with commas in quotes, or give the first column a name",
+        )
 
 
 def as_texts(file: Path, cells: Mapping[str, Any]) -> Features:

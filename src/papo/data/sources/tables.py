@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 
 from papo.data.sources.columns import Row, is_text
+from papo.data.sources.own_data import GOLDS
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError
 
@@ -104,9 +105,9 @@ class Table:
 
     @property
     def left(self) -> set[str]:
-        """Names that a column leaves for another one; not for `id`, which any column may be besides."""
+        """Names of right answers that a column leaves for another such name; it may be the rationale besides."""
         kept = {name for name, found in self.columns.items() if name == found}
-        return {found for name, found in self.columns.items() if name != "id"} - kept
+        return {found for name, found in self.columns.items() if {name, found} <= {*GOLDS}} - kept
 
     def _empty(self, field: pa.Field) -> bool:
         return pa.types.is_large_string(field.type) and self.data.data.column(field.name).null_count == len(self)
@@ -167,6 +168,8 @@ def _of_json(written: str) -> Any:
         value = json.loads(written)
     except (ValueError, RecursionError):
         return written
+    if isinstance(value, float) and re.fullmatch(r"-?[0-9]+\.0", written):
+        return value  # a whole number that a decimal beside it made one
     return written if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 

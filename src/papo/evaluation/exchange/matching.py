@@ -59,16 +59,19 @@ def records_of(
 
     Raises:
         ConfigError: a row's item is not there, two rows answer one, too few rows have their items' questions or
-            answers, or the field is no grade.
+            answers, too many answer bad rows, or the field is no grade.
     """
     located_at = located(found, catalogue, key)
     bad = [each for each, entry in zip(found, located_at, strict=True) if entry is None]
     if bad:
         id = bad[0].id if bad[0].id in catalogue.bad else catalogue.bad_rows[bad[0].row]
-        print(
-            f"{key}: {len(bad)} of {len(found)} answers are left out, to rows that benchmarks.{catalogue.name} cannot "
-            f"use, such as {line(id, 200)} ({line(catalogue.bad[id], 200)})"
+        left_out = (
+            f"{key}: {len(bad)} of {len(found)} answers are to rows that benchmarks.{catalogue.name} cannot use, such "
+            f"as {line(id, 200)} ({line(catalogue.bad[id], 200)})"
         )
+        if len(bad) > (1 - min_agreement) * len(found):
+            raise ConfigError(f"{left_out}; mend them, or lower rescore.min_agreement to leave so many out")
+        print(f"{left_out}, and left out")
     found = [each for each, entry in zip(found, located_at, strict=True) if entry is not None]
     entries = [entry for entry in located_at if entry is not None]
     ids = [entry.item.id for entry in entries]
@@ -95,8 +98,8 @@ def records_of(
 def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[Entry | None]:
     """The item of each row: by its id where all have one of ours, or by its number in the data; None of a bad row.
 
-    Where either could be, as with an index from 0 for ids from 1, by what makes more rows have their items' questions
-    or answers.
+    Where either could be, as with an index from 0 for ids from 1, by what makes fewer rows have others' questions or
+    answers.
     """
     by_row, alike = catalogue.by_row(), asking_alike(catalogue)
     ids = [each.own.id if each.own else each.id for each in found]
@@ -108,15 +111,19 @@ def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[En
         and all(name in table or (name in bad and not each.own) for name, each in zip(names, found, strict=True))
     ]
     if ways:
-        return max(
+        return min(
             ways,
             key=lambda way: sum(
-                entry is not None and fits(each, entry.item, alike) for each, entry in zip(found, way, strict=True)
+                entry is not None and not fits(each, entry.item, alike) for each, entry in zip(found, way, strict=True)
             ),
         )
     if any(id in catalogue.by_id for id in ids):
         catalogue.check(id for id in ids if id is not None)
     missing = [each for each in found if each.row not in by_row and each.row not in catalogue.bad_rows]
+    if not missing:
+        bad = next(iter(catalogue.bad.items()), None)
+        why = f", such as {line(bad[0], 200)} ({line(bad[1], 200)})" if bad else ""
+        raise ConfigError(f"{key} answers none but rows that benchmarks.{catalogue.name} cannot use{why}")
     which = f"row {missing[0].row}" if missing[0].row is not None else f"item {line(str(missing[0].id), 200)}"
     raise ConfigError(
         f"{key} answers {which}, and {len(missing) - 1} more, which benchmarks.{catalogue.name} does not have; "
