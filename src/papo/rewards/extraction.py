@@ -7,9 +7,10 @@ import re
 from papo.equivalence.signs import WIDE
 
 BOX = "\\boxed"
-# A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text between,
-# which change nothing; runs of braces.
-RUN = re.compile(r"\\boxed\s*+\{|(?:\\\\(?!boxed)|\\[{}])++|(?:\{(?:[^{}\\]|\\[\s\S])*+\})++|\{+|\}+")
+# A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text in them
+# and commands between, which change nothing; runs of braces.
+BETWEEN = r"(?:[^{}\\]|\\\\(?!boxed)|\\(?![{}\\]|boxed))*+"
+RUN = re.compile(r"\\boxed\s*+\{|(?:\\\\(?!boxed)|\\[{}])++|(?:\{(?:[^{}\\]|\\[\s\S])*+\}" + BETWEEN + r")++|\{+|\}+")
 
 STYLES = r"(?:boxed|text(?:bf|rm|it|sf|normal)?|math(?:bf|rm|it|sf)|mbox|boldsymbol|bm)"
 # What may stand around a whole answer and says nothing.
