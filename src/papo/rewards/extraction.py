@@ -7,10 +7,13 @@ import re
 from papo.equivalence.signs import WIDE
 
 BOX = "\\boxed"
-# A box that opens; backslashes and escaped braces, which are none; pairs of plain braces with nothing but text in them
-# and commands between, which change nothing; runs of braces.
-BETWEEN = r"(?:[^{}\\]|\\\\(?!boxed)|\\(?![{}\\]|boxed))*+"
-RUN = re.compile(r"\\boxed\s*+\{|(?:\\\\(?!boxed)|\\[{}])++|(?:\{(?:[^{}\\]|\\[\s\S])*+\}" + BETWEEN + r")++|\{+|\}+")
+# What changes nothing: text, commands, backslashes and escaped braces.
+TEXT = r"(?:[^{}\\]|\\\\(?!boxed)|\\[{}]|\\(?![{}\\]|boxed))*+"
+# A box that opens, a run of opening or of closing braces; or pairs of braces with nothing but text in them, which
+# change nothing either. With the text behind them.
+RUN = re.compile(
+    rf"(?:(\\boxed\s*+\{{)|(?:\{{(?:[^{{}}\\]|\\[\s\S])*+\}}{TEXT})++|(\{{+)|(\}}+)|\\\\(?!boxed)|\\[{{}}]){TEXT}"
+)
 
 STYLES = r"(?:boxed|text(?:bf|rm|it|sf|normal)?|math(?:bf|rm|it|sf)|mbox|boldsymbol|bm)"
 # What may stand around a whole answer and says nothing.
@@ -42,26 +45,25 @@ def last_box(text: str) -> tuple[int, int] | None:
     One pass over the text, a run of braces at a time, so nothing that a policy writes makes it slow. Escaped braces,
     \{ and \}, are text.
     """
-    if BOX not in text:
+    first = text.find(BOX)
+    if first < 0:
         return None
     answer: tuple[int, int] | None = None  # where it lies; cut out once, or nested boxes would be copied over and over
     depth = 0  # open braces
+    box, opening, closing = 1, 2, 3  # groups of RUN
     opened: list[tuple[int, int]] = []  # of each open box: the depth outside and where its content begins
-    for run in RUN.finditer(text):
-        start, end = run.span()
-        if text.startswith(BOX, start):
-            opened.append((depth, end))
+    for run in RUN.finditer(text, first):  # braces before it change nothing
+        if run.lastindex == box:
+            opened.append((depth, run.end(box)))
             depth += 1
-        elif text[start] == "\\":
-            continue
-        elif text[end - 1] == "{":
-            depth += end - start
-        elif text[start] == "}":
-            left = max(0, depth - (end - start))  # closing braces without an open one are ignored
+        elif run.lastindex == opening:
+            depth += len(run[opening])
+        elif run.lastindex == closing:
+            left = max(0, depth - len(run[closing]))  # closing braces without an open one are ignored
             # Closing order: an outer box closes after the box inside it and is the later, complete answer.
             while opened and opened[-1][0] >= left:
                 outside, begin = opened.pop()
-                answer = (begin, start + depth - outside - 1)
+                answer = (begin, run.start() + depth - outside - 1)
             depth = left
     return answer
 
