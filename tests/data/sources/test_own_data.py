@@ -644,11 +644,11 @@ def test_several_answers(read, answers, right, wrong):
 
 def test_answers_of_several_types_are_what_was_written(tmp_path):
     """`datasets` leaves a text as it is where that could be JSON, among others that it writes as JSON."""
-    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400"]
+    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400", 2.0]
     lists = [[3, 5], "[3, 5]"]
     write_lines(tmp_path / "rows.jsonl", [{"question": "?", "answer": gold} for gold in [*golds, *lists]])
     source = table_source(schema=None, path=str(tmp_path / "rows.jsonl"))
-    assert [source[row].answer for row in range(len(golds))] == ["3", *golds[1:5], "True", "blue", "1e400"]
+    assert [source[row].answer for row in range(len(golds))] == ["3", *golds[1:5], "True", "blue", "1e400", "2"]
     for row in (-2, -1):
         with pytest.raises(BadRow, match=r"answer is list, not text; columns=\{answers: answer\}"):
             source[len(source) + row]

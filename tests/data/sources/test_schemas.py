@@ -15,8 +15,9 @@ from replicas import FORMATS, REPLICAS, Replica, encoded, picture, plain_parquet
 from papo.data.sources import TableSource, table_source
 from papo.data.sources.own_data import LAYOUTS
 from papo.data.sources.raw_items import parse_list, place_images
-from papo.data.sources.schemas import SCHEMAS
+from papo.data.sources.schemas import SCHEMAS, mmmu_pro, mmmu_pro_vision
 from papo.errors import BadRow, SettingError
+from papo.rewards.grading.options import option
 
 
 def plain(items) -> list[dict[str, Any]]:
@@ -162,6 +163,13 @@ def test_mmmu_pro(items):
     assert in_options.question == "Which one?\n(A) <image>\n(B) <image>"
     assert in_options.choices == ("image 1", "image 2")
     assert bare.question == "<image>Without a marker?\n(A) <a>\n(B) it's"
+
+
+@pytest.mark.parametrize("schema", [mmmu_pro, mmmu_pro_vision])
+def test_a_letter_of_mmmu_pro_is_no_options_text(schema):
+    row = {"options": "['H', 'A', 'E']", "answer": "A", "question": "Which label shows the nose?"}
+    item = schema(row)
+    assert (item.answer, option(item.answer, item.choices)) == ("(A)", "A")
 
 
 def test_mmmu_pro_vision(items):

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -120,6 +121,14 @@ WRITTEN = [(lmms_eval, "m_samples_d.jsonl"), (vlmevalkit, "m_d.tsv"), (vlmevalki
 def test_our_records_come_back_whole(tmp_path, format, name):
     format.write(tmp_path / name, exported(records()))
     assert [each.own for each in format.read(tmp_path / name)] == records()
+
+
+def test_a_right_answer_is_a_plain_letter_for_others():
+    """(A) says here that no option's text is meant."""
+    of = Exported(records()[0], 0, ("H", "A"))
+    for gold, written in (("(A)", "A"), ("(B)", "B")):
+        each = replace(of, record=replace(of.record, answer=gold))
+        assert lmms_eval.sample(each)["target"] == vlmevalkit.prediction(each)["answer"] == written
 
 
 def test_what_a_cell_of_xlsx_does_not_hold_is_counted(tmp_path):
