@@ -18,8 +18,10 @@ from papo.lab import LabDataset
 from papo.study.crossed import crossed
 
 HERE = Path(__file__).parent
-ARMS = ("grpo", "dapo", "papo_released", "papo_paper", "weighed", "seed_recipe")
-ARMS += ("constant", "masked", "swap", "blind_guess", "shuffled", "counterfactual")
+ARMS = (
+    *("grpo", "dapo", "papo_released", "papo_paper", "weighed", "seed_recipe"),
+    *("constant", "masked", "swap", "blind_guess", "shuffled", "counterfactual"),
+)
 MEASURES = ("greedy", "guessed")
 SHARE, ITEMS = "1.0", 256  # of the study: what is held out
 

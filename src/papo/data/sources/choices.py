@@ -18,7 +18,7 @@ from papo.rewards.grading.options import by_letter, leading_letter, option
 LETTER = re.compile(r"^\(?([A-J])[).]*$")
 LETTER_OF_OPTION = r"(?<![A-Za-z]){}[).:]"
 # What a letter in parentheses is no option behind: P(A), f'(A), x_i(A), sin(A).
-FUNCTIONS = (r"^[A-Za-z]", r"[^A-Za-z][A-Za-z'_]", *("sin", "cos", "tan", "cot", "log", "ln", "Pr", "det"))
+FUNCTIONS = (r"^[A-Za-z]", r"[^A-Za-z][A-Za-z_]", "[A-Za-z]'", *("sin", "cos", "tan", "cot", "log", "ln", "Pr", "det"))
 MARK = "".join(rf"(?<!{name}\()" for name in FUNCTIONS) + LETTER_OF_OPTION
 # Where a choice ends in a letter or digit: 1 is not 10, nor 1.5.
 WORDS_END = r"(?:(?<![A-Za-z0-9])|(?![A-Za-z0-9]|[.,][0-9]))"
@@ -86,8 +86,8 @@ def with_options(question: str, options: str, answer: str) -> str:
 def marks(text: str) -> str:
     """The letters that options stand behind, as far as they go on from A: P(A) and sin(B) are none.
 
-    >>> marks("Is P(A) = P(B)?"), marks("Which? (A) red (B) blue"), marks("A. red")
-    ('', 'AB', 'A')
+    >>> [marks(text) for text in ("Is P(A) = P(B)?", "f'(A) = f'(B)", "Which? (A) red (B) blue", "A. red")]
+    ['', '', 'AB', 'A']
     """
     return "".join(takewhile(lambda letter: re.search(MARK.format(letter), text), ascii_uppercase))
 

@@ -122,7 +122,8 @@ def place_images(question: str, pictures: Sequence[Any | None]) -> tuple[str, li
     ('<image>Compare <image> with <image>. Is image 2 larger?', ['c', 'b', 'a'])
     """
     order = shown_in(question, pictures)
-    unnamed = order[: len(order) - len({*map(int, NUMBERED.findall(question))})]
+    named = {*map(int, NUMBERED.findall(question))}
+    unnamed = [number for number in order if number not in named]
     met = {*unnamed}
 
     def place(match: re.Match[str]) -> str:

@@ -103,7 +103,7 @@ class Table:
         own = [field for field in schema if field.name not in self.columns and field.name not in self.left]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
 
-    @property
+    @cached_property
     def left(self) -> set[str]:
         """Names of right answers that a column leaves for another such name; it may be the rationale besides."""
         kept = {name for name, found in self.columns.items() if name == found}

@@ -61,8 +61,9 @@ def records_of(
         ConfigError: a row's item is not there, two rows answer one, too few rows have their items' questions or
             answers, too many answer bad rows, or the field is no grade.
     """
-    located_at = located(found, catalogue, key)
-    bad = [each for each, entry in zip(found, located_at, strict=True) if entry is None]
+    alike = asking_alike(catalogue)
+    located_at = list(zip(found, located(found, catalogue, alike, key), strict=True))
+    bad = [each for each, entry in located_at if entry is None]
     if bad:
         id = bad[0].id if bad[0].id in catalogue.bad else catalogue.bad_rows[bad[0].row]
         left_out = (
@@ -72,36 +73,38 @@ def records_of(
         if len(bad) > (1 - min_agreement) * len(found):
             raise ConfigError(f"{left_out}; mend them, or lower rescore.min_agreement to leave so many out")
         print(f"{left_out}, and left out")
-    found = [each for each, entry in zip(found, located_at, strict=True) if entry is not None]
-    entries = [entry for entry in located_at if entry is not None]
-    ids = [entry.item.id for entry in entries]
+    pairs = [(each, entry) for each, entry in located_at if entry is not None]
+    ids = [entry.item.id for _, entry in pairs]
     if len(set(ids)) < len(ids):
         twice = next(id for id in ids if ids.count(id) > 1)
         raise ConfigError(f"{key} answers item {line(twice, 200)} twice")
-    pairs = list(zip(found, entries, strict=True))
-    alike = asking_alike(catalogue)
     strangers = [(each, entry.item) for each, entry in pairs if each.own is None and not fits(each, entry.item, alike)]
-    if len(strangers) > (1 - min_agreement) * len(found):
+    if len(strangers) > (1 - min_agreement) * len(pairs):
         each, item = strangers[0]
         raise ConfigError(
-            f"{key} does not answer benchmarks.{catalogue.name}: {len(strangers)} of {len(found)} {STRANGE}, such "
+            f"{key} does not answer benchmarks.{catalogue.name}: {len(strangers)} of {len(pairs)} {STRANGE}, such "
             f"as {line(item.id, 200)} with {line(each.answer, 80)!r} "
             f"for {line(item.answer, 80)!r}; name their data with benchmarks=[...], or lower "
             "rescore.min_agreement"
         )
     if strangers:
-        print(f"{key}: {len(strangers)} of {len(found)} {STRANGE}")
-    judged = score is not None or all(each.own is not None for each in found)
+        print(f"{key}: {len(strangers)} of {len(pairs)} {STRANGE}")
+    judged = score is not None or all(each.own is not None for each, _ in pairs)
     return [each.own or record_of(each, entry, key, score) for each, entry in pairs], judged
 
 
-def located(found: Sequence[Foreign], catalogue: Catalogue, key: str) -> list[Entry | None]:
+def located(
+    found: Sequence[Foreign], catalogue: Catalogue, alike: Mapping[str, Collection[str]], key: str
+) -> list[Entry | None]:
     """The item of each row: by its id where all have one of ours, or by its number in the data; None of a bad row.
 
     Where either could be, as with an index from 0 for ids from 1, by what makes fewer rows have others' questions or
     answers.
+
+    Args:
+        alike: see `asking_alike`.
     """
-    by_row, alike = catalogue.by_row(), asking_alike(catalogue)
+    by_row = catalogue.by_row()
     ids = [each.own.id if each.own else each.id for each in found]
     rows = [None if each.own else each.row for each in found]
     ways = [
