@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features, Json, Value
 from replicas import encoded, picture, write_lines
 
 from papo.data.screening import Screen
@@ -643,15 +643,24 @@ def test_several_answers(read, answers, right, wrong):
 
 
 def test_answers_of_several_types_are_what_was_written(tmp_path):
-    """`datasets` leaves a text as it is where that could be JSON, among others that it writes as JSON."""
-    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400", 2.0]
-    lists = [[3, 5], "[3, 5]"]
-    write_lines(tmp_path / "rows.jsonl", [{"question": "?", "answer": gold} for gold in [*golds, *lists]])
+    """Numbers and texts; a list is no answer, but a text of one."""
+    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400", 2.0, "[3, 5]"]
+    write_lines(tmp_path / "rows.jsonl", [{"question": "?", "answer": gold} for gold in [*golds, [3, 5]]])
     source = table_source(schema=None, path=str(tmp_path / "rows.jsonl"))
+    written = ["3", *golds[1:5], "True", "blue", "1e400", "2", "[3, 5]"]
+    assert [source[row].answer for row in range(len(golds))] == written
+    with pytest.raises(BadRow, match=r"answer is list, not text; columns=\{answers: answer\}"):
+        source[len(golds)]
+
+
+def test_what_the_library_stored_as_json_is_what_was_written(tmp_path):
+    """`datasets` leaves a text bare where that could be JSON, among others that it writes as JSON."""
+    golds = [3, "007", "-", "1.50", "NaN", True, "blue", "1e400", 2.0]
+    features = Features({"question": Value("string"), "answer": Json()})
+    rows = Dataset.from_list([{"question": "?", "answer": gold} for gold in golds], features)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    source = table_source(schema=None, path=str(tmp_path / "rows.parquet"))
     assert [source[row].answer for row in range(len(golds))] == ["3", *golds[1:5], "True", "blue", "1e400", "2"]
-    for row in (-2, -1):
-        with pytest.raises(BadRow, match=r"answer is list, not text; columns=\{answers: answer\}"):
-            source[len(source) + row]
 
 
 def test_a_column_that_is_called_otherwise_leaves_its_name(tmp_path):

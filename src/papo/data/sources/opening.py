@@ -14,6 +14,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
 from papo.data.sources.copies import lengths_kept, lengths_of, place_of_copy
+from papo.data.sources.json_rows import opened
 from papo.data.sources.tables import Table
 from papo.data.sources.tars import Tars
 from papo.errors import SettingError
@@ -47,8 +48,6 @@ def open_table(path: str, split: str | None, subset: str | None, columns: dict[s
             data = data._resolve_features()  # a stream whose files do not say: of its first rows
     except SettingError:
         raise
-    except StopIteration as error:  # what `datasets` does about a file of JSON that is empty
-        raise SettingError("path", f"must have rows, got {path} without any") from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         because = error.__cause__ or error
         raise SettingError(
@@ -91,13 +90,13 @@ def _local(place: Path, split: str | None, streaming: bool) -> Table:
             tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
             data = tars.opened(files, streaming)
         else:
-            data = _read(reader, files, streaming)
+            data = _named_files(opened(files, streaming) if reader == "json" else _read(reader, files, streaming))
     lengths = lengths_of(data, len(files)) if len(files) > 1 and not streaming else ()
     return Table(data, (place,) if given else (), {}, tars, tuple(files), lengths)
 
 
 def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
-    """The rows of files that one of the readers of `datasets` knows."""
+    """The rows of files that a reader of `datasets` reads as it is."""
     settings = {"data_files": [str(file) for file in files], "split": "train", "streaming": streaming}
     if reader in CELLS:
         for file in files:
@@ -105,7 +104,7 @@ def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | Iter
         settings |= CELLS[reader] | {"features": as_texts(files[0], CELLS[reader])}
     if not streaming:
         settings["cache_dir"] = place_of_copy(files)
-    return _named_files(datasets.load_dataset("csv" if reader in CELLS else reader, **settings))
+    return datasets.load_dataset("csv" if reader in CELLS else reader, **settings)
 
 
 def check_cells(file: Path, cells: Mapping[str, Any]) -> None:
