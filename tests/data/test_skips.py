@@ -29,6 +29,13 @@ def test_skips_are_listed_once_each(tmp_path):
     assert skips.count() == 4
 
 
+def test_skips_are_counted_by_their_place():
+    skips = Skips()
+    for place in ("benchmarks.a", "benchmarks.a", "benchmarks.a.sources.b", "benchmarks.ab", "data.val"):
+        skips.add(place, BadRow(str(len(skips.reasons)), "broken"))
+    assert [skips.count(of) for of in ("", "benchmarks.a", "benchmarks.ab", "benchmarks", "c")] == [5, 3, 1, 4, 0]
+
+
 def test_no_skip_no_file(tmp_path):
     skips = Skips()
     skips.log_to(tmp_path / "skipped.jsonl")

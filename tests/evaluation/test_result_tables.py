@@ -1,6 +1,7 @@
 """Estimates as tables."""
 
 from papo.evaluation.result_tables import shortened, tables, to_markdown
+from papo.evaluation.results import missing
 from papo.report import ReportTable
 from papo.statistics import Estimate, Power
 
@@ -107,7 +108,10 @@ def test_intervals_over_pictures_and_a_part_of_a_benchmark_are_said():
     (overall,) = tables("lab", {"a": shared}, {}, limit=3)
     assert overall.note.endswith("; 3 items about 2 pictures, over which intervals are; of the first 3 rows alone")
     assert "first" not in tables("lab", {"a": METRICS}, {})[0].note
-    assert tables("lab", {"a": METRICS}, {}, unscorable=1)[0].note.endswith("; 3 items; 1 more unscorable")
+    results = {"unscorable": {"a": "no rule"}, "skipped": 2}
+    (overall, *_) = tables("lab", {"a": METRICS}, {}, missing=missing(results))
+    assert overall.note.endswith("; 3 items; 1 more unscorable; 2 bad rows left out (skipped.jsonl)")
+    assert missing({"unscorable": {}, "skipped": 0}) == missing({"unscorable": {}}) == []
 
 
 def test_what_differences_take_is_said_beside_them():

@@ -171,6 +171,8 @@ def test_an_evaluation_lists_its_bad_rows_too(command, tiny_model, bad_rows, tmp
     results = json.loads((folder / "results.json").read_text())
     (measured,) = results["benchmarks"]["folder"]["models"].values()
     assert measured["avg@2"]["n"] == GOOD
+    assert results["benchmarks"]["folder"]["skipped"] == 13
+    assert "13 bad rows left out (skipped.jsonl)" in (folder / "results.md").read_text()
     assert results["skipped_rows"] == len((folder / "skipped.jsonl").read_text().splitlines()) == 13
 
 

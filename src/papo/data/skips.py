@@ -29,12 +29,16 @@ class Skips:
         self.path, self.read = path, 0
         self._list(list(self.reasons))
 
-    def count(self) -> int:
-        """Skipped rows so far, those that other processes found included."""
+    def count(self, within: str = "") -> int:
+        """Skipped rows so far, those that other processes found included.
+
+        Args:
+            within: a place in the configuration, whose parts count too; "" = everywhere.
+        """
         if self.path is not None and self.path.exists():
             with self.path.open("rb") as file:
                 self._read(file)
-        return len(self.reasons)
+        return sum(f"{source}.".startswith(f"{within}." if within else "") for source, _ in self.reasons)
 
     def _list(self, keys: list[tuple[str, str]]) -> None:
         """Appends the rows that no other process has listed."""

@@ -29,7 +29,15 @@ from papo.evaluation.judge import RULE, Judge
 from papo.evaluation.published import Protocol, protocol_of, protocol_tables, settings_tables
 from papo.evaluation.regrading import regraded
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, records_file, start_or_continue
+from papo.evaluation.results import (
+    SCHEMA,
+    benchmark_results,
+    estimates,
+    missing,
+    published,
+    records_file,
+    start_or_continue,
+)
 from papo.evaluation.saved import Records, Saved, of_file, read_evaluation, side_by_side
 from papo.files import write_text
 from papo.interrupts import stopping_at_once
@@ -241,8 +249,8 @@ def write_results(
     results["published"] = beside.results
     shown = []
     for name, of in measured.items():
-        unscorable = len(results["benchmarks"][name]["unscorable"])
-        shown += [*tables(name, *of, limit, unscorable), *protocol_tables(name, protocols[name])]
+        shown += tables(name, *of, limit, missing(results["benchmarks"][name]))
+        shown += protocol_tables(name, protocols[name])
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []
     text = "\n\n".join(map(to_markdown, [*shown, *settings_tables(answered)]))

@@ -24,14 +24,14 @@ def tables(
     differences: Mapping[str, Estimates],
     powers: Mapping[str, Mapping[str, Power]] | None = None,
     limit: int | None = None,
-    unscorable: int = 0,
+    missing: Sequence[str] = (),
 ) -> list[ReportTable]:
     """What one benchmark showed: metrics and breakdown of each model, then the differences between models.
 
     Args:
         powers: what can be seen of a difference, by pair and metric.
         limit: rows of the benchmark that were asked for, the first ones; None = all.
-        unscorable: items that no rule can grade, and which no metric counts.
+        missing: what no metric counts, in words.
     """
     first = next(iter(models.values()))
     if not first:
@@ -42,7 +42,7 @@ def tables(
         [
             PERCENT,
             *_items(first),
-            *([f"{unscorable} more unscorable"] if unscorable else []),
+            *missing,
             *([f"of the first {limit} rows alone"] if limit else []),
         ]
     )

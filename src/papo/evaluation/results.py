@@ -72,21 +72,38 @@ def estimates(of_models: Mapping[str, Sequence[Record]]) -> Estimates:
     )
 
 
-def benchmark_results(of_models: Mapping[str, Sequence[Record]], found: Estimates) -> dict[str, Any]:
+def benchmark_results(
+    of_models: Mapping[str, Sequence[Record]], found: Estimates, skipped: int | None = None
+) -> dict[str, Any]:
     """One benchmark's part of results.json.
 
     Args:
         found: what `estimates` makes of the same records.
+        skipped: bad rows, which were not asked; None = unknown, as where answers are graded again.
     """
     records = next(iter(of_models.values()))
     models, compared, power = found
     return {
         "items": len(records),
+        **({} if skipped is None else {"skipped": skipped}),
         "unscorable": {record.id: record.views["image"][0].reason for record in records if not record.scorable},
         "models": {model: _json(metrics) for model, metrics in models.items()},
         "differences": {pair: _json(metrics) for pair, metrics in compared.items()},
         "power": {pair: {name: seen(of) for name, of in metrics.items()} for pair, metrics in power.items()},
     }
+
+
+def missing(results: Mapping[str, Any]) -> list[str]:
+    """What no metric of a benchmark counts, in words.
+
+    Args:
+        results: its part of results.json.
+    """
+    counts = {
+        "more unscorable": len(results["unscorable"]),
+        "bad rows left out (skipped.jsonl)": results.get("skipped"),
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count]
 
 
 def seen(power: Power) -> dict[str, Any]:

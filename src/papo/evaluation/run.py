@@ -25,7 +25,7 @@ from papo.evaluation.records import Record
 from papo.evaluation.reporting import report_items, report_of
 from papo.evaluation.rescoring import check_places, rescore
 from papo.evaluation.result_tables import tables, to_markdown
-from papo.evaluation.results import SCHEMA, benchmark_results, estimates, published, start_or_continue
+from papo.evaluation.results import SCHEMA, benchmark_results, estimates, missing, published, start_or_continue
 from papo.evaluation.rollouts import as_trained, cut_off
 from papo.evaluation.unseen import seen
 from papo.files import write_text
@@ -131,7 +131,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             records,
             shown,
             graders={name: catalogue.grader for name, catalogue in catalogues.items()},
-            skipped=screen.skips.count(),
+            skipped={name: screen.skips.count(f"benchmarks.{name}") for name in sources},
             commit=origin["git_commit"],
         )
         write_exports(run.path, cfg.export, records, {name: of.exported for name, of in catalogues.items()})
@@ -208,7 +208,7 @@ def write_results(
     shown: Sequence[ReportItem],
     *,
     graders: Mapping[str, str],
-    skipped: int,
+    skipped: Mapping[str, int],
     commit: str | None,
 ) -> dict[str, Any]:
     """results.json, results.md (printed too) and report.html; nothing in them depends on how often the run stopped.
@@ -217,7 +217,7 @@ def write_results(
         records: by benchmark and model.
         shown: the items of the report.
         graders: by benchmark.
-        skipped: bad rows.
+        skipped: bad rows, by benchmark.
         commit: of the code, where it is known.
 
     Returns:
@@ -235,8 +235,10 @@ def write_results(
             name: getattr(view, "mask_ratio", None) if name == "masked" else None
             for name, view in examination.views.items()
         },
-        "skipped_rows": skipped,
-        "benchmarks": {name: benchmark_results(of_models, measured[name]) for name, of_models in records.items()},
+        "skipped_rows": sum(skipped.values()),
+        "benchmarks": {
+            name: benchmark_results(of_models, measured[name], skipped[name]) for name, of_models in records.items()
+        },
     }
     settings, temperature = own_settings(cfg), results["temperature"]
     protocols = {
@@ -247,7 +249,7 @@ def write_results(
     results["published"] = beside.results
     found = []
     for name, of in measured.items():
-        found += tables(name, *of, cfg.limit, len(results["benchmarks"][name]["unscorable"]))
+        found += tables(name, *of, cfg.limit, missing(results["benchmarks"][name]))
         found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
