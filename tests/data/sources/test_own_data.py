@@ -545,6 +545,33 @@ def test_options_are_found_wherever_a_question_has_them():
         assert len(marks(question)) >= 2, question
 
 
+@pytest.mark.parametrize("options", ["(A) dark red (B) blue", "A. dark red\nB. blue", "A) $dark red$;\nB) blue"])
+@pytest.mark.parametrize("apart", [True, False], ids=["in their column", "in the question"])
+@pytest.mark.parametrize("gold", ["blue", "Blue", "$blue$"])
+def test_the_letter_of_an_option_that_is_the_answer_is_right_too(read, options, apart, gold):
+    rest = {"question": "Which?", "options": options} if apart else {"question": f"Which?\n{options}\nSay why."}
+    item = read({"answer": gold} | rest)
+    assert [box for box in ("A", "B", "blue", "dark red") if grade(item, f"\\boxed{{{box}}}").correct] == ["B", "blue"]
+    assert item.question.count("blue") == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "gold"),
+    [
+        ("Given are A: 3 and B: 5 cm. Which is longer?", "3"),
+        ("P(A) = 0.3 and P(B) = 0.5", "0.3"),
+        ("Which? (A) red (B) red", "red"),
+        ("Which? (A) red", "red"),
+        ("Which? (B) red (A) blue", "red"),
+        ("Which? (A) red (B) blue", "green"),
+    ],
+)
+def test_an_answer_that_is_no_option_stays_what_it_is(read, question, gold):
+    item = read({"question": question, "answer": gold})
+    assert (item.question, item.answer, item.choices) == (question, gold, ())
+    assert not grade(item, "\\boxed{A}").correct
+
+
 @pytest.mark.parametrize("column", ["choices", "options"])
 @pytest.mark.parametrize(
     "written",
