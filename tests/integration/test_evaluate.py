@@ -135,7 +135,7 @@ def test_the_first_rows_alone(run_evaluate, evaluate):
     assert [json.loads(line)["id"] for line in records.open()] == ["lab-val-0-0", "lab-val-0-1"]
     all_rows = evaluate("views=[image]")
     assert all_rows["limit"] is None
-    assert evaluate("views=[image]", "limit=99")["benchmarks"] == all_rows["benchmarks"]
+    assert evaluate("views=[image]", "limit=99") == all_rows
 
 
 def test_rows_that_the_model_was_trained_on(run_evaluate, tiny_model, tmp_path):

@@ -77,7 +77,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     examination.attach(loaded.policy, processor)
     if cfg.answers_cache.path is not None:
         check_folder(cfg.answers_cache.path)
-    sources: dict[str, Source] = {name: first_of(source_of(cfg.benchmarks, name), cfg.limit) for name in cfg.benchmarks}
+    whole: dict[str, Source] = {name: source_of(cfg.benchmarks, name) for name in cfg.benchmarks}
+    sources = {name: first_of(source, cfg.limit) for name, source in whole.items()}
+    limited = any(len(sources[name]) < len(source) for name, source in whole.items())
     length = Within(processor.length, positions_of(loaded.policy.model.config), cfg.rollout.max_new_tokens)
     screen: Screen = built(cfg.screen, length=length, needs=examination.check)
     sources = {name: screen(source, f"benchmarks.{name}", measured=True) for name, source in sources.items()}
@@ -131,6 +133,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             records,
             shown,
             graders={name: catalogue.grader for name, catalogue in catalogues.items()},
+            limit=cfg.limit if limited else None,
             skipped={name: screen.skips.count(f"benchmarks.{name}") for name in sources},
             commit=origin["git_commit"],
         )
@@ -208,6 +211,7 @@ def write_results(
     shown: Sequence[ReportItem],
     *,
     graders: Mapping[str, str],
+    limit: int | None,
     skipped: Mapping[str, int],
     commit: str | None,
 ) -> dict[str, Any]:
@@ -217,6 +221,7 @@ def write_results(
         records: by benchmark and model.
         shown: the items of the report.
         graders: by benchmark.
+        limit: rows of each benchmark, the first ones; None where none has more.
         skipped: bad rows, by benchmark.
         commit: of the code, where it is known.
 
@@ -230,7 +235,7 @@ def write_results(
         "k": cfg.k,
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
-        "limit": cfg.limit,
+        "limit": limit,
         "views": {
             name: getattr(view, "mask_ratio", None) if name == "masked" else None
             for name, view in examination.views.items()
@@ -245,11 +250,11 @@ def write_results(
         name: dict.fromkeys(records[name], protocol_of(settings, grader, temperature))
         for name, grader in graders.items()
     }
-    beside = published(settings, measured, protocols, cfg.limit)
+    beside = published(settings, measured, protocols, limit)
     results["published"] = beside.results
     found = []
     for name, of in measured.items():
-        found += tables(name, *of, cfg.limit, missing(results["benchmarks"][name]))
+        found += tables(name, *of, limit, missing(results["benchmarks"][name]))
         found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)
