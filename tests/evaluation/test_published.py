@@ -119,7 +119,7 @@ def test_whether_all_rows_were_measured(chosen, limit, part):
         "benchmarks": {"x": chosen, "y": {}},
         "published": {"x": {"a": card}, "z": {}},
     }
-    found = published(settings, {"x": estimates({"m": [record]})}, {"x": {"m": OURS}}, limit)
+    found = published(settings, {"x": estimates({"m": [record]})}, {"x": {"m": OURS}}, {"x": limit})
     assert list(found.results) == list(found.tables) == ["x"]
     assert found.tables["x"].rows[0][:2] == ("m", "100.0 [0.0, 100.0]")
     assert ("a part of its rows" in found.tables["x"].rows[0][2]) == part

@@ -138,6 +138,23 @@ def test_the_first_rows_alone(run_evaluate, evaluate):
     assert evaluate("views=[image]", "limit=99") == all_rows
 
 
+def test_a_limit_is_of_the_benchmarks_that_have_more_rows(run_evaluate, command):
+    """Also where their answers are graded again, with a limit of its own."""
+    both = (
+        "views=[image]",
+        "benchmarks=[lab,lab_guessable]",
+        f"benchmarks.lab.size={N}",
+        "benchmarks.lab_guessable.size=2",
+    )
+    finished, folder = run_evaluate(*both, "limit=3")
+    assert finished.out.count("of the first") == finished.out.count("3 items; of the first 3 rows alone") == 1
+    for limit, said in ((99, {"lab": 3, "lab_guessable": None}), (1, {"lab": 1, "lab_guessable": 1})):
+        place = folder.with_name(f"again-{limit}")
+        again = command("evaluate.py", f"rescore={folder}", f"limit={limit}", f"hydra.run.dir={place}")
+        results = json.loads((place / "results.json").read_text())
+        assert (again.status, results["limits"], results["limit"]) == (0, said, min(limit, 3))
+
+
 def test_rows_that_the_model_was_trained_on(run_evaluate, tiny_model, tmp_path):
     """Are said where they are measured, not where guessability is, of training questions on purpose."""
     run, rows = tmp_path / "run", tmp_path / "rows.jsonl"

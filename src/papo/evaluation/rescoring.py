@@ -119,7 +119,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
     if judge is not None:
         origin["judge"] = {"model": judge.model, "asked": len(judge.kept)}
         write_text(run.path / "judge.jsonl", "".join(json.dumps(row) + "\n" for row in judge.kept))
-    limits = [limit for limit in (first.results.get("limit"), cfg.limit) if limit is not None]
+    limits = {name: limit_of(name, first, cfg.limit) for name in settings}
     graders = {name: f"rule {cfg.rescore.rule}" if cfg.rescore.rule else of.grader for name, of in catalogues.items()}
     if judge is not None and judge.kept:
         graders = {name: f"{grader}, then the judge {judge.model}" for name, grader in graders.items()}
@@ -131,7 +131,7 @@ def rescore(cfg: DictConfig) -> dict[str, Any]:
         for name, of_models in now.items()
     }
     answered = {model: of.settings for model, of in origins.items()}
-    results = write_results(run, first, now, found, origin, about, protocols, answered, limit=min(limits, default=None))
+    results = write_results(run, first, now, found, origin, about, protocols, answered, limits=limits)
     write_exports(run.path, cfg.export, now, {name: of.exported for name, of in catalogues.items()})
     seconds = time.perf_counter() - started
     responses = sum(
@@ -196,6 +196,14 @@ def source_settings(cfg: DictConfig, saved: Sequence[Saved], files: Sequence[str
     return settings
 
 
+def limit_of(name: str, saved: Saved, limit: int | None) -> int | None:
+    """How many items of a benchmark count, the first ones, where that is not all: of those that were answered, too."""
+    before = saved.results.get("limits", {}).get(name, saved.results.get("limit"))
+    answered = len(next(iter(saved.records[name].values())))
+    now = limit if limit is not None and limit < answered else None
+    return min(filter(None, (before, now)), default=None)
+
+
 def write_results(
     run: RunDir,
     saved: Saved,
@@ -206,7 +214,7 @@ def write_results(
     protocols: Mapping[str, Mapping[str, Protocol]],
     answered: Mapping[str, Mapping[str, Any]],
     *,
-    limit: int | None,
+    limits: Mapping[str, int | None],
 ) -> dict[str, Any]:
     """results.json, results.md (printed too), changes.jsonl and records/.
 
@@ -216,7 +224,7 @@ def write_results(
         settings: of the evaluation, in plain types.
         protocols: by benchmark and model.
         answered: with which settings, by model.
-        limit: items of each benchmark, the first ones; None = all.
+        limits: by benchmark, items that count, the first ones; None = all.
 
     Returns:
         What is in results.json.
@@ -228,7 +236,8 @@ def write_results(
     results = {
         **saved.results,
         "schema": SCHEMA,
-        "limit": limit,
+        "limit": min(filter(None, limits.values()), default=None),
+        "limits": limits,
         "models": models,
         "rescored": {**origin, "benchmarks": rescored},
         "benchmarks": {name: benchmark_results(of_models, measured[name]) for name, of_models in now.items()},
@@ -245,11 +254,11 @@ def write_results(
         for change in of.changes
     ]
     write_text(run.path / "changes.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    beside = published(settings, measured, protocols, limit)
+    beside = published(settings, measured, protocols, limits)
     results["published"] = beside.results
     shown = []
     for name, of in measured.items():
-        shown += tables(name, *of, limit, missing(results["benchmarks"][name]))
+        shown += tables(name, *of, limits[name], missing(results["benchmarks"][name]))
         shown += protocol_tables(name, protocols[name])
         shown += [beside.tables[name]] if name in beside.tables else []
         shown += change_tables(name, found[name]) if found[name] else []

@@ -129,7 +129,7 @@ def published(
     settings: Mapping[str, Any],
     found: Mapping[str, Estimates],
     protocols: Mapping[str, Mapping[str, Protocol]],
-    limit: int | None,
+    limits: Mapping[str, int | None],
 ) -> Published:
     """What was published of each benchmark, and how that was made.
 
@@ -137,7 +137,7 @@ def published(
         settings: of the evaluation, in plain types.
         found: what we measured, by benchmark.
         protocols: of each benchmark and model.
-        limit: rows of each that were asked for, the first ones; None = all.
+        limits: by benchmark, rows that were asked for, the first ones; None = all.
     """
     results, shown = {}, {}
     for name, of_sources in settings.get("published", {}).items():
@@ -150,7 +150,7 @@ def published(
             if metrics
         }
         chosen = settings["benchmarks"][name]
-        part = limit is not None or any(chosen.get(key) is not None for key in ("size", "tags"))
+        part = limits[name] is not None or any(chosen.get(key) is not None for key in ("size", "tags"))
         part = part or list(chosen.get("share", WHOLE)) != WHOLE
         results[name] = published_results(cards, next(iter(protocols[name].values())))
         shown[name] = published_table(name, cards, protocols[name], averages, part)

@@ -79,7 +79,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         check_folder(cfg.answers_cache.path)
     whole: dict[str, Source] = {name: source_of(cfg.benchmarks, name) for name in cfg.benchmarks}
     sources = {name: first_of(source, cfg.limit) for name, source in whole.items()}
-    limited = any(len(sources[name]) < len(source) for name, source in whole.items())
+    limits = {name: cfg.limit if len(sources[name]) < len(source) else None for name, source in whole.items()}
     length = Within(processor.length, positions_of(loaded.policy.model.config), cfg.rollout.max_new_tokens)
     screen: Screen = built(cfg.screen, length=length, needs=examination.check)
     sources = {name: screen(source, f"benchmarks.{name}", measured=True) for name, source in sources.items()}
@@ -133,7 +133,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
             records,
             shown,
             graders={name: catalogue.grader for name, catalogue in catalogues.items()},
-            limit=cfg.limit if limited else None,
+            limits=limits,
             skipped={name: screen.skips.count(f"benchmarks.{name}") for name in sources},
             commit=origin["git_commit"],
         )
@@ -211,7 +211,7 @@ def write_results(
     shown: Sequence[ReportItem],
     *,
     graders: Mapping[str, str],
-    limit: int | None,
+    limits: Mapping[str, int | None],
     skipped: Mapping[str, int],
     commit: str | None,
 ) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def write_results(
         records: by benchmark and model.
         shown: the items of the report.
         graders: by benchmark.
-        limit: rows of each benchmark, the first ones; None where none has more.
+        limits: by benchmark, rows that were asked for, the first ones; None where it has no more.
         skipped: bad rows, by benchmark.
         commit: of the code, where it is known.
 
@@ -235,7 +235,8 @@ def write_results(
         "k": cfg.k,
         "temperature": examination.sampling.temperature,
         "seed": cfg.seed,
-        "limit": limit,
+        "limit": min(filter(None, limits.values()), default=None),
+        "limits": limits,
         "views": {
             name: getattr(view, "mask_ratio", None) if name == "masked" else None
             for name, view in examination.views.items()
@@ -250,11 +251,11 @@ def write_results(
         name: dict.fromkeys(records[name], protocol_of(settings, grader, temperature))
         for name, grader in graders.items()
     }
-    beside = published(settings, measured, protocols, limit)
+    beside = published(settings, measured, protocols, limits)
     results["published"] = beside.results
     found = []
     for name, of in measured.items():
-        found += tables(name, *of, limit, missing(results["benchmarks"][name]))
+        found += tables(name, *of, limits[name], missing(results["benchmarks"][name]))
         found += [beside.tables[name]] if name in beside.tables else []
     text = "\n\n".join(map(to_markdown, found))
     run.write("results.json", results)

@@ -1,16 +1,19 @@
 """What JSON files say is what their rows have, whatever the first ones were."""
 
+import base64
 import json
+from dataclasses import fields
 
 import pyarrow as pa
 import pytest
-from replicas import write_lines
+from replicas import encoded, picture, write_lines
 
 from papo.data.sources import table_source
-from papo.data.sources.json_rows import MOST_FIELDS, TOGETHER, both, columns_of, rows_of, type_of
+from papo.data.sources.json_rows import LOOKED_AT, MOST_FIELDS, TOGETHER, both, decoded, rows_of, type_of
 from papo.data.sources.opening import open_table
-from papo.errors import ConfigError, SettingError
+from papo.errors import BadRow, SettingError
 
+PNG = base64.b64encode(encoded(picture(1))).decode()
 WHOLE, DECIMAL, TEXT, NOTHING, MIXED = pa.int64(), pa.float64(), pa.string(), pa.null(), pa.json_()
 
 
@@ -38,8 +41,8 @@ def test_files_may_differ_in_types_and_columns(tmp_path):
         write_lines(tmp_path / f"{number}.jsonl", [{"question": "?"} | row])
     assert answers_of(tmp_path) == ["1", "a b", "2.5", "2"]
     table = open_table(str(tmp_path), None, None, {}, streaming=False)
-    assert table[0]["options"] == {"A": 1, "B": 2}
-    assert table[1]["options"] is None
+    assert [*table[0]] == ["question", "answer", "options"]
+    assert table.schema.names == ["question", "answer", "options", "rule"]
 
 
 @pytest.mark.parametrize("beside", [[], [3], [True]], ids=["texts alone", "beside a number", "beside truth"])
@@ -82,7 +85,10 @@ def test_texts_that_are_all_moments_are_texts(written, tmp_path):
 def test_a_column_has_the_type_of_all_its_values(values, others, found, tmp_path):
     assert both(type_of(values), type_of(others)) == found
     rows = [{"a": value} for value in values * TOGETHER + others]
-    assert columns_of([write_lines(tmp_path / "a.jsonl", rows)]).field("a").type == found
+    table = open_table(str(write_lines(tmp_path / "a.jsonl", rows)), None, None, {}, streaming=False)
+    assert table.schema.field("a").type == found
+    again = open_table(str(tmp_path / "a.jsonl"), None, None, {}, streaming=False)
+    assert (again.schema, again[0]) == (table.schema, rows[0])  # of the copy
 
 
 BROKEN = {
@@ -90,7 +96,7 @@ BROKEN = {
     "no object": ('{"a": 1}\n[1]', "line 2: list is not an object"),
     "no objects": ('[{"a": 1}, 2]', "entry 2: int is not an object"),
     "a text": ('"a"', "line 1: str is not an object"),
-    "half of a character": (r'{"a": "\ud83d"}', "line 1: 'utf-8' codec can't encode"),
+    "no JSON": ('{"a": 1}\n{\n"a": b}', "line 3: Expecting value"),
     "deep": ('{"a": ' + "[" * 100_000, "line 1: maximum recursion depth"),
     "deep list": ("[" * 100_000, ": maximum recursion depth"),
     "no row": ("\n \n", "there is no row"),
@@ -107,22 +113,94 @@ def test_what_is_no_row_is_told_with_its_place(content, reason, streaming, tmp_p
         open_table(str(tmp_path), None, None, {}, streaming)
 
 
-def test_what_pandas_writes_for_nothing_is_nothing(tmp_path):
-    (tmp_path / "a.jsonl").write_text(
-        '\ufeff{"a": NaN, "b": [Infinity, 1]}\n\n  {"b": "\\u00e4\\ud83d\\ude00"}', "utf-8"
-    )
-    assert list(rows_of(tmp_path / "a.jsonl")) == [{"a": None, "b": [None, 1]}, {"b": "ä\N{GRINNING FACE}"}]
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"a": [1]}\n{"a": 2.0}',
+        '\ufeff{"a": [1]}\r\n\r\n  {"a": 2.0}\n',
+        '{"a": [1]} {"a": 2.0}',
+        '{\n "a": [\n1]\n}\n{\n"a": 2.0}',
+        '{"a": [1]}\n{\n"a":\n2.0}\n',
+        '\n[{"a": [1]},\n{"a": 2.0}]\n',
+        '\ufeff[{"a": [1]}, {"a": 2.0}]',
+    ],
+)
+def test_objects_stand_one_a_line_or_in_a_list_or_one_behind_the_other(content, tmp_path):
+    (tmp_path / "a.json").write_bytes(content.encode())
+    rows = list(rows_of(tmp_path / "a.json"))
+    assert [row for _, row in rows] == [decoded(text) for text, _ in rows] == [{"a": [1]}, {"a": 2.0}]
 
 
-def test_a_stream_asks_the_first_rows_of_every_file(tmp_path):
-    """A later value of another type ends it, by name; without streaming it does not."""
-    many = [{"question": "?", "answer": n} for n in range(600)]
-    write_lines(tmp_path / "a.jsonl", [*many, {"question": "?", "answer": "red"}])
-    write_lines(tmp_path / "b.jsonl", [{"question": "?", "answer": 1.5, "id": "x"}] * 600)
+def test_what_json_has_not_and_programs_write(tmp_path):
+    """Nothing is None, what no float is as large as is text, and a line may have a tab."""
+    (tmp_path / "a.jsonl").write_text('{"a": NaN, "b": [-Infinity, 1e400, 10], "c": "\t\\u00e4\\ud83d\\ude00"}')
+    ((_, row),) = rows_of(tmp_path / "a.jsonl")
+    assert row == {"a": None, "b": [None, "1e400", 10], "c": "\tä\N{GRINNING FACE}"}
+
+
+@pytest.mark.parametrize("list_", [False, True], ids=["lines", "list"])
+def test_half_of_a_character_is_a_bad_row(list_, tmp_path):
+    rows = [{"question": "?", "answer": "a"}, {"question": "\ud83d?", "answer": "b"}]
+    written = json.dumps(rows) if list_ else "\n".join(map(json.dumps, rows))
+    (tmp_path / "a.json").write_text(written)
+    source = table_source(schema=None, path=str(tmp_path))
+    assert source[0].answer == "a"
+    with pytest.raises(BadRow, match=r"question has half of a character \(position 0\)"):
+        source[1]
+
+
+LATE = [
+    {"answer": "red"},
+    {"answer": 2.5, "labels": [1.5]},
+    {"answer": 10**19},
+    {"answer": True},
+    {"answer": "C", "options": {"A": 1, "B": "r", "C": "s"}},
+    {"answer": "A", "choices": ["x", "y"], "rule": "math", "tags": {"kind": "late"}},
+    {"answer": "[3, 5]", "image": PNG},
+]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one file", "several"])
+def test_a_stream_has_the_rows_of_its_table(several, tmp_path):
+    """Whatever comes behind the rows that are looked at first: of any type, and under any name."""
+    first = [{"question": f"{n}?", "answer": n, "options": None} for n in range(LOOKED_AT)]
+    rows = [*first, *({"question": f"late {n}?"} | row for n, row in enumerate(LATE))]
+    for number, start in enumerate(range(0, len(rows), 500) if several else [0]):
+        write_lines(tmp_path / f"{number}.jsonl", rows[start : start + 500 if several else None])
+    table = table_source(schema=None, path=str(tmp_path))
+    items = [table[index] for index in range(LOOKED_AT, len(rows))]
     reader = table_source(schema=None, path=str(tmp_path), streaming=True).endless(0)
-    with pytest.raises(ConfigError, match=r"a\.jsonl cannot be read to its end .*column 'answer'.*streaming=false"):
-        [reader[n] for n in range(1300)]
-    assert "red" in answers_of(tmp_path)
-    write_lines(tmp_path / "b.jsonl", [{"question": "?", "answer": "blue"}] * 600)
-    reader = table_source(schema=None, path=str(tmp_path), streaming=True).endless(0)
-    assert {"red", "blue", "599"} < {reader[n].answer for n in range(1201)}
+    streamed = {item.id: item for item in map(reader.__getitem__, range(len(rows)))}
+    for item in items:
+        same = [field.name for field in fields(item) if field.name != "images"]
+        assert [getattr(streamed[item.id], name) for name in same] == [getattr(item, name) for name in same]
+        assert [image.tobytes() for image in streamed[item.id].images] == [image.tobytes() for image in item.images]
+    assert [item.answer for item in items] == ["red", "2.5", "10000000000000000000", "True", "C", "A", "[3, 5]"]
+    assert [item.choices for item in items[4:]] == [("1", "r", "s"), ("x", "y"), ()]
+    assert items[-1].images
+
+
+def test_a_name_with_brackets_is_a_file(tmp_path):
+    write_lines(tmp_path / "a[1].jsonl", [{"question": "?", "answer": "brackets"}])
+    write_lines(tmp_path / "a1.jsonl", [{"question": "?", "answer": "none"}])
+    assert answers_of(tmp_path / "a[1].jsonl") == ["brackets"]
+    assert sorted(answers_of(tmp_path)) == ["brackets", "none"]
+
+
+def test_the_gold_of_a_group_may_have_several_types(tmp_path):
+    golds = ["x", 3, True, 2.5]
+    rows = [{"prompt": "?", "reward_model": {"style": n, "ground_truth": gold}} for n, gold in enumerate(golds)]
+    source = table_source(schema=None, path=str(write_lines(tmp_path / "a.jsonl", rows)))
+    assert source.layouts[0] == "verl"
+    assert answers_of(tmp_path) == ["x", "3", "True", "2.5"]
+
+
+def test_a_row_may_name_the_row_that_has_its_picture(tmp_path):
+    """As VLMEvalKit's tables do."""
+    shown = [PNG, "7", "", None]
+    rows = [{"index": 7 + n, "image": each, "question": "?", "A": "x", "B": "y"} for n, each in enumerate(shown)]
+    path = write_lines(tmp_path / "a.jsonl", [row | {"answer": "A"} for row in rows])
+    source = table_source(schema=None, path=str(path))
+    assert source.layouts[0] == "vlmevalkit"
+    assert [len(source[row].images) for row in range(4)] == [1, 1, 0, 0]
+    assert source[0].images[0].tobytes() == source[1].images[0].tobytes()

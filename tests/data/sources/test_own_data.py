@@ -545,31 +545,39 @@ def test_options_are_found_wherever_a_question_has_them():
         assert len(marks(question)) >= 2, question
 
 
-@pytest.mark.parametrize("options", ["(A) dark red (B) blue", "A. dark red\nB. blue", "A) $dark red$;\nB) blue"])
-@pytest.mark.parametrize("apart", [True, False], ids=["in their column", "in the question"])
-@pytest.mark.parametrize("gold", ["blue", "Blue", "$blue$"])
-def test_the_letter_of_an_option_that_is_the_answer_is_right_too(read, options, apart, gold):
-    rest = {"question": "Which?", "options": options} if apart else {"question": f"Which?\n{options}\nSay why."}
-    item = read({"answer": gold} | rest)
-    assert [box for box in ("A", "B", "blue", "dark red") if grade(item, f"\\boxed{{{box}}}").correct] == ["B", "blue"]
-    assert item.question.count("blue") == 1
+@pytest.mark.parametrize(
+    ("options", "gold", "right", "wrong"),
+    [
+        ("(A) dark red (B) blue", "blue", ["B", "(B)", "blue", "Blue"], ["A", "dark red"]),
+        ("A. dark red\nB. blue", "Blue", ["B", "blue"], ["A", "dark red"]),
+        ("A) $dark red$;\nB) blue.", "$dark red$", ["A", "dark red"], ["B", "blue"]),
+        (r"(A) $\frac{1}{2}$ (B) $\frac{1}{3}$", r"\frac{1}{2}", ["A", "0.5", "1/2"], ["B", "1/3"]),
+        ("A. 3.5 B. 4.5", "3.5", ["A", "3.50", "7/2"], ["B", "4.5"]),
+        ("A. 3\nB. 4", "3", ["A", "+3", "03"], ["B", "4"]),
+        ("(A) a long one\nthat goes on (B) blue", "blue", ["B", "blue"], ["A"]),
+    ],
+)
+def test_the_letter_of_an_option_that_is_the_answer_is_right_too(read, options, gold, right, wrong):
+    """What is asked stays as it is, and what else is right."""
+    item = read({"question": "Which?", "options": options, "answer": gold})
+    assert (item.question, item.answer, item.choices) == (f"Which?\n{options}", gold, ())
+    assert [box for box in (*right, *wrong) if grade(item, f"\\boxed{{{box}}}").correct] == right
 
 
 @pytest.mark.parametrize(
-    ("question", "gold"),
+    ("options", "gold"),
     [
-        ("Given are A: 3 and B: 5 cm. Which is longer?", "3"),
-        ("P(A) = 0.3 and P(B) = 0.5", "0.3"),
-        ("Which? (A) red (B) red", "red"),
-        ("Which? (A) red", "red"),
-        ("Which? (B) red (A) blue", "red"),
-        ("Which? (A) red (B) blue", "green"),
+        ("(A) red (B) red", "red"),
+        ("(A) red", "red"),
+        ("(B) red (A) blue", "red"),
+        ("(A) red (B) blue", "green"),
+        ("A: red\nB: blue\nWhich colour has B?\n(A) blue\n(B) red", "blue"),
     ],
 )
-def test_an_answer_that_is_no_option_stays_what_it_is(read, question, gold):
-    item = read({"question": question, "answer": gold})
-    assert (item.question, item.answer, item.choices) == (question, gold, ())
-    assert not grade(item, "\\boxed{A}").correct
+def test_an_answer_that_is_no_option_has_no_letter(read, options, gold):
+    item = read({"question": "Which?", "options": options, "answer": gold})
+    assert not any(grade(item, f"\\boxed{{{letter}}}").correct for letter in "AB")
+    assert grade(item, f"\\boxed{{{gold}}}").correct
 
 
 @pytest.mark.parametrize("column", ["choices", "options"])

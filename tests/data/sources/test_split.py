@@ -516,9 +516,9 @@ def test_pictures_stream(saved, tmp_path):
         assert [image.tobytes() for image in images] == [image.tobytes() for image in item.images]
 
 
-@pytest.mark.parametrize("broken", ['{"question": "a', '{"question": "a?", "answer": {"b": 1}}'])
+@pytest.mark.parametrize("broken", ['{"question": "a', "[1]"])
 def test_a_stream_says_which_file_is_broken(broken, tmp_path):
-    """Further in than what its reader reads at once, which is looked at before the start."""
+    """Further in than what is looked at before the start."""
     write_lines(tmp_path / "a.jsonl", lines(3))
     rows = "".join(json.dumps({"question": "?" * 20_000, "answer": n}) + "\n" for n in range(1000))
     (tmp_path / "b.jsonl").write_text(rows + broken + "\n")

@@ -92,28 +92,26 @@ def marks(text: str) -> str:
     return "".join(takewhile(lambda letter: re.search(MARK.format(letter), text), ascii_uppercase))
 
 
-def told_apart(text: str, answer: str) -> tuple[str, ...]:
-    """The options that a text lists behind letters, where the right answer is the text of one: whoever is asked so may
-    say its letter. None where it is not, or is a letter itself.
+def letter_of(answer: str, options: str) -> str:
+    """The letter in front of the right answer in a text of options: whoever is asked so may say it. "" where the text
+    has a letter twice, or the answer is the text of no option or of two, or a letter itself.
 
-    >>> told_apart("Which? (A) red (B) blue", "blue"), told_apart("Which? (A) red (B) blue", "B")
-    (('red', 'blue'), ())
+    >>> letter_of("blue", "(A) red (B) blue"), letter_of("green", "(A) red (B) blue"), letter_of("B", "(A) x (B) y")
+    ('B', '', '')
     """
-    found: list[re.Match[str]] = []
-    for letter in marks(text):
-        mark = re.compile(MARK.format(letter)).search(text, found[-1].end() if found else 0)
-        if mark is None:
-            return ()  # not in order
-        found.append(mark)
-    if len(found) < 2 or LETTER.match(unwrapped(answer)):
-        return ()
-    ends = [*(mark.start() for mark in found[1:]), len(text)]
-    options = [text[mark.end() : end].strip().partition("\n")[0] for mark, end in zip(found, ends, strict=True)]
-    options = [each.rstrip(" \t,;|(") for each in options]
-    asked = any("?" in each for each in options)  # behind what is given: A: 3 cm, B: 5 cm. Which is longer?
-    texts = [unwrapped(each) for each in options]
-    named = unwrapped(answer) in texts or option(answer, options)
-    return tuple(options) if named and len({*texts}) == len(texts) and not asked else ()
+    found = [list(re.finditer(MARK.format(letter), options)) for letter in marks(options)]
+    begins = [each.start() for each, *_ in found]
+    if (
+        len(found) < 2
+        or any(len(each) > 1 for each in found)
+        or begins != sorted(begins)
+        or LETTER.match(unwrapped(answer))
+    ):
+        return ""
+    texts = [options[mark.end() : end] for (mark,), end in zip(found, [*begins[1:], len(options)], strict=True)]
+    texts = [unwrapped(each.strip().rstrip(" \t\n,;|(")).casefold() for each in texts]
+    plain = unwrapped(answer).casefold()
+    return ascii_uppercase[texts.index(plain)] if texts.count(plain) == 1 else ""
 
 
 def lists(question: str, choices: tuple[str, ...]) -> bool:

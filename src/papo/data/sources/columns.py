@@ -114,7 +114,7 @@ def _type_of(schema: pa.Schema, name: str) -> pa.DataType | None:
     found = schema.field(column).type
     for field in inside:
         if not types.is_struct(found):
-            return found if types.is_null(found) else None
+            return found if unknown(found) else None
         index = found.get_field_index(field)
         if index < 0:
             return None
@@ -148,7 +148,12 @@ def written(value: Any, where: str, *, strip: bool = True) -> str:
         value = int(value)  # one 3.5 makes floats of a column's whole numbers
     if isinstance(value, Decimal):
         value = f"{value:f}"
-    return str(value).strip() if strip else str(value)
+    value = str(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where} has half of a character (position {error.start})") from None
+    return value.strip() if strip else value
 
 
 def whole_number(row: Row, column: str) -> int | None:

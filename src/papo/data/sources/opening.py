@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from glob import glob
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict, Features, IterableDataset, Value
 
 from papo.data.sources.copies import lengths_kept, lengths_of, place_of_copy
-from papo.data.sources.json_rows import opened
+from papo.data.sources.json_rows import JsonText, opened
 from papo.data.sources.tables import Table
 from papo.data.sources.tars import Tars
 from papo.errors import SettingError
@@ -84,15 +84,19 @@ def _local(place: Path, split: str | None, streaming: bool) -> Table:
         raise SettingError(
             "path", f"must have one folder of metadata, got {place} with {len(beside)}; choose by split or path"
         )
-    tars = None
+    packed: Tars | JsonText | None = None
     with lengths_kept():
         if reader == "webdataset":
-            tars = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
-            data = tars.opened(files, streaming)
+            packed = Tars.of(files[:1] if streaming else files)  # all are read, or there may be too many
+            data = packed.opened(files, streaming)
+        elif reader == "json":
+            data, text = opened(files, streaming)
+            packed = text.renamed(_names_of_files(text.columns.names))
         else:
-            data = _named_files(opened(files, streaming) if reader == "json" else _read(reader, files, streaming))
+            data = _read(reader, files, streaming)
+            data = data.rename_columns(_names_of_files(data.features or ()))
     lengths = lengths_of(data, len(files)) if len(files) > 1 and not streaming else ()
-    return Table(data, (place,) if given else (), {}, tars, tuple(files), lengths)
+    return Table(data, (place,) if given else (), {}, packed, tuple(files), lengths)
 
 
 def _read(reader: str, files: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
@@ -150,11 +154,12 @@ def files_of(folder: Path, split: str | None) -> list[Path]:
     return chosen
 
 
-def _named_files(data: Any) -> Any:
-    """An image folder's file_name is the `image` of its row, file_names are `images`, x_file_name is `x`."""
+def _names_of_files(columns: Iterable[str]) -> dict[str, str]:
+    """Other names for columns: an image folder's file_name is the `image` of its row, file_names are `images`,
+    x_file_name is `x`."""
     names = {"file_name": "image", "file_names": "images"}
-    found = {name: names.get(name, name.removesuffix("_file_name")) for name in data.features or {}}
-    return data.rename_columns({old: new for old, new in found.items() if old != new and new not in found})
+    found = {name: names.get(name, name.removesuffix("_file_name")) for name in columns}
+    return {old: new for old, new in found.items() if old != new and new not in found}
 
 
 def _one_split(data: Any, path: str, split: str | None) -> Any:

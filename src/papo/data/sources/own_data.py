@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from papo.data.sources.choices import LETTER, choices_of, chosen, listed, lists, told, told_apart, with_options
+from papo.data.sources.choices import LETTER, choices_of, chosen, letter_of, listed, lists, told, with_options
 from papo.data.sources.columns import (
     ANSWER,
     ANSWERS,
@@ -85,7 +85,6 @@ def own_item(form: Form, row: Row) -> RawItem:
     said = conversation(row, form.prompt)
     choices = choices_of(row, form.lettered)
     answer, others, decimal = gold_of(row, form.golds, said.reply)
-    choices = choices or told_apart(told(row) or said.question, answer)
     answer = chosen(answer, choices, form.lettered) if choices else answer
     hint = text(row, "hint") if form.lettered else ""
     question = f"Hint: {hint}\n{said.question}" if hint and said.question else said.question
@@ -93,6 +92,8 @@ def own_item(form: Form, row: Row) -> RawItem:
         question = f"{question}\n{lettered(choices)}"
     if question and not choices:
         question = with_options(question, told(row), answer)
+        letter = letter_of(answer, told(row))
+        others = (*others, letter, f"({letter})") if letter else others
     shown = pictures_of(row, said.pictures)
     labels, rationale = (*texts(row, "labels"), *others), text(row, "rationale")
     if NUMBERED.search(question):

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 
 from papo.data.sources.columns import Row, is_text
+from papo.data.sources.json_rows import JsonText
 from papo.data.sources.own_data import GOLDS
 from papo.data.sources.tars import Tars
 from papo.errors import ConfigError
@@ -49,7 +50,7 @@ class Table:
     data: the rows, in Arrow format.
     roots: the folders that paths of pictures are relative to; none for a hub.
     columns: for each column, the other name that it has in the data.
-    tars: what becomes of the files in `data`, where it holds those of tars.
+    packed: what becomes of the rows of `data`, where they are files of tars or JSON.
     files: that the rows are read from; none for a hub, and of what `save_to_disk` wrote.
     lengths: rows of each file, where they are several and rows can be had in any order.
     """
@@ -57,7 +58,7 @@ class Table:
     data: Dataset | IterableDataset
     roots: tuple[Path, ...]
     columns: dict[str, str]
-    tars: Tars | None = None
+    packed: Tars | JsonText | None = None
     files: tuple[Path, ...] = ()
     lengths: tuple[int, ...] = ()
 
@@ -97,8 +98,8 @@ class Table:
     @property
     def schema(self) -> pa.Schema:
         """Names, as they are called here, and types; null of a column of texts without any, as CSV may have them."""
-        schema = self.data.features.arrow_schema if self.tars is None else self.tars.columns
-        if isinstance(self.data, Dataset) and self.tars is None:
+        schema = self.data.features.arrow_schema if self.packed is None else self.packed.columns
+        if isinstance(self.data, Dataset) and self.packed is None:
             schema = pa.schema([field.with_type(pa.null()) if self._empty(field) else field for field in schema])
         own = [field for field in schema if field.name not in self.columns and field.name not in self.left]
         return pa.schema(own + [pa.field(name, schema.field(found).type) for name, found in self.columns.items()])
@@ -118,7 +119,9 @@ class Table:
         As VLMEvalKit has it: a picture of several rows stands in one of them, and the others have that one's index.
         """
         names = [self.columns.get(name, name) for name in (column, id)]
-        if self.tars is not None or not {*names} <= {*self.data.column_names}:
+        if isinstance(self.packed, JsonText):
+            return self._lenders_of_rows(column, id)
+        if self.packed is not None or not {*names} <= {*self.data.column_names}:
             return {}
         texts, ids = (self.data.data.column(name) for name in names)
         if not is_text(texts.type):
@@ -128,6 +131,17 @@ class Table:
             return {}
         rows = pc.indices_nonzero(long).to_pylist()
         return {str(ids[row].as_py()).strip(): row for row in reversed(rows)}  # of two rows with one id the first
+
+    def _lenders_of_rows(self, column: str, id: str) -> dict[str, int]:
+        """The same of rows that have to be read for it."""
+        found: dict[str, int] = {}
+        long = 0
+        for index in range(len(self)):
+            row = self[index]
+            if isinstance(row.get(column), str) and len(row[column]) > SHORT:
+                found.setdefault(str(row.get(id)).strip(), index)
+                long += 1
+        return {} if long == len(self) else found
 
     def stream(self, rng: random.Random) -> Iterator[tuple[Place, Row]]:
         """One pass over the rows with their places, file after file in random order.
@@ -144,7 +158,7 @@ class Table:
                 if not self.files:
                     raise
                 reason = str(error).partition("\n")[0]
-                others = ", or has files that the first has not" if self.tars is not None else ""
+                others = ", or has files that the first has not" if isinstance(self.packed, Tars) else ""
                 raise ConfigError(
                     f"path with streaming=true: {self.files[file]} cannot be read to its end{others} ({reason:.200}); "
                     "with streaming=false a run says so before it starts"
@@ -155,8 +169,8 @@ class Table:
         for field in rows.schema:
             if DECODED.search(str(field.type)):
                 row[field.name] = _decoded(row[field.name], field.type)
-        if self.tars is not None:
-            row = self.tars.row(row)
+        if self.packed is not None:
+            row = self.packed.row(row)
         own = {name: value for name, value in row.items() if name not in self.left}
         return own | {name: row.get(found) for name, found in self.columns.items()}
 
