@@ -197,10 +197,10 @@ def test_the_gold_of_a_group_may_have_several_types(tmp_path):
 
 def test_a_row_may_name_the_row_that_has_its_picture(tmp_path):
     """As VLMEvalKit's tables do."""
-    shown = [PNG, "7", "", None]
+    shown = [PNG, "7", None, [PNG]]
     rows = [{"index": 7 + n, "image": each, "question": "?", "A": "x", "B": "y"} for n, each in enumerate(shown)]
     path = write_lines(tmp_path / "a.jsonl", [row | {"answer": "A"} for row in rows])
     source = table_source(schema=None, path=str(path))
     assert source.layouts[0] == "vlmevalkit"
-    assert [len(source[row].images) for row in range(4)] == [1, 1, 0, 0]
+    assert [len(source[row].images) for row in range(4)] == [1, 1, 0, 1]
     assert source[0].images[0].tobytes() == source[1].images[0].tobytes()

@@ -76,7 +76,8 @@ class TableSource:
         """A row of the table, with what it borrows from another one."""
         table, borrowed = self.reading.table, self.reading.schema.borrowed
         row = table[number]
-        lender = self.lenders.get(row[borrowed].strip()) if self.lenders and row.get(borrowed) else None
+        name = row.get(borrowed) if self.lenders else None
+        lender = self.lenders.get(name.strip()) if isinstance(name, str) else None
         return row if lender is None else {**row, borrowed: table[lender][borrowed]}
 
 
