@@ -101,12 +101,7 @@ def letter_of(answer: str, options: str) -> str:
     """
     found = [list(re.finditer(MARK.format(letter), options)) for letter in marks(options)]
     begins = [each.start() for each, *_ in found]
-    if (
-        len(found) < 2
-        or any(len(each) > 1 for each in found)
-        or begins != sorted(begins)
-        or LETTER.match(unwrapped(answer))
-    ):
+    if len(found) < 2 or any(len(each) > 1 for each in found) or LETTER.match(unwrapped(answer)):
         return ""
     texts = [options[mark.end() : end] for (mark,), end in zip(found, [*begins[1:], len(options)], strict=True)]
     texts = [unwrapped(each.strip().rstrip(" \t\n,;|(")).casefold() for each in texts]
